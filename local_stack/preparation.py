@@ -1,0 +1,336 @@
+"""Preparation of features as data: what a model expects of its raw columns, and what it makes.
+
+A :class:`Preparation` is plain JSON: the raw columns a model expects and, for every column of
+the feature matrix, the raw column it comes from and the operations that make it
+(:mod:`local_stack.preparing`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cached_property
+from typing import Any
+
+from local_stack.errors import DamagedError, InputError
+from local_stack.preparing import (
+    PARTS,
+    Clip,
+    Codes,
+    Compiled,
+    Feature,
+    Fill,
+    OneHot,
+    Op,
+    Part,
+    Scalar,
+    Scale,
+    Values,
+    as_moment,
+)
+
+__all__ = ["TYPES", "Column", "Compiled", "Feature", "Preparation", "Values"]
+
+TYPES = ("long", "double", "string", "boolean", "date", "datetime")
+"""Types of raw columns, in MLflow's words (and ``date``, which MLflow calls ``datetime``)."""
+MAX_INPUTS = 10_000
+MAX_FEATURES = 50_000
+MAX_CATEGORIES = 20_000
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A raw column. ``nullable`` says that values were missing when the model was trained."""
+
+    name: str
+    type: str
+    nullable: bool = False
+
+
+_OPS: dict[str, type[Any]] = {
+    "fill": Fill,
+    "codes": Codes,
+    "one_hot": OneHot,
+    "part": Part,
+    "clip": Clip,
+    "scale": Scale,
+}
+_WORDS = {kind: word for word, kind in _OPS.items()}
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """The fitted state of a feature recipe.
+
+    ``accepts_missing`` says whether the estimator behind it takes NaN.
+    """
+
+    inputs: tuple[Column, ...]
+    features: tuple[Feature, ...]
+    accepts_missing: bool = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Preparation, (self.inputs, self.features, self.accepts_missing)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; :meth:`from_dict` is the inverse."""
+        return {
+            "format": _FORMAT,
+            "accepts_missing": self.accepts_missing,
+            "inputs": [
+                {"name": c.name, "type": c.type, "nullable": c.nullable} for c in self.inputs
+            ],
+            "features": [
+                {
+                    "name": f.name,
+                    "column": f.column,
+                    "n_categories": f.n_categories,
+                    "ops": [_op_to_dict(op) for op in f.ops],
+                }
+                for f in self.features
+            ],
+        }
+
+    @staticmethod
+    def from_dict(data: object) -> Preparation:
+        """Return the preparation of :meth:`to_dict`'s values, checked member by member.
+
+        Raises
+        ------
+        DamagedError
+            Something is missing, of the wrong type, over a bound, or names an unknown column.
+        """
+        try:
+            return _from_dict(data)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise DamagedError(
+                "The stored preparation of the model is not valid.", details=str(error)[:200]
+            ) from error
+
+    def compile(self) -> Compiled:
+        """Return the fast function (made once for each preparation)."""
+        return self._compiled
+
+    @cached_property
+    def _compiled(self) -> Compiled:
+        return Compiled(self.features)
+
+    @cached_property
+    def _needed(self) -> frozenset[str]:
+        """Names of the columns whose absence would hand NaN to an estimator that refuses it."""
+        if self.accepts_missing:
+            return frozenset()
+        row = self.compile().row({})
+        pairs = zip(self.features, row, strict=True)
+        return frozenset(feature.column for feature, value in pairs if math.isnan(value))
+
+    def validate(self, columns: Mapping[str, Values]) -> dict[str, list[Any]]:
+        """Return the raw columns coerced to the types the model expects.
+
+        Whole numbers become doubles, ISO 8601 texts become dates; a number in quotes is not a
+        number, nor is true. None (or NaN) is missing. Columns the model does not use are left
+        out; one that is absent counts as missing if it was nullable in training.
+
+        Raises
+        ------
+        InputError
+            With ``details`` row, column and expected type, and never the data itself.
+        """
+        n_rows = max((len(values) for values in columns.values()), default=0)
+        checked: dict[str, list[Any]] = {}
+        for column in self.inputs:
+            values = columns.get(column.name)
+            if values is None:
+                if not column.nullable:
+                    raise _refusal(None, column)
+                values = [None] * n_rows
+            if len(values) != n_rows:
+                raise InputError("The columns have different numbers of rows.")
+            checked[column.name] = self._validate(column, values)
+        return checked
+
+    def validate_row(self, row: Mapping[str, object]) -> dict[str, Any]:
+        """Return one raw row coerced as :meth:`validate` does it."""
+        checked = {}
+        for column in self.inputs:
+            if column.name not in row and not column.nullable:
+                raise _refusal(None, column)
+            checked[column.name] = self._cell(column, 0, row.get(column.name))
+        return checked
+
+    def _validate(self, column: Column, values: Values) -> list[Any]:
+        values = values if isinstance(values, list | tuple) else _plain_list(values)
+        kinds = set(map(type, values))
+        if column.type == "string" and kinds <= {str}:
+            return list(values)
+        if column.type == "double" and kinds == {float} and all(map(math.isfinite, values)):
+            return list(values)
+        return [self._cell(column, row, value) for row, value in enumerate(values)]
+
+    def _cell(self, column: Column, row: int, value: object) -> object:
+        if value is None or value != value:
+            if column.name in self._needed:
+                raise _refusal(row, column)
+            return None
+        try:
+            return _COERCIONS[column.type](value)
+        except (TypeError, ValueError, OverflowError):
+            raise _refusal(row, column) from None
+
+
+def _plain_list(values: Any) -> list[Any]:
+    """Return NumPy arrays and polars series as Python values."""
+    for name in ("tolist", "to_list"):
+        if hasattr(values, name):
+            return list(getattr(values, name)())
+    return list(values)
+
+
+def _refusal(row: int | None, column: Column) -> InputError:
+    expected = f"the model expects {_NOUNS[column.type]} ({column.type})"
+    return InputError(
+        f"Column '{column.name}' is absent; {expected}."
+        if row is None
+        else f"Row {row}, column '{column.name}': {expected}.",
+        details={"row": row, "column": column.name, "expected": column.type},
+    )
+
+
+_NOUNS = {
+    "long": "a whole number",
+    "double": "a number",
+    "string": "a text",
+    "boolean": "true or false",
+    "date": "a date such as 2026-01-31",
+    "datetime": "a time such as 2026-01-31T12:00:00Z",
+}
+
+
+def _double(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _long(value: object) -> int:
+    number = _double(value)
+    if not number.is_integer() or not -(2**63) <= value < 2**63:  # type: ignore[operator]
+        raise ValueError
+    return int(value)  # type: ignore[call-overload,no-any-return]
+
+
+def _exactly(kind: type[Any]) -> Callable[[object], Any]:
+    def check(value: object) -> object:
+        if not isinstance(value, kind):
+            raise TypeError
+        return value
+
+    return check
+
+
+def _datetime(value: object) -> datetime:
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if not isinstance(value, date):
+        raise TypeError
+    return as_moment(value)
+
+
+def _date(value: object) -> date:
+    moment = _datetime(value)
+    if (moment.hour, moment.minute, moment.second, moment.microsecond) != (0, 0, 0, 0):
+        raise ValueError
+    return moment.date()
+
+
+_COERCIONS: dict[str, Callable[[object], Any]] = {
+    "long": _long,
+    "double": _double,
+    "string": _exactly(str),
+    "boolean": _exactly(bool),
+    "date": _date,
+    "datetime": _datetime,
+}
+
+
+def _op_to_dict(op: Op) -> dict[str, Any]:
+    members = {name: getattr(op, name) for name in type(op).__slots__}
+    members = {k: list(v) if isinstance(v, tuple) else v for k, v in members.items()}
+    return {"op": _WORDS[type(op)], **members}
+
+
+def _from_dict(data: Any) -> Preparation:
+    if data["format"] != _FORMAT:
+        raise ValueError("format")
+    inputs = tuple(_input(item) for item in _bounded(data["inputs"], MAX_INPUTS))
+    names = {column.name for column in inputs}
+    features = tuple(_feature(item, names) for item in _bounded(data["features"], MAX_FEATURES))
+    if len(names) != len(inputs) or len({f.name for f in features}) != len(features):
+        raise ValueError("a name stands twice")
+    return Preparation(inputs, features, _is(bool, data["accepts_missing"]))
+
+
+def _bounded(items: Any, limit: int) -> list[Any]:
+    if len(_is(list, items)) > limit:
+        raise ValueError("too many members")
+    return list(items)
+
+
+def _is(kind: type[Any], value: Any) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"not {kind.__name__}")
+    return value
+
+
+def _input(item: Any) -> Column:
+    if item["type"] not in TYPES:
+        raise ValueError("type")
+    return Column(_is(str, item["name"]), item["type"], _is(bool, item["nullable"]))
+
+
+def _feature(item: Any, names: set[str]) -> Feature:
+    if item["column"] not in names:
+        raise ValueError("a feature of an unknown column")
+    ops = tuple(_op(op) for op in _bounded(item["ops"], 100))
+    readers = [i for i, op in enumerate(ops) if isinstance(op, Codes | OneHot | Part)]
+    if len(readers) > 1 or any(not isinstance(op, Fill) for op in ops[: (readers or [0])[0]]):
+        raise ValueError("the operations are out of order")
+    if any(isinstance(op, Fill) and isinstance(op.value, str) for op in ops[(readers or [0])[0] :]):
+        raise ValueError("a text among numbers")
+    n_categories = _is(int, item["n_categories"])
+    if not 0 <= n_categories <= MAX_CATEGORIES:
+        raise ValueError("n_categories")
+    return Feature(_is(str, item["name"]), item["column"], ops, n_categories)
+
+
+def _op(item: Any) -> Op:
+    kind = _OPS[item["op"]]
+    if kind is Fill:
+        return Fill(_scalar(item["value"]))
+    if kind is OneHot:
+        return OneHot(_scalar(item["category"]))
+    if kind is Codes:
+        categories = tuple(_scalar(c) for c in _bounded(item["categories"], MAX_CATEGORIES))
+        return Codes(categories, _is(bool, item["is_native"]))
+    if kind is Part:
+        if item["part"] not in PARTS or datetime.fromisoformat(item["origin"]).tzinfo:
+            raise ValueError("part")
+        return Part(item["part"], item["origin"])
+    one, two = (_double(item[name]) for name in kind.__slots__)
+    if kind is Scale and two == 0:
+        raise ValueError("scale")
+    return Scale(one, two) if kind is Scale else Clip(one, two)
+
+
+def _scalar(value: Any) -> Scalar:
+    if not isinstance(value, str | int | float) or (
+        isinstance(value, float) and not math.isfinite(value)
+    ):
+        raise TypeError("not a scalar")
+    return value

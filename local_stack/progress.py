@@ -1,0 +1,28 @@
+"""Progress as a plain callable: the engine tells, the host decides what to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One tick of work. ``done`` and ``total`` count the same unit; ``total`` 0 means unknown."""
+
+    label: str
+    done: int = 0
+    total: int = 0
+
+    @property
+    def fraction(self) -> float | None:
+        """Return the share done in [0, 1], or None when the total is unknown."""
+        return min(1.0, self.done / self.total) if self.total else None
+
+
+Progress = Callable[[Step], None]
+"""A host's callable. It may raise :class:`local_stack.errors.Cancelled` to stop the work."""
+
+
+def silent(step: Step) -> None:
+    """Ignore the step: the host of notebooks and tests."""

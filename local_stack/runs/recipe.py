@@ -1,0 +1,364 @@
+"""The recipe file: everything that, with a data version, determines a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from local_stack.marked_yaml import Lines, Node, Value, load, override, read
+from local_stack.preparing import PARTS, Scalar
+
+Columns: TypeAlias = "str | tuple[str, ...]"
+SELECTORS = ("numeric", "categorical", "boolean", "date", "all")
+"""Words for groups of columns in a step."""
+STRATEGIES = ("median", "mean", "most_frequent", "constant")
+FORMS = ("native", "onehot", "ordinal")
+METHODS = ("standard", "minmax", "robust")
+TASKS = ("classification", "regression")
+MAX_TRIALS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class ImputeStep:
+    """Fill missing values; ``constant`` takes ``value``."""
+
+    columns: Columns
+    strategy: str = "median"
+    value: Scalar | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeStep:
+    """Turn categories into numbers: ``native`` (LightGBM's own), ``onehot`` or ``ordinal``."""
+
+    columns: Columns
+    form: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleStep:
+    """Scale numbers: ``standard``, ``minmax`` or ``robust`` (median and quartiles)."""
+
+    columns: Columns
+    method: str = "standard"
+
+
+@dataclass(frozen=True, slots=True)
+class ClipStep:
+    """Limit numbers to two quantiles (linear) of the training rows."""
+
+    columns: Columns
+    lower: float = 0.0
+    upper: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class DropStep:
+    """Leave columns out of the model."""
+
+    columns: Columns
+
+
+@dataclass(frozen=True, slots=True)
+class DatesStep:
+    """Turn dates into numbers."""
+
+    columns: Columns
+    parts: tuple[str, ...] = ("year", "month", "day", "dayofweek", "elapsed_days")
+
+
+FeatureStep: TypeAlias = ImputeStep | EncodeStep | ScaleStep | ClipStep | DropStep | DatesStep
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How rows are held out: a share ``test`` in [0, 1), and ``folds`` of the rest if asked.
+
+    ``group`` names a column whose rows stay together, ``time`` one whose latest rows are the
+    test; both columns are then left out of the features unless a step names them.
+    """
+
+    test: float = 0.2
+    seed: int = 0
+    stratify: bool = False
+    group: str | None = None
+    time: str | None = None
+    folds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """One parameter of a search: ``range``, ``log`` (low and high) or ``choice`` (the values)."""
+
+    param: str
+    kind: str
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What ``runs tune`` tries."""
+
+    trials: int
+    metric: str | None
+    space: tuple[Dimension, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A parsed recipe. ``to_dict`` has the shape of the file; ``parse_recipe`` is its inverse.
+
+    ``target`` and ``task`` may be None: the data set's target, and the task inferred from it.
+    """
+
+    dataset: str
+    experiment: str
+    target: str | None = None
+    task: str | None = None
+    split: Split = field(default_factory=Split)
+    features: tuple[FeatureStep, ...] = ()
+    estimator: str = "lightgbm"
+    params: dict[str, Any] = field(default_factory=dict)
+    search: Search | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values in the shape of the file."""
+        shown = {
+            "experiment": self.experiment,
+            "dataset": self.dataset,
+            "target": self.target,
+            "task": self.task,
+            "split": {f.name: getattr(self.split, f.name) for f in fields(Split)},
+            "features": [_step_to_dict(step) for step in self.features],
+            "estimator": self.estimator,
+            "params": dict(self.params),
+            "search": None if self.search is None else _search_to_dict(self.search),
+        }
+        return {key: value for key, value in shown.items() if value is not None}
+
+
+_KEYS = tuple(f.name for f in fields(Recipe))
+
+
+def load_recipe(
+    source: Path | str, sets: Mapping[str, str] | None = None, *, check: bool = True
+) -> Recipe:
+    """Return the recipe of a file, or of a text if ``source`` has a line break.
+
+    Parameters
+    ----------
+    sets
+        ``--set`` overrides: dotted path (``params.learning_rate``) to a YAML value.
+    check
+        Whether to look the estimator and its parameters up, which imports its library.
+
+    Raises
+    ------
+    InputError
+        With the file, the line and the nearest valid word.
+    """
+    if isinstance(source, str) and "\n" in source:
+        value, lines = load(source, "recipe")
+    else:
+        value, lines = read(Path(source))
+    return _checked(override(value, lines, sets or {}), lines, check)
+
+
+def parse_recipe(value: Mapping[str, Any], *, check: bool = False) -> Recipe:
+    """Return the recipe of plain values in the shape of the file."""
+    return _checked(dict(value), Lines("recipe"), check)
+
+
+def _checked(value: Value, lines: Lines, check: bool) -> Recipe:
+    root = Node(value, lines)
+    recipe = _recipe(root)
+    if check:
+        from local_stack.runs.estimators import check_estimator
+
+        check_estimator(recipe, root)
+    return recipe
+
+
+def _recipe(root: Node) -> Recipe:
+    found = {k: n for k, n in root.fields(_KEYS, ["dataset"]).items() if n.value is not None}
+    dataset = found["dataset"].text(200)
+    params = {key: _param(node) for key, node in _member(found, "params", Node.mapping, {}).items()}
+    return Recipe(
+        dataset=dataset,
+        experiment=_member(found, "experiment", Node.text, dataset.partition("@")[0]),
+        target=_member(found, "target", Node.text, None),
+        task=found["task"].choice(TASKS) if "task" in found else None,
+        split=_member(found, "split", _split, Split()),
+        features=tuple(map(_step, _member(found, "features", Node.items, []))),
+        estimator=_member(found, "estimator", Node.text, "lightgbm"),
+        params=params,
+        search=_member(found, "search", _search, None),
+    )
+
+
+def _member(
+    found: Mapping[str, Node], key: str, reading: Callable[[Node], Any], default: Any
+) -> Any:
+    return reading(found[key]) if key in found else default
+
+
+def _param(node: Node) -> Value:
+    if isinstance(node.value, dict):
+        raise node.error(f"{node.name} needs one value or a list of values.")
+    if isinstance(node.value, list):
+        return [_param(item) for item in node.items()]
+    return node.value
+
+
+def _split(node: Node) -> Split:
+    found = node.fields([f.name for f in fields(Split)])
+    given = {key: member for key, member in found.items() if member.value is not None}
+    readings: dict[str, Callable[[Node], Any]] = {
+        "test": lambda n: n.number(0, 0.95),
+        "seed": lambda n: n.whole(0, 2**31 - 1),
+        "stratify": Node.truth,
+        "group": Node.text,
+        "time": Node.text,
+        "folds": lambda n: n.whole(2, 100),
+    }
+    split = Split(**{key: readings[key](member) for key, member in given.items()})
+    if (split.stratify, bool(split.group), bool(split.time)).count(True) > 1:
+        raise node.error("Only one of stratify, group and time can be used.", "Choose one.")
+    return split
+
+
+def _step(node: Node) -> FeatureStep:
+    steps = node.fields(_STEPS)
+    if len(steps) != 1:
+        raise node.error("A step of the features needs exactly one word.", "- impute: {...}")
+    word, body = next(iter(steps.items()))
+    kind, keys = _STEPS[word]
+    found = body.fields(keys, ["columns", *(["as"] if word == "encode" else [])])
+    members = {keys[key][0]: keys[key][1](member) for key, member in found.items()}
+    step: FeatureStep = kind(**members)
+    _check_step(step, body)
+    return step
+
+
+def _check_step(step: FeatureStep, node: Node) -> None:
+    if isinstance(step, ImputeStep) and (step.strategy == "constant") != (step.value is not None):
+        raise node.error("The strategy constant, and no other, needs the key 'value'.")
+    if isinstance(step, ClipStep) and not step.lower < step.upper:
+        raise node.error("lower must be less than upper (both are quantiles in [0, 1]).")
+
+
+def _columns(node: Node) -> Columns:
+    if isinstance(node.value, list):
+        return tuple(item.text() for item in node.items())
+    text = node.text()
+    return text if text in SELECTORS else (text,)
+
+
+def _constant(node: Node) -> Scalar:
+    if isinstance(node.value, list | dict) or node.value is None:
+        raise node.error(f"{node.name} needs a number or a text.")
+    return node.value
+
+
+def _parts(node: Node) -> tuple[str, ...]:
+    return tuple(item.choice(PARTS) for item in node.items())
+
+
+def _word(choices: tuple[str, ...]) -> Callable[[Node], str]:
+    return lambda node: node.choice(choices)
+
+
+def _quantile(node: Node) -> float:
+    return node.number(0, 1)
+
+
+_STEPS: dict[str, tuple[Callable[..., FeatureStep], dict[str, tuple[str, Callable[[Node], Any]]]]]
+_STEPS = {
+    "impute": (
+        ImputeStep,
+        {
+            "columns": ("columns", _columns),
+            "strategy": ("strategy", _word(STRATEGIES)),
+            "value": ("value", _constant),
+        },
+    ),
+    "encode": (EncodeStep, {"columns": ("columns", _columns), "as": ("form", _word(FORMS))}),
+    "scale": (ScaleStep, {"columns": ("columns", _columns), "method": ("method", _word(METHODS))}),
+    "clip": (
+        ClipStep,
+        {
+            "columns": ("columns", _columns),
+            "lower": ("lower", _quantile),
+            "upper": ("upper", _quantile),
+        },
+    ),
+    "drop": (DropStep, {"columns": ("columns", _columns)}),
+    "dates": (DatesStep, {"columns": ("columns", _columns), "parts": ("parts", _parts)}),
+}
+"""Word of a step: its class and, for each key of the file, the member and how to read it."""
+
+
+def _step_to_dict(step: FeatureStep) -> dict[str, Any]:
+    word, (_, keys) = next(item for item in _STEPS.items() if item[1][0] is type(step))
+    body = {key: getattr(step, member) for key, (member, _) in keys.items()}
+    return {
+        word: {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in body.items()
+            if value is not None
+        }
+    }
+
+
+def _search(node: Node) -> Search:
+    found = node.fields([f.name for f in fields(Search)], ["space"])
+    return Search(
+        trials=found["trials"].whole(1, MAX_TRIALS) if "trials" in found else 20,
+        metric=found["metric"].text(100) if "metric" in found else None,
+        space=tuple(_dimension(key, n) for key, n in found["space"].mapping().items()),
+    )
+
+
+def _dimension(param: str, node: Node) -> Dimension:
+    if isinstance(node.value, list):
+        return Dimension(param, "range", _bounds(node))
+    kinds = node.fields(["log", "choice"])
+    if len(kinds) != 1:
+        raise node.error(
+            f"{node.name} needs [low, high], {{log: [low, high]}} or {{choice: [...]}}."
+        )
+    kind, member = next(iter(kinds.items()))
+    if kind == "choice":
+        values = tuple(_constant(item) for item in member.items())
+        if not values:
+            raise member.error(f"{member.name} needs at least one value.")
+        return Dimension(param, "choice", values)
+    bounds = _bounds(member)
+    if bounds[0] <= 0:
+        raise member.error(f"{member.name} needs numbers above zero.")
+    return Dimension(param, "log", bounds)
+
+
+def _bounds(node: Node) -> tuple[float | int, float | int]:
+    items = node.items()
+    if len(items) != 2:
+        raise node.error(f"{node.name} needs two numbers, [low, high].")
+    for item in items:
+        item.number(-1e300, 1e300)
+    low, high = (item.value for item in items)
+    assert isinstance(low, int | float)
+    assert isinstance(high, int | float)
+    if not low < high:
+        raise node.error(f"{node.name} needs the lower number first.")
+    return low, high
+
+
+def _search_to_dict(search: Search) -> dict[str, Any]:
+    space = {
+        d.param: list(d.values) if d.kind == "range" else {d.kind: list(d.values)}
+        for d in search.space
+    }
+    shown = {"trials": search.trials, "metric": search.metric, "space": space}
+    return {key: value for key, value in shown.items() if value is not None}

@@ -1,0 +1,245 @@
+"""The ``runs train`` verb: a recipe and a data version become a run with a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from local_stack import jobs
+from local_stack.command import command, pairs
+from local_stack.data import versions
+from local_stack.errors import Cancelled, InputError, StackError
+from local_stack.progress import Progress, Step, silent
+from local_stack.results import Result, now
+from local_stack.runs.recipe import Recipe, load_recipe
+from local_stack.stores.artifacts import Tree
+from local_stack.stores.journal import Draft
+from local_stack.stores.metadata import Row
+from local_stack.stores.tracking import Opened
+from local_stack.workspace import Workspace
+
+if TYPE_CHECKING:
+    from local_stack.runs.fit import Fitted
+
+_LONGEST_NAME = 250
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun(Result):
+    """A finished run. ``artifacts`` are the paths below the run's artifact folder."""
+
+    run_id: str
+    name: str
+    experiment: str
+    metrics: dict[str, float]
+    params: dict[str, str]
+    data_version: str
+    artifacts: tuple[str, ...]
+    warnings: tuple[str, ...]
+    seconds: float
+    cpu_seconds: float
+    peak_memory_bytes: int
+
+
+def _reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
+    recipe = load_recipe(
+        Path(str(arguments["recipe"])), pairs(arguments.get("set") or ()), check=False
+    )
+    version = versions.find(workspace, recipe.dataset)
+    return [version.reference, version.target]
+
+
+@command(
+    "runs.train",
+    writes=True,
+    is_long=True,
+    reads=_reads,
+    example="paceml-tui runs train wine-recipe.yaml --set params.learning_rate=0.1",
+)
+def train(
+    workspace: Workspace,
+    recipe: Path,
+    *,
+    set: tuple[str, ...] = (),
+    name: str | None = None,
+    progress: Progress = silent,
+) -> TrainedRun:
+    """Train the model of a recipe and record it as a run.
+
+    Parameters
+    ----------
+    recipe
+        Recipe file (YAML).
+    set
+        Change one value of the recipe, as params.learning_rate=0.1; repeat it for more.
+    name
+        Name of the run; made from the estimator when left out.
+    """
+    plan = load_recipe(recipe, pairs(set))
+    version = versions.find(workspace, plan.dataset)
+    plan = replace(plan, target=plan.target or version.target)
+    if plan.target is None:
+        raise InputError(
+            f"{recipe}: there is no target to predict.",
+            "Write target: COLUMN into the recipe, or add the data with --target.",
+        )
+    name = (name or f"{plan.estimator.rpartition('.')[2]}-{version.version[:6]}")[:_LONGEST_NAME]
+    progress(Step("Opening the run"))
+    opened = workspace.tracking.begin_run(
+        plan.experiment, name, workspace.actor, f"runs.train {recipe.name}"
+    )
+    row = _begun(workspace, opened, plan, name, version)
+    try:
+        return _trained(workspace, row, plan, version, progress)
+    except BaseException as error:
+        _abandon(workspace, row, error)
+        raise
+
+
+def _trained(
+    workspace: Workspace,
+    row: Row,
+    plan: Recipe,
+    version: versions.DataVersion,
+    progress: Progress,
+) -> TrainedRun:
+    from local_stack.runs.fit import fit
+    from local_stack.stores import model_files
+
+    progress(Step("Reading the data"))
+    fitted = fit(plan, versions.read(workspace, version), progress=progress)
+    with workspace.scratch() as scratch:
+        folder = Path(scratch)
+        progress(Step("Storing the model"))
+        model_files.save(fitted.model, folder, run_id=row["run_id"])
+        tree = workspace.artifacts.put_tree(folder)
+        row = _finished(workspace, row, fitted, version, tree)
+        progress(Step("Mirroring to MLflow"))
+        _mirror(workspace, row, folder)
+    return TrainedRun(
+        run_id=row["run_id"],
+        name=row["name"],
+        experiment=row["experiment"],
+        metrics=fitted.metrics,
+        params=row["params"],
+        data_version=version.reference,
+        artifacts=tuple(row["artifacts"]),
+        warnings=tuple(fitted.warnings),
+        seconds=round(fitted.seconds, 3),
+        cpu_seconds=round(fitted.cpu_seconds, 3),
+        peak_memory_bytes=fitted.peak_memory_bytes,
+    )
+
+
+def _begun(
+    workspace: Workspace, opened: Opened, plan: Recipe, name: str, version: versions.DataVersion
+) -> Row:
+    row: Row = {
+        "run_id": opened.run_id,
+        "name": name,
+        "experiment": plan.experiment,
+        "experiment_id": opened.experiment_id,
+        "status": "RUNNING",
+        "lifecycle": "active",
+        "actor": workspace.actor,
+        "started_at": now(),
+        "ended_at": None,
+        "params": {},
+        "metrics": {},
+        "tags": {},
+        "datasets": [{"name": version.dataset, "digest": version.version, "context": "training"}],
+        "task": plan.task,
+        "target": plan.target,
+        "recipe": plan.to_dict(),
+        "artifact_uri": opened.artifact_uri,
+        "artifacts": [],
+        "model": None,
+        "job": jobs.current(),
+        "error": None,
+    }
+    experiment = {
+        "name": plan.experiment,
+        "experiment_id": opened.experiment_id,
+        "created_at": row["started_at"],
+    }
+
+    def decide(state: Any) -> Draft:
+        changes: list[Any] = [("runs", row)]
+        if state.get("experiments", plan.experiment) is None:
+            changes.append(("experiments", experiment))
+        body = {"name": name, "experiment": plan.experiment, "data": version.reference}
+        return Draft("runs.started", f"run:{opened.run_id}", body, changes)
+
+    workspace.append(decide)
+    return row
+
+
+def _finished(
+    workspace: Workspace, row: Row, fitted: Fitted, version: versions.DataVersion, tree: Tree
+) -> Row:
+    row = {
+        **row,
+        "status": "FINISHED",
+        "ended_at": now(),
+        "task": fitted.model.task,
+        "params": {key: str(value) for key, value in fitted.params.items()},
+        "metrics": {key: _number(value) for key, value in fitted.metrics.items()},
+        "tags": {
+            "paceml.data_version": version.reference,
+            "paceml.task": fitted.model.task,
+            "paceml.seconds": f"{fitted.seconds:.3f}",
+            "paceml.cpu_seconds": f"{fitted.cpu_seconds:.3f}",
+            "paceml.peak_memory_bytes": str(fitted.peak_memory_bytes),
+        },
+        "artifacts": [f"model/{path}" for path in sorted(tree.members)],
+        "model": tree.to_dict(),
+    }
+    body = {"status": "FINISHED", "metrics": row["metrics"], "model": tree.manifest.sha256}
+    workspace.append(
+        lambda _: Draft("runs.finished", f"run:{row['run_id']}", body, [("runs", row)])
+    )
+    return row
+
+
+def _mirror(workspace: Workspace, row: Row, folder: Path) -> None:
+    tracking = workspace.tracking
+    tracking.log_run(
+        row["run_id"],
+        params=row["params"],
+        metrics={key: float(value) for key, value in row["metrics"].items()},
+        tags=row["tags"],
+        datasets=row["datasets"],
+    )
+    tracking.log_artifacts(row["run_id"], folder, "model")
+    tracking.end_run(row["run_id"], "FINISHED")
+
+
+def _abandon(workspace: Workspace, row: Row, error: BaseException) -> None:
+    """Record that the run did not end well, as far as that can still be recorded."""
+    is_cancelled = isinstance(error, Cancelled | KeyboardInterrupt)
+    status = "KILLED" if is_cancelled else "FAILED"
+    message = error.message if isinstance(error, StackError) else f"{type(error).__name__}: {error}"
+    ended = {**row, "status": status, "ended_at": now(), "error": message}
+
+    def decide(state: Any) -> Draft | None:
+        current = state.get("runs", row["run_id"])
+        if current is None or current["status"] != "RUNNING":  # the run itself had ended well
+            return None
+        body = {"status": status, "error": message}
+        return Draft("runs.ended", f"run:{row['run_id']}", body, [("runs", ended)])
+
+    try:
+        if workspace.append(decide) is not None:
+            workspace.tracking.end_run(row["run_id"], status)
+    except StackError:  # the first error is the one to report; doctor repairs the rest
+        return
+
+
+def _number(value: float) -> float | str:
+    """Return a metric as the journal holds it: JSON has no NaN and no infinities."""
+    if math.isfinite(value):
+        return float(value)
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

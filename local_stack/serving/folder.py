@@ -1,0 +1,203 @@
+"""The folder of an endpoint: what is served, who serves it, and where it listens.
+
+``serving/<slug>-<id>/`` holds ``endpoint.json`` (what to serve), ``lock`` (held by the server
+while it lives; says its process id), ``state.json`` (written once it listens), ``log.txt``,
+``log/`` (the prediction log) and ``model-<id>/`` (the checked-out model files).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import ipaddress
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from local_stack.errors import ConflictError, DamagedError, NotFoundError
+from local_stack.names import slug
+from local_stack.results import Result, now, plain
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointConfig(Result):
+    """What an endpoint serves and within which limits; the content of ``endpoint.json``.
+
+    ``files`` maps each model file (relative to ``model_folder``) to its SHA-256.
+    """
+
+    endpoint: str
+    model: str
+    version: int
+    stage: str
+    run_id: str
+    host: str
+    port: int
+    model_folder: str
+    files: dict[str, str]
+    max_rows: int
+    max_body_bytes: int
+    request_seconds: float
+    actor: str
+
+    @property
+    def target(self) -> str:
+        """Return ``NAME/VERSION``."""
+        return f"{self.model}/{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointState(Result):
+    """Where a running server listens; the content of ``state.json``."""
+
+    pid: int
+    host: str
+    port: int
+    url: str
+    started_at: str
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """Return the state that the server of ``folder`` wrote, or None."""
+        try:
+            return cls(**json.loads((folder / "state.json").read_bytes()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+
+def folder_of(root: Path, endpoint: str) -> Path:
+    """Return the folder of the endpoint called ``endpoint`` in the workspace at ``root``.
+
+    The name is only hinted at; the identity is a hash of it, so no name can lead elsewhere.
+    """
+    identity = hashlib.sha256(endpoint.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return root / "serving" / f"{slug(endpoint)}-{identity}"
+
+
+def read_config(folder: Path) -> EndpointConfig:
+    """Return the checked content of ``endpoint.json``.
+
+    Raises
+    ------
+    NotFoundError
+        When there is none.
+    DamagedError
+        When it is not what :func:`write_json` wrote.
+    """
+    path = folder / "endpoint.json"
+    try:
+        document = json.loads(path.read_bytes())
+        return EndpointConfig(**{f.name: document[f.name] for f in fields(EndpointConfig)})
+    except FileNotFoundError:
+        raise NotFoundError(
+            f"{folder} is not the folder of an endpoint.", "Start one: paceml-tui serving start"
+        ) from None
+    except (ValueError, TypeError, KeyError):
+        raise DamagedError(
+            f"{path} is damaged.", "Start the endpoint again; the file is written anew."
+        ) from None
+
+
+def configs(root: Path) -> list[tuple[Path, EndpointConfig]]:
+    """Return each endpoint folder of the workspace at ``root`` that can be read, by name."""
+    found = []
+    for path in (root / "serving").glob("*/endpoint.json"):
+        try:
+            found.append((path.parent, read_config(path.parent)))
+        except (NotFoundError, DamagedError):  # one torn folder never hides the others
+            continue
+    return sorted(found, key=lambda pair: pair[1].endpoint)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether ``host`` names this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def write_json(path: Path, value: Result | Mapping[str, Any]) -> None:
+    """Write ``value`` so that readers see the old file or the whole new one."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    with scratch.open("w", encoding="utf-8") as stream:
+        json.dump(plain(value), stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    scratch.replace(path)
+
+
+def hold(folder: Path, *, is_server: bool, wait_seconds: float = 2.0) -> int:
+    """Take the lock of ``folder`` for this process and return its descriptor.
+
+    Only a server leaves its process id there, to be found by :func:`holder`. It waits a little,
+    because whoever asks if the endpoint lives holds the lock for an instant.
+
+    Raises
+    ------
+    ConflictError
+        When another process serves (or mends) the endpoint.
+    """
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise ConflictError(
+                    "Another process serves this endpoint or mends its prediction log.",
+                    "Look at it: paceml-tui serving list",
+                ) from None
+            time.sleep(0.02)
+    holder = json.dumps({"pid": os.getpid() if is_server else None, "since": now()})
+    os.pwrite(descriptor, holder.encode().ljust(128), 0)
+    return descriptor
+
+
+def holder(folder: Path) -> int | None:
+    """Return the process id of the living server of ``folder``, or None when there is none."""
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _pid_in(folder)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+@contextmanager
+def only_one(folder: Path, endpoint: str) -> Iterator[None]:
+    """Let one process at a time start or stop the endpoint of ``folder``."""
+    descriptor = os.open(folder / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConflictError(
+                f"Endpoint '{endpoint}' is being started or stopped by another process.",
+                "Look again in a moment: paceml-tui serving list",
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _pid_in(folder: Path) -> int | None:
+    try:
+        return int(json.loads((folder / "lock").read_bytes())["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,407 @@
+"""The prediction log: one JSON line a predicted row, durable before the answer leaves.
+
+A line is ``{"id", "request", "at", "model", "version", "ms", "row": {...}, "prediction"}``; ``row``
+holds the model's raw columns as they were used. Lines go to ``log/NAME.open``, which becomes
+``log/NAME.jsonl`` when it is sealed by size, age or the end of the server; a segment holds one
+model version. One writer thread commits whatever waits with one fsync (group commit). A sealed
+segment is told to the journal by another thread, so that no request ever waits for its lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from local_stack.errors import ConflictError, DamagedError, NotFoundError, StackError
+from local_stack.results import now
+from local_stack.serving.folder import configs, folder_of, hold, holder
+from local_stack.stores.journal import Draft, Journal
+from local_stack.workspace import Workspace
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SEGMENT_BYTES = 16 * 1024 * 1024
+SEGMENT_SECONDS = 300.0
+_TICK_SECONDS = 0.5
+_MAX_BATCH_BYTES = 4 * 1024 * 1024
+_FACTS = ("id", "request", "at", "model", "version", "ms", "prediction")
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A segment that will not change any more. Times are those of its first and last line."""
+
+    segment: str
+    model: str
+    version: int
+    n_predictions: int
+    sha256: str
+    first_at: str
+    last_at: str
+
+
+class PredictionLog:
+    """The writing end of one server process. Close it to seal what is open.
+
+    ``on_sealed`` is called in a thread of its own for each sealed segment; a
+    :class:`StackError` it raises leaves the segment to :func:`adopt`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        model: str,
+        version: int,
+        on_sealed: Callable[[Sealed], None],
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        segment_seconds: float = SEGMENT_SECONDS,
+    ) -> None:
+        self._folder = folder
+        self._model = model
+        self._version = version
+        self._on_sealed = on_sealed
+        self._limit_bytes = segment_bytes
+        self._limit_seconds = segment_seconds
+        self._process = f"{now().translate(_COMPACT)[:15]}-{secrets.token_hex(4)}"
+        self._number = 0
+        self._segment: _Segment | None = None
+        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._recorder = ThreadPoolExecutor(1, thread_name_prefix="segments")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+        self._thread.start()
+
+    def append(self, lines: bytes, n_lines: int, at: str) -> Future[None]:
+        """Queue whole lines and return the future that is done when they are on disk.
+
+        The future raises :class:`OSError` when they could not be made durable.
+        """
+        done: Future[None] = Future()
+        done.set_running_or_notify_cancel()  # a caller that gives up cannot cancel the commit
+        self._queue.put(_Entry(lines, n_lines, at, done))
+        return done
+
+    def close(self) -> None:
+        """Write what waits, seal the open segment, and wait until the journal knows it."""
+        self._queue.put(None)
+        self._thread.join()
+        self._recorder.shutdown()
+
+    def _run(self) -> None:
+        is_open = True
+        while is_open:
+            batch, is_open = self._take()
+            if batch:
+                self._commit(batch)
+            if self._segment is not None and (not is_open or self._is_due(self._segment)):
+                self._seal()
+
+    def _take(self) -> tuple[list[_Entry], bool]:
+        """Return everything that waits now, and whether the log stays open."""
+        batch: list[_Entry] = []
+        n_bytes = 0
+        try:
+            entry = self._queue.get(timeout=_TICK_SECONDS)
+            while entry is not None:
+                batch.append(entry)
+                n_bytes += len(entry.lines)
+                if n_bytes >= _MAX_BATCH_BYTES:
+                    return batch, True
+                entry = self._queue.get_nowait()
+        except queue.Empty:
+            return batch, True
+        return batch, False
+
+    def _commit(self, batch: list[_Entry]) -> None:
+        try:
+            if self._segment is None:
+                self._number += 1
+                name = f"{self._process}-{self._number:06d}"
+                self._segment = _Segment(self._folder / f"{name}.open")
+            self._segment.write(batch)
+        except OSError as error:
+            # After a failed fsync the kernel may call lost pages clean, so the file is left.
+            self._seal()
+            for entry in batch:
+                entry.done.set_exception(error)
+            return
+        for entry in batch:
+            entry.done.set_result(None)
+
+    def _is_due(self, segment: _Segment) -> bool:
+        age = time.monotonic() - segment.opened
+        return segment.size >= self._limit_bytes or age >= self._limit_seconds
+
+    def _seal(self) -> None:
+        segment, self._segment = self._segment, None
+        if segment is None:
+            return
+        with suppress(OSError):  # an unsealed segment is adopted later
+            if segment.seal():
+                facts = segment.facts(self._model, self._version)
+                self._recorder.submit(self._record, facts)
+
+    def _record(self, sealed: Sealed) -> None:
+        with suppress(StackError, OSError):
+            self._on_sealed(sealed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    lines: bytes
+    n_lines: int
+    at: str
+    done: Future[None]
+
+
+class _Segment:
+    """The open segment: what is written and known to be on disk."""
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._path = path
+        self._descriptor = os.open(path, flags, 0o600)
+        self._digest = hashlib.sha256()
+        self._n_lines = 0
+        self._first_at = self._last_at = ""
+        self.size = 0
+        self.opened = time.monotonic()
+        _sync_folder(path.parent)
+
+    def write(self, batch: list[_Entry]) -> None:
+        data = b"".join(entry.lines for entry in batch)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+        os.fdatasync(self._descriptor)
+        self._digest.update(data)
+        self.size += len(data)
+        self._n_lines += sum(entry.n_lines for entry in batch)
+        self._first_at = self._first_at or batch[0].at
+        self._last_at = batch[-1].at
+
+    def seal(self) -> bool:
+        """Cut what was not acknowledged, close and rename; return whether anything is left."""
+        try:
+            os.ftruncate(self._descriptor, self.size)
+            os.fsync(self._descriptor)
+        finally:
+            os.close(self._descriptor)
+        return _publish(self._path)
+
+    def facts(self, model: str, version: int) -> Sealed:
+        return Sealed(
+            self._path.stem,
+            model,
+            version,
+            self._n_lines,
+            self._digest.hexdigest(),
+            self._first_at,
+            self._last_at,
+        )
+
+
+def record(journal: Journal, actor: str, endpoint: str, sealed: Sealed) -> None:
+    """Tell the journal of a sealed segment. It decides nothing, so it needs no folded state."""
+    row = {
+        "endpoint": endpoint,
+        "segment": sealed.segment,
+        "model": sealed.model,
+        "version": sealed.version,
+        "n_predictions": sealed.n_predictions,
+        "sha256": sealed.sha256,
+        "first_at": sealed.first_at,
+        "last_at": sealed.last_at,
+    }
+    draft = Draft(
+        "serving.segment_sealed",
+        f"endpoint:{endpoint}",
+        {"segment": sealed.segment, "n_predictions": sealed.n_predictions},
+        [("prediction_segments", row)],
+    )
+    journal.append(actor, "serving.log", lambda: draft)
+
+
+def seal_leftovers(log: Path) -> int:
+    """Seal the segments that dead processes left open in ``log``; return how many.
+
+    Each is cut to its last whole line; what stands after that was never acknowledged. The
+    caller holds the endpoint's lock, so no living server writes here.
+    """
+    left = sorted(log.glob("*.open"))
+    for path in left:
+        with path.open("r+b") as stream:
+            stream.truncate(stream.read().rfind(b"\n") + 1)
+            os.fsync(stream.fileno())
+        _publish(path)
+    return len(left)
+
+
+def adopt(workspace: Workspace, endpoint: str | None = None) -> int:
+    """Seal and record what dead servers left, of one endpoint or of all; return how many.
+
+    Endpoints with a living server are left alone.
+    """
+    n_adopted = 0
+    for folder, config in configs(workspace.root):
+        if endpoint not in (None, config.endpoint):
+            continue
+        try:
+            lock = hold(folder, is_server=False, wait_seconds=0)
+        except ConflictError:
+            continue
+        try:
+            seal_leftovers(folder / "log")
+            n_adopted += _record_unknown(workspace, folder, config.endpoint)
+        finally:
+            os.close(lock)
+    return n_adopted
+
+
+def orphans(workspace: Workspace) -> list[str]:
+    """Return the endpoints for which :func:`adopt` would find something to do."""
+    return [
+        config.endpoint
+        for folder, config in configs(workspace.root)
+        if holder(folder) is None
+        and (any((folder / "log").glob("*.open")) or _unknown(workspace, folder, config.endpoint))
+    ]
+
+
+def _record_unknown(workspace: Workspace, folder: Path, endpoint: str) -> int:
+    unknown = _unknown(workspace, folder, endpoint)
+    for path in unknown:
+        record(workspace.journal, workspace.actor, endpoint, _inspect(path))
+    return len(unknown)
+
+
+def _unknown(workspace: Workspace, folder: Path, endpoint: str) -> list[Path]:
+    """Return the sealed segments that the journal has not been told of."""
+    rows = workspace.query("SELECT segment FROM prediction_segments WHERE endpoint = ?", endpoint)
+    known = {row["segment"] for row in rows}
+    return [p for p in sorted((folder / "log").glob("*.jsonl")) if p.stem not in known]
+
+
+def _inspect(path: Path) -> Sealed:
+    data = path.read_bytes()
+    first, last = (_line(data[:end], path) for end in (data.find(b"\n") + 1, len(data)))
+    return Sealed(
+        path.stem,
+        str(first["model"]),
+        int(first["version"]),
+        data.count(b"\n"),
+        hashlib.sha256(data).hexdigest(),
+        str(first["at"]),
+        str(last["at"]),
+    )
+
+
+def _line(data: bytes, path: Path) -> dict[str, Any]:
+    """Return the last line of ``data``."""
+    try:
+        return dict(json.loads(data[data.rfind(b"\n", 0, -1) + 1 :]))
+    except (ValueError, TypeError):
+        raise _damaged(path) from None
+
+
+def segments(workspace: Workspace, endpoint: str) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, whole lines) of each segment of ``endpoint``, oldest first, open ones too.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such endpoint.
+    """
+    folder = folder_of(workspace.root, endpoint)
+    if not folder.is_dir():
+        raise NotFoundError(
+            f"There is no endpoint '{endpoint}'.", "List them: paceml-tui serving list"
+        )
+    log = folder / "log"
+    stems = {p.stem for p in (*log.glob("*.jsonl"), *log.glob("*.open"))}
+    for stem in sorted(stems):
+        data = _read_segment(log, stem)
+        yield stem, data[: data.rfind(b"\n") + 1]
+
+
+def records(workspace: Workspace, endpoint: str) -> Iterator[dict[str, Any]]:
+    """Yield each logged prediction of ``endpoint`` as its line says it, oldest first."""
+    for stem, data in segments(workspace, endpoint):
+        for line in data.splitlines():
+            yield _line(line, Path(stem))
+
+
+def read(workspace: Workspace, endpoint: str) -> pl.DataFrame:
+    """Return every logged prediction of ``endpoint``, oldest segment first.
+
+    The model's raw columns stand under their own names, what the log says of each prediction
+    under ``paceml.id, paceml.request, paceml.at, paceml.model, paceml.version, paceml.ms`` and
+    ``paceml.prediction``. Dates are ISO 8601 texts. Columns whose types differ between segments
+    get the type that holds both.
+    """
+    import polars as pl
+
+    facts = [pl.col(name).alias(f"paceml.{name}") for name in _FACTS]
+    frames = []
+    for stem, data in segments(workspace, endpoint):
+        if data:
+            try:
+                frame = pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
+                frames.append(frame.select(pl.col("row").struct.unnest(), *facts))
+            except pl.exceptions.PolarsError:
+                raise _damaged(Path(stem)) from None
+    if not frames:
+        return pl.DataFrame(schema={f"paceml.{name}": pl.Null for name in _FACTS})
+    return pl.concat(frames, how="diagonal_relaxed")
+
+
+def _read_segment(log: Path, stem: str) -> bytes:
+    for suffix in (".open", ".jsonl"):  # it may be sealed between the two looks, never unsealed
+        with suppress(FileNotFoundError):
+            return (log / f"{stem}{suffix}").read_bytes()
+    return b""
+
+
+def _damaged(path: Path) -> DamagedError:
+    return DamagedError(
+        f"The prediction-log segment {path.stem} holds a line that is not a prediction.",
+        "Restore the segment from a backup.",
+        details={"segment": path.stem},
+    )
+
+
+def _publish(path: Path) -> bool:
+    """Rename an open segment to its sealed name, or remove it when it is empty."""
+    has_lines = path.stat().st_size > 0
+    if has_lines:
+        path.chmod(0o400)
+        path.replace(path.with_suffix(".jsonl"))
+    else:
+        path.unlink()
+    _sync_folder(path.parent)
+    return has_lines
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_COMPACT = str.maketrans("", "", "-:.")

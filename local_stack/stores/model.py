@@ -1,0 +1,229 @@
+"""A model in memory: a fitted estimator with its preparation."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from local_stack.errors import InputError
+from local_stack.preparation import Column, Feature, Preparation
+from local_stack.preparing import Scalar, Values
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_BLOCK = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """What a model is, apart from its numbers. ``classes`` is empty for a regression."""
+
+    kind: str
+    estimator: str
+    task: str
+    target: str
+    classes: tuple[Scalar, ...] = ()
+
+    @property
+    def n_outputs(self) -> int:
+        """Return how many raw scores a booster gives a row."""
+        return len(self.classes) if len(self.classes) > 2 else 1
+
+
+class Model:
+    """A fitted estimator with its preparation: raw columns in, plain Python values out.
+
+    ``estimator`` is the ``lightgbm.Booster`` or the scikit-learn object itself; it works on
+    :meth:`matrix` and, when it classifies, on class numbers rather than labels.
+    """
+
+    def __init__(
+        self, record: ModelRecord, preparation: Preparation, estimator: Any, content: bytes
+    ) -> None:
+        self.record = record
+        self.preparation = preparation
+        self.estimator = estimator
+        self.content = content
+        self._compiled = preparation.compile()
+
+    @property
+    def kind(self) -> str:
+        """Return ``lightgbm`` or ``sklearn``."""
+        return self.record.kind
+
+    @property
+    def task(self) -> str:
+        """Return ``regression`` or ``classification``."""
+        return self.record.task
+
+    @property
+    def target(self) -> str:
+        """Return the name of the column that is predicted."""
+        return self.record.target
+
+    @property
+    def classes(self) -> tuple[Scalar, ...]:
+        """Return the labels in the order of the probabilities; empty for a regression."""
+        return self.record.classes
+
+    @property
+    def inputs(self) -> tuple[Column, ...]:
+        """Return the raw columns the model expects."""
+        return self.preparation.inputs
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """Return the columns of :meth:`matrix`."""
+        return self.preparation.features
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Return whether :meth:`predict_proba` can answer."""
+        is_able = self.kind == "lightgbm" or hasattr(self.estimator, "predict_proba")
+        return self.task == "classification" and is_able
+
+    def matrix(self, columns: Mapping[str, Values]) -> np.ndarray:
+        """Return the features of validated raw columns, float64 (n_rows, n_features).
+
+        Raises
+        ------
+        InputError
+            A value is missing where the estimator takes none.
+        """
+        import numpy as np
+
+        found = self._compiled.matrix(columns)
+        if not self.preparation.accepts_missing:
+            is_missing = np.isnan(found).any(axis=0)
+            if is_missing.any():
+                column = self.features[int(is_missing.argmax())].column
+                raise InputError(
+                    f"Column '{column}' has missing values, and the model takes none.",
+                    f"Train with the step 'impute: {{columns: [{column}]}}', or fill them.",
+                )
+        return found
+
+    def predict(self, columns: Mapping[str, Values]) -> list[Any]:
+        """Return one number or label for each row of validated raw columns."""
+        return self.labels(self.outputs(self.matrix(columns)))
+
+    def predict_proba(self, columns: Mapping[str, Values]) -> list[list[float]]:
+        """Return the probability of each class for each row of validated raw columns."""
+        return cast("list[list[float]]", self.probabilities(self.matrix(columns)).tolist())
+
+    def predict_row(self, row: Mapping[str, Any]) -> Any:
+        """Return the number or label of one validated raw row: the fast path, no pandas."""
+        features = self._compiled.row(row)
+        if self.kind == "sklearn":
+            return self._predict_row_sklearn(features)
+        scores = self._single_row(features)
+        if self.task == "regression":
+            return scores[0]
+        if len(scores) == 1:
+            return self.classes[int(scores[0] > 0.5)]
+        return self.classes[scores.index(max(scores))]
+
+    def labels(self, outputs: np.ndarray) -> list[Any]:
+        """Return numbers or class numbers as the plain values a caller sees."""
+        if self.task == "regression":
+            return cast("list[Any]", outputs.tolist())
+        return [self.classes[number] for number in outputs.tolist()]
+
+    def outputs(self, matrix: np.ndarray) -> np.ndarray:
+        """Return predictions of a matrix: float64 numbers, or int64 class numbers, (n_rows,)."""
+        import numpy as np
+
+        if not len(matrix):
+            return np.empty(0, dtype=np.float64 if self.task == "regression" else np.int64)
+        if self.kind == "lightgbm":
+            if self.task == "regression":
+                return self._scores(matrix)
+            classes: np.ndarray = self.probabilities(matrix).argmax(axis=1)
+            return classes
+        found = np.asarray(self.estimator.predict(matrix)).reshape(len(matrix))
+        return found.astype(np.float64 if self.task == "regression" else np.int64)
+
+    def probabilities(self, matrix: np.ndarray) -> np.ndarray:
+        """Return the probability of each class, float64 (n_rows, n_classes)."""
+        import numpy as np
+
+        if not self.has_probabilities:
+            raise InputError(
+                f"{self.record.estimator} gives no probabilities for '{self.target}'.",
+                "Train lightgbm or another classifier that does.",
+            )
+        if not len(matrix):
+            return np.empty((0, len(self.classes)), dtype=np.float64)
+        if self.kind == "sklearn":
+            return np.asarray(self.estimator.predict_proba(matrix), dtype=np.float64)
+        scores = self._scores(matrix)
+        return scores if scores.ndim == 2 else np.column_stack([1.0 - scores, scores])
+
+    def _scores(self, matrix: np.ndarray) -> np.ndarray:
+        import numpy as np
+
+        starts = range(0, len(matrix), _BLOCK)
+        parts: list[np.ndarray] = [
+            self.estimator.predict(matrix[at : at + _BLOCK]) for at in starts
+        ]
+        found: np.ndarray = np.concatenate(parts).astype(np.float64)
+        return found
+
+    def _predict_row_sklearn(self, features: list[float]) -> Any:
+        import numpy as np
+
+        found = self.estimator.predict(np.array([features], dtype=np.float64)).item()
+        return float(found) if self.task == "regression" else self.classes[int(found)]
+
+    @cached_property
+    def _single_row(self) -> _SingleRow:
+        return _SingleRow(self.estimator, len(self.features), self.record.n_outputs)
+
+
+class _SingleRow:
+    """LightGBM's single-row fast call: the set-up is paid once, not for each row."""
+
+    def __init__(self, booster: Any, n_features: int, n_outputs: int) -> None:
+        from lightgbm import basic
+
+        self._booster = booster  # owns what the configuration points to
+        self._library = basic._LIB
+        self._check = basic._safe_call
+        self._lock = threading.Lock()
+        self._row = ctypes.c_double * n_features
+        self._result = (ctypes.c_double * n_outputs)()
+        self._n_written = ctypes.c_int64(0)
+        self._handle = ctypes.c_void_p()
+        self._check(
+            self._library.LGBM_BoosterPredictForMatSingleRowFastInit(
+                booster._handle,
+                ctypes.c_int(0),  # the transformed score
+                ctypes.c_int(0),
+                ctypes.c_int(-1),  # all iterations
+                ctypes.c_int(1),  # float64
+                ctypes.c_int32(n_features),
+                ctypes.c_char_p(b"num_threads=1"),
+                ctypes.byref(self._handle),
+            )
+        )
+
+    def __call__(self, features: list[float]) -> list[float]:
+        with self._lock:  # the configuration and the result belong to one call at a time
+            self._check(
+                self._library.LGBM_BoosterPredictForMatSingleRowFast(
+                    self._handle,
+                    self._row(*features),
+                    ctypes.byref(self._n_written),
+                    self._result,
+                )
+            )
+            return self._result[:]
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            self._library.LGBM_FastConfigFree(self._handle)

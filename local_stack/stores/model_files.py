@@ -1,0 +1,427 @@
+"""Models in memory and in files: MLflow's folder layout, and no pickle anywhere.
+
+A folder holds ``MLmodel`` (so that MLflow itself can load the model elsewhere), the estimator
+(``model.lgb``, LightGBM's text, or ``model.skops``), ``preparation.json`` (what it expects and
+how features are made), ``requirements.txt`` and ``python_env.yaml``. Only :func:`load` reads it
+here: hashes first, then structure, then the parser.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import platform
+import re
+import stat
+import zipfile
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from local_stack.errors import DamagedError, StackError
+from local_stack.preparation import Preparation
+from local_stack.preparing import Scalar
+from local_stack.stores.model import Model, ModelRecord
+from local_stack.stores.model_guards import (
+    TRUSTED_TYPES,
+    check_booster,
+    check_estimator,
+    check_skops,
+    refuse,
+)
+
+__all__ = ["Model", "ModelRecord", "from_booster", "from_estimator", "load", "save", "signature"]
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+_DATA = {"lightgbm": "model.lgb", "sklearn": "model.skops"}
+_RECORD = "preparation.json"
+_ALWAYS = ("MLmodel", _RECORD, "requirements.txt", "python_env.yaml")
+_MLFLOW_ADDS = frozenset({"registered_model_meta", "conda.yaml"})
+_MAX_BYTES = 4_000_000_000
+_PICKLE = re.compile(rb"\x80[\x02-\x05]")
+_PARSER_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+)
+
+
+class _Silent:
+    """A logger for LightGBM, whose own prints to stdout."""
+
+    def info(self, message: str) -> None:
+        """Say nothing."""
+
+    def warning(self, message: str) -> None:
+        """Say nothing."""
+
+
+def silence_lightgbm() -> None:
+    """Keep LightGBM from printing; its errors still come as exceptions."""
+    import lightgbm
+
+    lightgbm.register_logger(_Silent())
+
+
+def from_booster(
+    booster: Any,
+    preparation: Preparation,
+    *,
+    task: str,
+    target: str,
+    classes: Sequence[Scalar] = (),
+) -> Model:
+    """Return the model of a ``lightgbm.Booster``, as it will be after saving and loading."""
+    text = booster.model_to_string(num_iteration=booster.best_iteration or -1)
+    text = re.sub(r"^\[num_threads: \d+\]$", "[num_threads: 0]", text, flags=re.MULTILINE)
+    record = ModelRecord("lightgbm", "lightgbm", task, target, tuple(classes))
+    return _build(record, preparation, text.encode("utf-8"))
+
+
+def from_estimator(
+    estimator: Any,
+    preparation: Preparation,
+    *,
+    task: str,
+    target: str,
+    classes: Sequence[Scalar] = (),
+) -> Model:
+    """Return the model of a scikit-learn estimator, as it will be after saving and loading.
+
+    A classifier must have been fitted on class numbers 0 .. n_classes - 1.
+    """
+    record = ModelRecord("sklearn", type(estimator).__name__, task, target, tuple(classes))
+    return _build(record, preparation, _dump(estimator))
+
+
+def save(
+    model: Model, directory: Path, *, run_id: str, requirements: Sequence[str] | None = None
+) -> dict[str, str]:
+    """Write ``model`` into an empty or new ``directory``; return the SHA-256 of each file.
+
+    Parameters
+    ----------
+    run_id
+        The run that made the model, for ``MLmodel``.
+    requirements
+        Lines of ``requirements.txt``; exact pins of what is installed when left out.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    requirements = _pins(model.kind) if requirements is None else requirements
+    contents = {
+        _DATA[model.kind]: model.content,
+        _RECORD: _json({"format": 1, **_record_to_dict(model)}),
+        "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
+        "python_env.yaml": _yaml(_python_env()),
+    }
+    contents["MLmodel"] = _yaml(_mlmodel(model, run_id, contents))
+    for name, content in contents.items():
+        with (directory / name).open("xb") as file:
+            file.write(content)
+    return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+
+
+def load(directory: Path, hashes: Mapping[str, str] | None = None) -> Model:
+    """Return the model in ``directory``.
+
+    Parameters
+    ----------
+    hashes
+        SHA-256 of every file by name, checked before a byte is parsed. Without them only the
+        structure is checked, as when MLflow itself loads the folder.
+
+    Raises
+    ------
+    DamagedError
+        A file is missing, extra, a link, a pickle, or not what was written; or its content
+        could do more than hold a model.
+    """
+    contents = _read_folder(directory, hashes)
+    try:
+        data = json.loads(contents[_RECORD])
+        record = _record_from_dict(data)
+        preparation = Preparation.from_dict(data["preparation"])
+        content = contents[_DATA[record.kind]]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise refuse(f"{_RECORD} is not valid") from error
+    if len(set(_DATA.values()) & contents.keys()) != 1:
+        raise refuse("it holds two estimators")
+    return _build(record, preparation, content)
+
+
+def _read_folder(directory: Path, hashes: Mapping[str, str] | None) -> dict[str, bytes]:
+    try:
+        names = {entry.name for entry in os.scandir(directory)}
+    except OSError as error:
+        raise refuse(f"its folder cannot be read ({error.strerror})") from error
+    known = {*_ALWAYS, *_DATA.values(), *_MLFLOW_ADDS}
+    expected = set(hashes) if hashes is not None else names
+    for name in sorted(names ^ expected):
+        raise refuse(f"the file {name[:100]} is {'extra' if name in names else 'missing'}")
+    for name in sorted(names - known):
+        raise refuse(f"the file {name[:100]} is not part of a model")
+    for name in sorted(set(_ALWAYS) - names):
+        raise refuse(f"the file {name} is missing")
+    contents = {name: _read_file(directory / name) for name in sorted(names)}
+    for name, content in contents.items():
+        if hashes is not None and hashlib.sha256(content).hexdigest() != hashes[name]:
+            raise refuse(f"the file {name} is not the one that was written")
+        if _PICKLE.match(content):
+            raise refuse(f"the file {name} is a pickle")
+    return contents
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(handle, "rb") as file:  # noqa: PTH123 - by handle: no second look-up of the name
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_BYTES:
+                raise refuse(f"{path.name} is not an ordinary file")
+            return file.read()
+    except OSError as error:
+        raise refuse(f"{path.name} cannot be read as an ordinary file") from error
+
+
+def _build(record: ModelRecord, preparation: Preparation, content: bytes) -> Model:
+    """Return the model of an estimator's bytes; the only place where they are parsed."""
+    n_features = len(preparation.features)
+    try:
+        if record.kind == "lightgbm":
+            check_booster(content, n_features, record.n_outputs)
+            estimator = _parse_booster(content)
+        else:
+            check_skops(content)
+            estimator = _parse_skops(content)
+            check_estimator(estimator, n_features)
+    except StackError:
+        raise
+    except _PARSER_ERRORS as error:
+        raise DamagedError(
+            f"The stored {record.estimator} model cannot be read.",
+            "Restore it from a backup, or train it again.",
+            details=f"{type(error).__name__}: {error}"[:300],
+        ) from error
+    return Model(record, preparation, estimator, content)
+
+
+def _parse_booster(content: bytes) -> Any:
+    import lightgbm
+
+    silence_lightgbm()
+    try:
+        return lightgbm.Booster(model_str=content.decode("utf-8"), params={"verbosity": -1})
+    except lightgbm.basic.LightGBMError as error:
+        raise ValueError(str(error)) from error
+
+
+def _parse_skops(content: bytes) -> Any:
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    try:
+        return skops.io.loads(content, trusted=list(TRUSTED_TYPES))
+    except UntrustedTypesFoundException as error:
+        raise refuse("it names types that are not on the list of types") from error
+
+
+def _dump(estimator: Any) -> bytes:
+    """Return a skops file whose bytes depend on the estimator alone.
+
+    skops names members by memory address, stamps the time, and keeps whatever lies in the
+    padding of structured arrays.
+    """
+    import skops.io
+
+    source = zipfile.ZipFile(io.BytesIO(skops.io.dumps(estimator)))
+    numbers: dict[str, str] = {}
+
+    def renamed(match: re.Match[str]) -> str:
+        return match[1] + numbers.setdefault(match[2], str(len(numbers)))
+
+    schema = source.read("schema.json").decode("utf-8")
+    schema = re.sub(r'("__id__": |"file": ")(\d+)', renamed, schema)
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        members = {"schema.json": schema.encode("utf-8")}
+        for name in source.namelist():
+            stem, _, suffix = name.rpartition(".")
+            if suffix == "npy":
+                members[f"{numbers[stem]}.npy"] = _without_padding(source.read(name))
+        for name in sorted(members):
+            archive.writestr(zipfile.ZipInfo(name), members[name], zipfile.ZIP_DEFLATED)
+    return target.getvalue()
+
+
+def _without_padding(content: bytes) -> bytes:
+    import numpy as np
+
+    array = np.load(io.BytesIO(content), allow_pickle=False)
+    if array.dtype.names is None:
+        return content
+    clean = np.zeros(array.shape, dtype=array.dtype)
+    for name in array.dtype.names:
+        clean[name] = array[name]
+    target = io.BytesIO()
+    np.save(target, clean, allow_pickle=False)
+    return target.getvalue()
+
+
+def _record_to_dict(model: Model) -> dict[str, Any]:
+    record = model.record
+    return {
+        "kind": record.kind,
+        "estimator": record.estimator,
+        "task": record.task,
+        "target": record.target,
+        "classes": list(record.classes),
+        "preparation": model.preparation.to_dict(),
+    }
+
+
+def _record_from_dict(data: Any) -> ModelRecord:
+    kind, estimator, task, target = (data[k] for k in ("kind", "estimator", "task", "target"))
+    classes = data["classes"]
+    is_classes = isinstance(classes, list) and all(isinstance(c, str | int) for c in classes)
+    is_words = isinstance(estimator, str) and isinstance(target, str)
+    is_task = task == "regression" or (task == "classification" and len(classes) >= 2)
+    if data["format"] != 1 or kind not in _DATA or not (is_classes and is_words and is_task):
+        raise ValueError("record")
+    return ModelRecord(kind, estimator, task, target, tuple(classes))
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=True, indent=1, allow_nan=False).encode("ascii") + b"\n"
+
+
+def _yaml(value: object) -> bytes:
+    import yaml
+
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=False).encode("ascii")
+
+
+def _pins(kind: str) -> list[str]:
+    names = ["paceml-tui", "numpy", *(["lightgbm"] if kind == "lightgbm" else []), "scikit-learn"]
+    names += ["skops"] if kind == "sklearn" else []
+    return [_pin(name) for name in names]
+
+
+def _pin(name: str) -> str:
+    try:
+        return f"{name}=={metadata.version(name)}"
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        return name
+
+
+def _python_env() -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "build_dependencies": ["pip"],
+        "dependencies": ["-r requirements.txt"],
+    }
+
+
+def _mlmodel(model: Model, run_id: str, contents: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return the content of ``MLmodel``; plain values, so that MLflow need not be imported."""
+    digest = hashlib.sha256(model.content + contents[_RECORD] + run_id.encode()).hexdigest()
+    data = _DATA[model.kind]
+    flavours: dict[str, Any] = {
+        "python_function": {
+            "loader_module": "local_stack.stores.model_files",
+            "python_version": platform.python_version(),
+            "env": {"virtualenv": "python_env.yaml"},
+        }
+    }
+    if model.kind == "lightgbm":
+        flavours["lightgbm"] = {
+            "lgb_version": metadata.version("lightgbm"),
+            "model_class": "lightgbm.basic.Booster",
+            "data": data,
+            "code": None,
+        }
+    else:
+        flavours["sklearn"] = {
+            "sklearn_version": metadata.version("scikit-learn"),
+            "serialization_format": "skops",
+            "skops_trusted_types": list(TRUSTED_TYPES),
+            "pickled_model": data,
+            "code": None,
+        }
+    return {
+        "flavors": flavours,
+        "mlflow_version": metadata.version("mlflow"),
+        "model_uuid": digest[:32],
+        "model_size_bytes": sum(map(len, contents.values())),
+        "run_id": run_id,
+        "signature": signature(model),
+    }
+
+
+def signature(model: Model) -> dict[str, str | None]:
+    """Return the signature in MLflow's schema: JSON texts of input and output columns."""
+    inputs = [
+        {
+            "type": "datetime" if column.type == "date" else column.type,
+            "name": column.name,
+            "required": not column.nullable,
+        }
+        for column in model.inputs
+    ]
+    kinds = {bool: "boolean", int: "long", str: "string"}
+    output = kinds[type(model.classes[0])] if model.classes else "double"
+    return {
+        "inputs": json.dumps(inputs),
+        "outputs": json.dumps([{"type": output, "required": True}]),
+        "params": None,
+    }
+
+
+def _load_pyfunc(path: str) -> _Pyfunc:
+    """Return the model for ``mlflow.pyfunc``, which calls this by its name."""
+    return _Pyfunc(load(Path(path)))
+
+
+class _Pyfunc:
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def predict(self, frame: pd.DataFrame, params: Mapping[str, Any] | None = None) -> np.ndarray:
+        """Return the predictions of a pandas table, (n_rows,)."""
+        import numpy as np
+
+        columns = {
+            column.name: _plain_column(frame[column.name])
+            for column in self._model.inputs
+            if column.name in frame.columns
+        }
+        return np.asarray(self._model.predict(self._model.preparation.validate(columns)))
+
+
+def _plain_column(series: pd.Series[Any]) -> list[Any]:
+    if series.dtype.kind == "M":
+        return [None if value is None else value.to_pydatetime() for value in _without_nan(series)]
+    return _without_nan(series)
+
+
+def _without_nan(series: pd.Series[Any]) -> list[Any]:
+    absent = series.isna().tolist()
+    return [
+        None if is_absent else value
+        for is_absent, value in zip(absent, series.tolist(), strict=True)
+    ]

@@ -1,0 +1,222 @@
+"""Tracking: our runs and registry mirrored into MLflow, so that every MLflow client reads them.
+
+The journal is the truth; what stands here can be written again. MLflow's file store gives two
+processes the same number and leaves empty files when killed, so one lock is held while
+something is made. This is the only module that talks to an MLflow store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from local_stack import environment
+from local_stack.errors import StackError, UnavailableError
+from local_stack.results import Result
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
+
+ORIGIN_TAG = "paceml.workspace"
+VERSION_TAG = "paceml.version"
+_MOST_IN_BATCH = 100
+_LONGEST_PARAM = 6000
+_WAIT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened(Result):
+    """A run that MLflow has begun: its id, its experiment and where its artifacts go."""
+
+    run_id: str
+    experiment_id: str
+    artifact_uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrored(Result):
+    """A registered version of ours, as the mirror needs it."""
+
+    version: int
+    stage: str
+    run_id: str
+
+
+class Tracking:
+    """The MLflow store at ``uri``, written on behalf of the workspace ``identity``."""
+
+    def __init__(self, uri: str, lock: Path, identity: str) -> None:
+        self.uri = uri
+        self._lock = lock
+        self._identity = identity
+        self._made: MlflowClient | None = None
+
+    def begin_run(self, experiment: str, name: str, actor: str, source: str) -> Opened:
+        """Begin a run named ``name`` in ``experiment``; both are made as needed."""
+        with self._writing() as client:
+            found = client.get_experiment_by_name(experiment)
+            experiment_id = found.experiment_id if found else client.create_experiment(experiment)
+            run = client.create_run(
+                experiment_id,
+                run_name=name,
+                tags={
+                    ORIGIN_TAG: self._identity,
+                    "mlflow.user": actor,
+                    "mlflow.source.name": source,
+                    "mlflow.source.type": "LOCAL",
+                },
+            )
+            return Opened(run.info.run_id, experiment_id, run.info.artifact_uri)
+
+    def log_run(
+        self,
+        run_id: str,
+        *,
+        params: Mapping[str, str],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        datasets: Sequence[Mapping[str, str]],
+    ) -> None:
+        """Log everything that a run found out. ``datasets`` hold name, digest and context."""
+        from mlflow import entities
+
+        at = _milliseconds()
+        values = [entities.Metric(key, value, at, 0) for key, value in metrics.items()]
+        with self._writing() as client:
+            for batch in _batches([(k, v[:_LONGEST_PARAM]) for k, v in params.items()]):
+                client.log_batch(run_id, params=[entities.Param(*pair) for pair in batch])
+            client.log_batch(
+                run_id, metrics=values, tags=[entities.RunTag(k, v) for k, v in tags.items()]
+            )
+            client.log_inputs(run_id, datasets=[_dataset_input(entry) for entry in datasets])
+
+    def log_artifacts(self, run_id: str, folder: Path, path: str = "") -> None:
+        """Copy the files of ``folder`` below the run's artifacts, under ``path``."""
+        with self._writing() as client:
+            client.log_artifacts(run_id, str(folder), path or None)
+
+    def end_run(self, run_id: str, status: str) -> None:
+        """Set the run's status: FINISHED, FAILED or KILLED."""
+        with self._writing() as client:
+            client.set_terminated(run_id, status)
+
+    def unfinished(self) -> list[str]:
+        """Return the ids of this workspace's runs that MLflow still shows as RUNNING."""
+        with self._writing() as client:
+            ids = [e.experiment_id for e in client.search_experiments()]
+            text = f"attributes.status = 'RUNNING' and tags.`{ORIGIN_TAG}` = '{self._identity}'"
+            return [run.info.run_id for run in client.search_runs(ids, text)] if ids else []
+
+    def mirror_model(self, name: str, versions: Sequence[Mirrored]) -> None:
+        """Bring MLflow's registered model ``name`` in step: versions, stages and aliases."""
+        from mlflow.exceptions import MlflowException
+
+        with self._writing() as client:
+            with contextlib.suppress(MlflowException):  # it exists
+                client.create_registered_model(name)
+            known = {int(v.version): v for v in client.search_model_versions(_named(name))}
+            for version in sorted(versions, key=lambda v: v.version):
+                entry = known.get(version.version)
+                if entry is None:
+                    source = f"{client.get_run(version.run_id).info.artifact_uri}/model"
+                    entry = client.create_model_version(
+                        name,
+                        source,
+                        version.run_id,
+                        tags={VERSION_TAG: str(version.version)},
+                        await_creation_for=0,
+                    )
+                if entry.current_stage != version.stage:
+                    client.transition_model_version_stage(name, str(entry.version), version.stage)
+            self._mirror_aliases(client, name, versions)
+
+    def _mirror_aliases(
+        self, client: MlflowClient, name: str, versions: Sequence[Mirrored]
+    ) -> None:
+        held = dict(client.get_registered_model(name).aliases)
+        for stage in ("Staging", "Production"):
+            alias = stage.lower()
+            wanted = next((str(v.version) for v in versions if v.stage == stage), None)
+            if wanted is None and alias in held:
+                client.delete_registered_model_alias(name, alias)
+            elif wanted is not None and str(held.get(alias)) != wanted:
+                client.set_registered_model_alias(name, alias, wanted)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[MlflowClient]:
+        """Hold the lock, and turn what MLflow raises into a sentence with its cause."""
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._wait_for(descriptor)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # stages and file stores are deprecated upstream
+                yield self._client()
+        except StackError:
+            raise
+        except Exception as error:
+            raise UnavailableError(
+                f"MLflow at {self.uri} did not take the record: {error}.",
+                "PACE-ML's own record stands; 'paceml-tui doctor --repair' writes it again.",
+            ) from error
+        finally:
+            os.close(descriptor)
+
+    def _wait_for(self, descriptor: int) -> None:
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise UnavailableError(
+                        f"Another process has kept MLflow's store for {_WAIT_SECONDS:g} s.",
+                        f"Look for the process that holds {self._lock}, then call again.",
+                    ) from None
+                time.sleep(0.01)
+
+    def _client(self) -> MlflowClient:
+        if self._made is None:
+            environment.prepare()
+            import mlflow
+
+            # Both are set, else MLflow puts a stray mlflow.db into the working directory.
+            mlflow.set_tracking_uri(self.uri)
+            mlflow.set_registry_uri(self.uri)
+            self._made = mlflow.MlflowClient(self.uri, self.uri)
+        return self._made
+
+
+def _dataset_input(entry: Mapping[str, str]) -> DatasetInput:
+    from mlflow import entities
+
+    dataset = entities.Dataset(
+        name=entry["name"], digest=entry["digest"], source_type="local", source=entry["digest"]
+    )
+    tags = [entities.InputTag("mlflow.data.context", entry["context"])]
+    return entities.DatasetInput(dataset, tags)
+
+
+def _batches(
+    items: Sequence[tuple[str, str]],
+) -> Iterator[Sequence[tuple[str, str]]]:
+    for start in range(0, len(items), _MOST_IN_BATCH):
+        yield items[start : start + _MOST_IN_BATCH]
+
+
+def _named(name: str) -> str:
+    escaped = name.replace("'", "''")
+    return f"name='{escaped}'"
+
+
+def _milliseconds() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,165 @@
+"""The demo: a new workspace, the sample loans, and a model's whole life on them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from local_stack import environment
+from local_stack.errors import InputError
+from local_stack.results import plain
+from local_stack.workspace import Workspace
+from paceml_tui import narration, printing
+from paceml_tui.render import safe
+
+_PIPELINE = "loans-pipeline.yaml"
+
+
+def run(folder: Path, *, is_json: bool = False) -> int:
+    """Make a workspace at ``folder`` (or beside it, when that is taken) and fill it with life."""
+    root = _free(folder.absolute())
+    with Workspace.create(root) as workspace:
+        environment.prepare(root / "cache" / "tmp")
+        samples = root / "sample_data"
+        shutil.copytree(find_samples(), samples, ignore=shutil.ignore_patterns("__pycache__"))
+        narration.say(f"A new workspace: {root}")
+        facts = _live(workspace, samples)
+    if is_json:
+        printing.result("demo", facts, is_json=True)
+        return 0
+    printing.text(_closing(root))
+    if sys.stdin.isatty() and sys.stdout.isatty() and _wants_app():
+        from paceml_tui.app import run as open_app
+
+        return open_app(root, readonly=False)
+    return 0
+
+
+def find_samples() -> Path:
+    """Return the folder of the sample data: in the package, or beside it in a checkout."""
+    packaged = Path(str(resources.files("paceml_tui"))) / "sample_data"
+    beside = packaged.parent.parent / "sample_data"
+    for place in (packaged, beside):
+        if (place / _PIPELINE).is_file():
+            return place
+    raise InputError("The sample data is not installed.", "Install PACE-ML again.")
+
+
+def _live(workspace: Workspace, samples: Path) -> dict[str, Any]:
+    """Run the pipeline, then serve the model, ask it, and look at what came of it."""
+    facts: dict[str, Any] = {"workspace": str(workspace.root)}
+    pipeline = _step(workspace, "pipeline.run", {"file": str(samples / _PIPELINE)})
+    facts["steps"] = {step["id"]: step["result"] for step in pipeline["steps"]}
+    for step in pipeline["steps"]:
+        _tell(step["command"], step["result"])
+    endpoint = _step(workspace, "serving.start", {"target": "loans@Production"})
+    name = endpoint["endpoint"]
+    try:
+        _tell("serving.start", endpoint)
+        row = json.dumps(_a_row(workspace))
+        asked = _step(workspace, "serving.predict", {"endpoint": name, "row": row})
+        _tell("serving.predict", asked)
+        live = _step(workspace, "drift.check", {"name": name, "report_only": True})
+        _tell("drift.check", live)
+    finally:
+        _step(workspace, "serving.stop", {"endpoint": name})
+    audit = _step(workspace, "audit.verify", {})
+    _tell("audit.verify", audit)
+    return facts | {"endpoint": endpoint, "prediction": asked, "live": live, "audit": audit}
+
+
+def _step(workspace: Workspace, name: str, arguments: dict[str, Any]) -> Any:
+    from local_stack.catalog import call
+
+    with narration.progress() as progress:
+        return plain(call(workspace, name, arguments, progress=progress))
+
+
+def _a_row(workspace: Workspace) -> dict[str, Any]:
+    """Return the first row of the newest loans, without what a request cannot know."""
+    from local_stack.catalog import call
+
+    shown = plain(call(workspace, "data.show", {"name": "loans", "limit": 1}))
+    names = [column["name"] for column in shown["version"]["schema"]]
+    row = dict(zip(names, shown["rows"][0], strict=True))
+    return {name: row[name] for name in row if name not in ("default", "default_known_at")}
+
+
+def _tell(command: str, result: Any) -> None:
+    text = _SENTENCES[command](result) if command in _SENTENCES else ""
+    if text:
+        narration.say(f"  {command:<18} {safe(text, 0)}")
+
+
+def _profiled(result: Any) -> str:
+    overview = result["overview"]
+    return (
+        f"{overview['n_rows']} rows, {overview['n_columns']} columns, "
+        f"{overview['p_missing']:.1%} missing, {len(result['alerts'])} alerts"
+    )
+
+
+def _trained(result: Any) -> str:
+    best = ", ".join(f"{k} {v:.3f}" for k, v in list(result["metrics"].items())[:3])
+    return f"run {result['run_id'][:8]}: {best}"
+
+
+def _explained(result: Any) -> str:
+    top = ", ".join(item["feature"] for item in result["importance"][:3])
+    return f"most important: {top} (in {result['unit']}, {result['n_rows']} rows)"
+
+
+def _drifted(result: Any) -> str:
+    dataset = result["dataset"]
+    verdict = "DRIFTED" if dataset["drifted"] else "no drift of the data set"
+    moved = ", ".join(c["column"] for c in result["columns"] if c["drifted"])
+    share = f"{dataset['n_drifted']} of {dataset['n_columns']} columns moved"
+    return f"{result['reference']} -> {result['current']}: {verdict}; {share}: {moved or 'none'}"
+
+
+_SENTENCES: dict[str, Any] = {
+    "data.add": lambda r: (
+        f"{r['dataset']}@{r['version']}: {r['rows']} rows, {r['columns']} columns"
+    ),
+    "data.check": lambda r: f"contract {r['contract']} kept: {len(r['checks'])} checks",
+    "data.profile": _profiled,
+    "runs.train": _trained,
+    "explain.model": _explained,
+    "registry.register": lambda r: f"{r['name']} version {r['version']}",
+    "registry.promote": lambda r: f"{r['name']}/{r['version']} is in {r['stage']}",
+    "serving.start": lambda r: f"{r['endpoint']} at {r['url']}",
+    "serving.predict": lambda r: f"prediction {r['predictions'][0]} (id {r['prediction_id']})",
+    "drift.check": _drifted,
+    "audit.verify": lambda r: f"the journal is whole: {r['n_events']} events",
+}
+
+
+def _closing(root: Path) -> str:
+    return f"""
+The whole life of a model is in {root}.
+Where to look next:
+  paceml-tui {root}                                  open the app
+  paceml-tui runs search --workspace {root}          its runs
+  paceml-tui serving start loans --workspace {root}  serve the model again
+  paceml-tui audit log --workspace {root}            who did what"""
+
+
+def _free(folder: Path) -> Path:
+    """Return ``folder``, or the first ``folder-2``, ``folder-3``, ... that is not taken."""
+    candidate, number = folder, 1
+    while candidate.exists() and (not candidate.is_dir() or any(candidate.iterdir())):
+        number += 1
+        candidate = folder.with_name(f"{folder.name}-{number}")
+    return candidate
+
+
+def _wants_app() -> bool:
+    narration.say("Open the app now? [y/N]")
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    except KeyboardInterrupt:
+        return False

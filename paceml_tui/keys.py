@@ -1,0 +1,201 @@
+"""Every key of the app, declared once: bindings, footer and help are derived from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from textual.binding import Binding, BindingType
+
+WORDS: Final = ("tower", "data", "runs", "explain", "registry", "serving", "drift", "audit")
+"""The screens in the order of their keys 1 to 8."""
+
+FOOTER_KEYS: Final = 6
+"""More do not fit 80 columns, and what does not fit is cut without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key (or several for the same thing) and what it does where.
+
+    ``scope`` is a screen's word, ``app``, ``table`` (the lines), ``list`` (what lines are
+    shown), ``detail`` or the name of a dialog.
+    ``rank`` orders the footer, lowest first; zero keeps the key out of it.
+    """
+
+    scope: str
+    verb: str
+    keys: str
+    action: str
+    label: str
+    help: str
+    rank: int = 0
+
+    @property
+    def id(self) -> str:
+        """Return the name by which settings may move the key, such as ``list.filter``."""
+        return f"{self.scope}.{self.verb}"
+
+    @property
+    def shown(self) -> str:
+        """Return the keys as a person reads them, such as ``j ↓``."""
+        return " ".join(_NAMES.get(key, key) for key in self.keys.split(","))
+
+
+_NAMES: Final = {
+    "question_mark": "?",
+    "colon": ":",
+    "slash": "/",
+    "escape": "esc",
+    "enter": "enter",
+    "greater_than_sign": ">",
+    "less_than_sign": "<",
+    "pagedown": "pgdn",
+    "pageup": "pgup",
+    "down": "↓",
+    "up": "↑",
+}
+
+_MOVES: Final = (
+    ("down", "j,down", "cursor_down", "down", "One line down."),
+    ("up", "k,up", "cursor_up", "up", "One line up."),
+    ("page_down", "pagedown", "page_down", "page down", "One page down."),
+    ("page_up", "pageup", "page_up", "page up", "One page up."),
+    ("top", "g,home", "scroll_top", "first", "To the first line."),
+    ("bottom", "G,end", "scroll_bottom", "last", "To the last line."),
+)
+
+
+def _moves(scope: str, **renamed: str) -> tuple[Key, ...]:
+    return tuple(
+        Key(scope, verb, keys, renamed.get(action, action), label, text)
+        for verb, keys, action, label, text in _MOVES
+    )
+
+
+KEYS: Final[tuple[Key, ...]] = (
+    *(
+        Key("app", word, str(place), f"go('{word}')", word, f"Go to the {word} screen.")
+        for place, word in enumerate(WORDS, 1)
+    ),
+    Key("app", "help", "question_mark", "help", "help", "Help for what you look at.", 7),
+    Key("app", "palette", "colon,ctrl+p", "command_palette", "commands", "Find any command.", 6),
+    Key("app", "jobs", "J", "jobs", "jobs", "Jobs: their progress, log and end.", 10),
+    Key(
+        "app", "repeat", "c", "repeat", "as command", "The command and the pipeline step for this."
+    ),
+    Key("app", "theme", "t", "theme", "theme", "Change between the dark and the light theme."),
+    Key("app", "back", "escape", "step_back", "back", "One step back; it never quits."),
+    Key("app", "quit", "q", "quit", "quit", "Leave; jobs and endpoints go on.", 8),
+    *_moves("table"),
+    Key("table", "open", "enter", "select_cursor", "open", "Open the selected line.", 9),
+    Key(
+        "list", "filter", "slash", "filter", "filter", "Show only lines that match, as you type.", 4
+    ),
+    Key("list", "sort", "s", "sort", "sort", "Sort by the next column."),
+    Key("list", "reverse", "S", "reverse", "reverse", "Turn the order round."),
+    Key("list", "copy", "y", "copy", "copy", "Copy the name of the selected line."),
+    Key("list", "next", "greater_than_sign", "turn(1)", "next 500", "The next 500 lines."),
+    Key("list", "previous", "less_than_sign", "turn(-1)", "last 500", "The 500 lines before."),
+    *_moves(
+        "detail",
+        cursor_down="scroll_down",
+        cursor_up="scroll_up",
+        scroll_top="scroll_home",
+        scroll_bottom="scroll_end",
+    ),
+    Key("tower", "next", "j,down,right", "step(1)", "next", "To the next part of the tower."),
+    Key("tower", "previous", "k,up,left", "step(-1)", "previous", "To the part before."),
+    Key("tower", "open", "enter", "open", "open", "Go to the screen of this part.", 3),
+    Key("data", "add", "n", "ask('data.add')", "add", "Add a data set or a new version of one.", 1),
+    Key(
+        "data", "profile", "p", "ask('data.profile')", "profile", "Profile the selected version.", 2
+    ),
+    Key("runs", "train", "n", "ask('runs.train')", "train", "Train from a recipe.", 1),
+    Key("runs", "explain", "x", "ask('explain.model')", "explain", "Explain the selected run."),
+    Key("runs", "register", "r", "ask('registry.register')", "register", "Register its model.", 2),
+    Key(
+        "explain", "explain", "n", "ask('explain.model')", "explain", "Explain a run or a model.", 1
+    ),
+    Key(
+        "registry", "register", "n", "ask('registry.register')", "register", "Register a model.", 1
+    ),
+    Key("registry", "promote", "P", "ask('registry.promote')", "promote", "Move a version on.", 2),
+    Key("serving", "start", "n", "ask('serving.start')", "start", "Start an endpoint.", 1),
+    Key("serving", "stop", "x", "stop", "stop", "Stop the selected endpoint (asks).", 2),
+    Key(
+        "serving",
+        "predict",
+        "p",
+        "ask('serving.predict')",
+        "predict",
+        "Ask it for a prediction.",
+        2,
+    ),
+    Key(
+        "drift",
+        "check",
+        "n",
+        "ask('drift.check')",
+        "check",
+        "Check data or predictions for drift.",
+        1,
+    ),
+    Key(
+        "audit",
+        "verify",
+        "v",
+        "ask('audit.verify')",
+        "verify",
+        "Check the chain of every event.",
+        1,
+    ),
+    Key("jobs", "cancel", "x", "cancel", "cancel", "Cancel the job; the second time kills it.", 1),
+    Key("jobs", "copy", "y", "copy", "copy log", "Copy the end of its log.", 3),
+    Key("jobs", "close", "escape,J,q", "close", "close", "Back to the screen.", 4),
+    Key("confirm", "confirm", "y", "confirm", "do it", "Do what the title says.", 1),
+    Key("confirm", "cancel", "escape,n,q", "cancel", "cancel", "Leave everything as it is.", 2),
+    Key("notice", "copy", "y", "copy", "copy", "Copy the text.", 1),
+    Key("notice", "close", "escape,enter,q", "close", "close", "Back to the screen.", 2),
+    *_moves(
+        "notice",
+        cursor_down="scroll_down",
+        cursor_up="scroll_up",
+        scroll_top="scroll_home",
+        scroll_bottom="scroll_end",
+    ),
+    Key(
+        "form",
+        "submit",
+        "ctrl+r",
+        "submit",
+        "run",
+        "Run the command; Enter in a field does too.",
+        1,
+    ),
+    Key("form", "cancel", "escape", "cancel", "cancel", "Leave everything as it is.", 2),
+    Key("filter", "keep", "enter,down", "keep", "keep", "Keep the filter and go to the lines.", 1),
+    Key("welcome", "init", "i", "init", "new workspace", "Make a workspace in this folder.", 1),
+    Key("welcome", "demo", "d", "demo", "demo", "See the whole life cycle on sample data.", 2),
+    Key("filter", "drop", "escape", "drop", "drop", "Drop the filter.", 2),
+)
+
+
+def bindings(scope: str) -> list[BindingType]:
+    """Return the bindings of a scope, each with its id."""
+    return [
+        Binding(key.keys, key.action, key.label, id=key.id, show=False, priority=False)
+        for key in of(scope)
+    ]
+
+
+def of(*scopes: str) -> list[Key]:
+    """Return the keys of the scopes, in the order of their declaration."""
+    return [key for scope in scopes for key in KEYS if key.scope == scope]
+
+
+def footer(scopes: Iterable[str]) -> Sequence[Key]:
+    """Return the keys that the footer shows for the scopes, most important first."""
+    ranked = [key for key in of(*scopes) if key.rank]
+    return sorted(ranked, key=lambda key: key.rank)[:FOOTER_KEYS]

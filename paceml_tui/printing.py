@@ -1,0 +1,108 @@
+"""stdout: results, for people or as exactly one JSON document. No other module writes there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from local_stack.errors import StackError
+from local_stack.results import plain
+from paceml_tui.render import safe
+
+_MOST_ROWS = 60
+_WIDEST_CELL = 40
+
+
+def text(value: str) -> None:
+    """Print lines of our own."""
+    print(value)
+
+
+def result(name: str, value: Any, *, is_json: bool) -> None:
+    """Print what the command ``name`` returned."""
+    values = plain(value)
+    if is_json:
+        _document({"ok": True, "command": name, "result": values})
+        return
+    for line in _lines(values):
+        print(line)
+
+
+def failure(name: str, error: StackError) -> None:
+    """Print an error as JSON, with the whole result when the command had one."""
+    document = {"ok": False, "command": name, "error": plain(error.to_dict())}
+    if error.result is not None:
+        document["result"] = plain(error.result)
+    _document(document)
+
+
+def _document(document: Mapping[str, Any]) -> None:
+    print(json.dumps(document, ensure_ascii=True, allow_nan=False, indent=2))
+
+
+def _lines(value: Any, indent: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        yield from _fields(value, indent)
+    elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+        yield from _table(value, indent)
+    elif isinstance(value, list) and value and all(isinstance(item, list) for item in value):
+        for row in value[:_MOST_ROWS]:
+            yield indent + "  ".join(_scalar(cell) for cell in row)
+    else:
+        yield indent + _scalar(value)
+
+
+def _fields(values: Mapping[str, Any], indent: str) -> Iterator[str]:
+    width = max((len(safe(key)) for key, item in values.items() if _is_short(item)), default=0)
+    for key, item in values.items():
+        if _is_short(item):
+            yield f"{indent}{safe(key):<{width}}  {_scalar(item)}"
+        else:
+            yield f"{indent}{safe(key)}"
+            yield from _lines(item, indent + "  ")
+
+
+def _table(rows: Sequence[Mapping[str, Any]], indent: str) -> Iterator[str]:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [
+        [safe(_scalar(row.get(key)), _WIDEST_CELL) for key in columns] for row in rows[:_MOST_ROWS]
+    ]
+    widths = [
+        max(len(safe(key)), *(len(line[position]) for line in cells))
+        for position, key in enumerate(columns)
+    ]
+    limit = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 10_000
+    head = "  ".join(f"{safe(key):<{width}}" for key, width in zip(columns, widths, strict=True))
+    yield safe(indent + head, limit).rstrip()
+    for line in cells:
+        joined = "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
+        yield safe(indent + joined, limit).rstrip()
+    if len(rows) > _MOST_ROWS:
+        yield f"{indent}({len(rows) - _MOST_ROWS} more; --json gives all)"
+
+
+def _is_short(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return not value
+    if isinstance(value, list):
+        return not value or (
+            len(value) <= 12 and not any(isinstance(v, list | Mapping) for v in value)
+        )
+    return True
+
+
+def _scalar(value: Any) -> str:
+    if value is None or value == [] or value == {}:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return ", ".join(_scalar(item) for item in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{safe(k)}={_scalar(v)}" for k, v in list(value.items())[:8])
+    return safe(value)

@@ -1,0 +1,1 @@
+"""The eight screens, one a word of the life cycle."""

@@ -1,0 +1,148 @@
+"""A table of records that fits its width: columns go by rank, texts are cut with an ellipsis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from textual import events
+from textual.widgets import DataTable
+
+from paceml_tui import keys
+from paceml_tui.render import Text, cells, fit, right, sorted_title, styled
+
+Row = dict[str, Any]
+
+_PADDING = 2
+_SCROLLBAR = 1
+_LEAST_WIDE = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: what a row shows in it, and how it sorts.
+
+    ``order`` is our own SQL over the listing's columns, with ``values`` for its placeholders.
+    When the width does not hold every column, those of the highest ``rank`` go first; the
+    ``is_wide`` one takes the room that is left.
+    """
+
+    title: str
+    cell: Callable[[Row], Text] = field(compare=False)
+    order: str = ""
+    values: tuple[str, ...] = ()
+    is_number: bool = False
+    is_wide: bool = False
+    rank: int = 5
+    most: int = 28
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of records, and how many there are beside it."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    n_match: int
+    n_total: int
+    offset: int
+    sorted_by: str
+    is_descending: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A column with its texts and widths, ready to be fitted."""
+
+    column: Column
+    header: Text
+    texts: tuple[Text, ...]
+
+    @property
+    def natural(self) -> int:
+        widest = max((cells(text) for text in self.texts), default=0)
+        return max(cells(self.header), min(widest, self.column.most))
+
+    @property
+    def least(self) -> int:
+        if not self.column.is_wide:
+            return self.natural
+        return max(cells(self.header), min(self.natural, _LEAST_WIDE))
+
+
+class RecordTable(DataTable[Text], inherit_bindings=False):
+    """The lines of a screen; at most 500 of them."""
+
+    BINDINGS = keys.bindings("table")
+
+    def __init__(self, **names: Any) -> None:
+        super().__init__(cursor_type="row", zebra_stripes=False, **names)
+        self._columns: tuple[_Shown, ...] = ()
+        self._rows: tuple[Row, ...] = ()
+        self._names: tuple[str, ...] = ()
+        self._width = 0
+
+    @property
+    def selected(self) -> Row | None:
+        """Return the record under the cursor."""
+        return self._rows[self.cursor_row] if 0 <= self.cursor_row < len(self._rows) else None
+
+    def fill(self, listing: Listing, name_of: Callable[[Row], str]) -> None:
+        """Show a listing; the cursor stays on the record it is on."""
+        before = self._names[self.cursor_row] if self.selected is not None else ""
+        self._columns = tuple(_shown(column, listing) for column in listing.columns)
+        self._rows = listing.rows
+        self._names = tuple(name_of(row) for row in listing.rows)
+        at = self._names.index(before) if before in self._names else self.cursor_row
+        self._draw(min(at, len(self._rows) - 1))
+
+    def _draw(self, at: int) -> None:
+        self._width = self.size.width
+        room = self._width - (_SCROLLBAR if len(self._rows) >= self.size.height else 0)
+        with self.app.batch_update():
+            self.clear(columns=True)
+            drawn = _fitted(self._columns, room)
+            for shown, width in drawn:
+                header = right(shown.header) if shown.column.is_number else shown.header
+                self.add_column(header, width=width)
+            for place in range(len(self._rows)):
+                self.add_row(*(_cell(shown, place, width) for shown, width in drawn))
+            self.move_cursor(row=max(0, at), animate=False)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fit the columns to the new width."""
+        if event.size.width != self._width and self._columns:
+            self._draw(self.cursor_row)
+
+
+def _shown(column: Column, listing: Listing) -> _Shown:
+    is_sorted = column.title == listing.sorted_by
+    title = sorted_title(column.title, listing.is_descending) if is_sorted else styled(column.title)
+    return _Shown(column, title, tuple(column.cell(row) for row in listing.rows))
+
+
+def _cell(shown: _Shown, place: int, width: int) -> Text:
+    text = fit(shown.texts[place], width)
+    return right(text) if shown.column.is_number else text
+
+
+def _fitted(columns: Sequence[_Shown], room: int) -> list[tuple[_Shown, int]]:
+    kept: list[_Shown] = []
+    left = room
+    for shown in sorted(columns, key=lambda shown: shown.column.rank):
+        if kept and shown.least + _PADDING > left:
+            continue
+        kept.append(shown)
+        left -= shown.least + _PADDING
+    drawn = []
+    for shown in columns:
+        if shown not in kept:
+            continue
+        width = shown.least
+        if shown.column.is_wide:
+            width += max(0, left)
+            left = 0
+        drawn.append((shown, width))
+    return drawn

@@ -1,0 +1,66 @@
+"""Take the picture of every screen from the demo workspace: ``make screenshots``.
+
+Runs the demo in a temporary folder, opens the app on it without a terminal, and draws each
+screen as PNG. Needs ``rsvg-convert`` (Debian: librsvg2-bin).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from local_stack import environment  # noqa: E402
+
+SIZE = (160, 45)
+SETTLE_SECONDS = 3.0
+
+
+async def picture_screens(root: Path) -> None:
+    """Visit every screen of the workspace at ``root`` and draw it."""
+    from local_stack.catalog import WORDS
+    from paceml_tui.app import PacemlApp
+
+    app = PacemlApp(root)
+    async with app.run_test(size=SIZE) as pilot:
+        await asyncio.sleep(SETTLE_SECONDS)
+        for number, word in enumerate(WORDS, 1):
+            await pilot.press(str(number))
+            await asyncio.sleep(SETTLE_SECONDS)
+            await pilot.pause()
+            draw(app.export_screenshot(title=f"paceml-tui: {word}"), HERE / f"{word}.png")
+
+
+def draw(svg: str, target: Path) -> None:
+    """Turn a screenshot into a PNG with the fonts of this machine; nothing is fetched."""
+    svg = re.sub(r"@font-face\s*{[^}]*}", "", svg)
+    svg = svg.replace("Fira Code", "DejaVu Sans Mono")
+    subprocess.run(
+        ["rsvg-convert", "--zoom", "0.8", "--output", str(target)], input=svg.encode(), check=True
+    )
+
+
+def main() -> None:
+    """Run the demo, then draw every screen of its workspace."""
+    environment.prepare()
+    if shutil.which("rsvg-convert") is None:
+        sys.exit("rsvg-convert is missing; on Debian and Ubuntu install librsvg2-bin.")
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(folder) / "demo"
+        if len(sys.argv) == 1:
+            command = [sys.executable, "-m", "paceml_tui", "demo", str(root)]
+            env = {**os.environ, "PACEML_ACTOR": "demo"}
+            subprocess.run(command, cwd=HERE.parent, env=env, check=True, stdin=subprocess.DEVNULL)
+        asyncio.run(picture_screens(root))
+
+
+if __name__ == "__main__":
+    main()
