@@ -76,6 +76,7 @@ def check(
         _segments,
         _artifacts,
         _scratch,
+        _torn_runs,
         _mirror,
     )
     for number, examine in enumerate(examinations):
@@ -177,6 +178,24 @@ def _scratch(workspace: Workspace, repair: bool) -> list[Finding]:
     message = f"{len(left)} temporary files were left by processes that were killed."
     fix = "Remove them: paceml-tui doctor --repair"
     return [Finding("scratch_left", "note", "cache", message, fix, repair)]
+
+
+def _torn_runs(workspace: Workspace, repair: bool) -> list[Finding]:
+    """Find runs whose torn files break every search of every MLflow client."""
+    try:
+        torn = workspace.tracking.torn()
+    except UnavailableError:  # said by the examination of the mirror
+        return []
+    if repair:
+        for run in torn:
+            workspace.tracking.mend(run)
+    fix = "Mend it or set it aside: paceml-tui doctor --repair"
+    return [
+        Finding(
+            "mirror_torn", "warning", f"run:{run}", f"MLflow cannot read run {run}.", fix, repair
+        )
+        for run in torn
+    ]
 
 
 def _mirror(workspace: Workspace, repair: bool) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from pathlib import Path, PurePosixPath
@@ -9,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from local_stack.errors import InputError
 
 _LONGEST = 120
+_LONGEST_PART = 255
 _FORBIDDEN = frozenset("/\\:%")
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
 
@@ -75,8 +77,13 @@ def inside(root: Path, relative: str) -> Path:
     target = root.joinpath(*parts)
     try:
         leads_out = not target.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError, ValueError):  # too long, a loop of links, no such characters
-        raise InputError(f"'{shown}' cannot be a path.", "Use a shorter, plain one.") from None
+        is_too_long = any(len(os.fsencode(part)) > _LONGEST_PART for part in parts)
+    except (OSError, RuntimeError, ValueError):  # a loop of links, no such characters
+        raise InputError(f"'{shown}' cannot be a path.", "Use a plain one.") from None
+    if is_too_long:
+        raise InputError(
+            f"'{shown}...' is too long.", f"A part of a path holds at most {_LONGEST_PART} bytes."
+        )
     if leads_out:
         raise InputError(f"'{shown}' leads out of {root}.", "Remove the symbolic link.")
     return target

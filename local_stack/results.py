@@ -27,8 +27,8 @@ def plain(value: Any) -> Any:
     """Return ``value`` as JSON can hold it: no NaN or Infinity (null), times in UTC ISO 8601."""
     if value is None or isinstance(value, bool | int | str):
         return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
+    if isinstance(value, Result):
+        return value.to_dict()  # a result may tell itself in another shape than its fields
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -39,6 +39,8 @@ def plain(value: Any) -> Any:
 
 
 def _plain_scalar(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, datetime):
         return iso(value)
     if isinstance(value, Enum):

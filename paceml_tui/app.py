@@ -83,7 +83,7 @@ _WIDTHS: list[tuple[int, str]] = [(0, "-tiny"), (60, "-narrow"), (120, "-wide")]
 _HEIGHTS: list[tuple[int, str]] = [(0, "-short"), (16, "-tall")]
 
 
-class PacemlApp(App[int]):
+class PacemlApp(App[int], inherit_bindings=False):
     """The terminal app of one workspace, or the welcome where there is none."""
 
     TITLE = "PACE-ML"

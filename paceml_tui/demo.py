@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from paceml_tui import narration, printing
 from paceml_tui.render import safe
 
 _PIPELINE = "loans-pipeline.yaml"
+_LATER = ("default", "default_known_at")
+_N_ASKED = 300
 
 
 def run(folder: Path, *, is_json: bool = False) -> int:
@@ -26,8 +29,9 @@ def run(folder: Path, *, is_json: bool = False) -> int:
         environment.prepare(root / "cache" / "tmp")
         samples = root / "sample_data"
         shutil.copytree(find_samples(), samples, ignore=shutil.ignore_patterns("__pycache__"))
-        narration.say(f"A new workspace: {root}")
-        facts = _live(workspace, samples)
+        if not is_json:
+            printing.text(f"A new workspace: {root}")
+        facts = _live(workspace, samples, _told if not is_json else _untold)
     if is_json:
         printing.result("demo", facts, is_json=True)
         return 0
@@ -49,50 +53,55 @@ def find_samples() -> Path:
     raise InputError("The sample data is not installed.", "Install PACE-ML again.")
 
 
-def _live(workspace: Workspace, samples: Path) -> dict[str, Any]:
+def _live(workspace: Workspace, samples: Path, tell: Callable[[str, Any], None]) -> dict[str, Any]:
     """Run the pipeline, then serve the model, ask it, and look at what came of it."""
     facts: dict[str, Any] = {"workspace": str(workspace.root)}
     pipeline = _step(workspace, "pipeline.run", {"file": str(samples / _PIPELINE)})
     facts["steps"] = {step["id"]: step["result"] for step in pipeline["steps"]}
     for step in pipeline["steps"]:
-        _tell(step["command"], step["result"])
+        tell(step["command"], step["result"])
     endpoint = _step(workspace, "serving.start", {"target": "loans@Production"})
     name = endpoint["endpoint"]
     try:
-        _tell("serving.start", endpoint)
-        row = json.dumps(_a_row(workspace))
-        asked = _step(workspace, "serving.predict", {"endpoint": name, "row": row})
-        _tell("serving.predict", asked)
+        tell("serving.start", endpoint)
+        first, *others = _applications(workspace)
+        asked = _step(workspace, "serving.predict", {"endpoint": name, "row": json.dumps(first)})
+        tell("serving.predict", asked)
+        _step(workspace, "serving.predict", {"endpoint": name, "row": json.dumps(others)})
         live = _step(workspace, "drift.check", {"name": name, "report_only": True})
-        _tell("drift.check", live)
+        tell("drift.check", live)
     finally:
         _step(workspace, "serving.stop", {"endpoint": name})
     audit = _step(workspace, "audit.verify", {})
-    _tell("audit.verify", audit)
+    tell("audit.verify", audit)
     return facts | {"endpoint": endpoint, "prediction": asked, "live": live, "audit": audit}
 
 
 def _step(workspace: Workspace, name: str, arguments: dict[str, Any]) -> Any:
     from local_stack.catalog import call
 
-    with narration.progress() as progress:
+    with narration.progress(is_quiet=True) as progress:
         return plain(call(workspace, name, arguments, progress=progress))
 
 
-def _a_row(workspace: Workspace) -> dict[str, Any]:
-    """Return the first row of the newest loans, without what a request cannot know."""
+def _applications(workspace: Workspace) -> list[dict[str, Any]]:
+    """Return the first loans of 2025, without what is not known when one applies."""
     from local_stack.catalog import call
 
-    shown = plain(call(workspace, "data.show", {"name": "loans", "limit": 1}))
+    shown = plain(call(workspace, "data.show", {"name": "loans@y2025", "limit": _N_ASKED}))
     names = [column["name"] for column in shown["version"]["schema"]]
-    row = dict(zip(names, shown["rows"][0], strict=True))
-    return {name: row[name] for name in row if name not in ("default", "default_known_at")}
+    rows = [dict(zip(names, row, strict=True)) for row in shown["rows"]]
+    return [{k: v for k, v in row.items() if k not in _LATER} for row in rows]
 
 
-def _tell(command: str, result: Any) -> None:
+def _untold(command: str, result: Any) -> None:
+    """Say nothing: stdout belongs to the JSON document."""
+
+
+def _told(command: str, result: Any) -> None:
     text = _SENTENCES[command](result) if command in _SENTENCES else ""
     if text:
-        narration.say(f"  {command:<18} {safe(text, 0)}")
+        printing.text(f"  {command:<18} {safe(text, 0)}")
 
 
 def _profiled(result: Any) -> str:

@@ -87,7 +87,7 @@ KEYS: Final[tuple[Key, ...]] = (
     ),
     Key("app", "theme", "t", "theme", "theme", "Change between the dark and the light theme."),
     Key("app", "back", "escape", "step_back", "back", "One step back; it never quits."),
-    Key("app", "quit", "q", "quit", "quit", "Leave; jobs and endpoints go on.", 8),
+    Key("app", "quit", "q,ctrl+q", "quit", "quit", "Leave; jobs and endpoints go on.", 8),
     *_moves("table"),
     Key("table", "open", "enter", "select_cursor", "open", "Open the selected line.", 9),
     Key(

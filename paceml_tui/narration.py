@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from local_stack.errors import StackError
-from local_stack.progress import Progress, Step
+from local_stack.progress import Progress, Step, silent
 from paceml_tui.render import safe
 
 _REFRESH_SECONDS = 0.1
@@ -27,11 +27,17 @@ def error(failure: StackError) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Progress]:
-    """Yield a progress callable: a bar on a terminal, otherwise a line for each new label."""
+def progress(*, is_quiet: bool = False) -> Iterator[Progress]:
+    """Yield a progress callable: a bar on a terminal, otherwise a line for each new label.
+
+    With ``is_quiet`` there are no lines, only the bar.
+    """
     if sys.stderr.isatty():
         with _bar() as tick:
             yield tick
+        return
+    if is_quiet:
+        yield silent
         return
     seen = ""
 

@@ -66,7 +66,9 @@ def _fields(values: Mapping[str, Any], indent: str) -> Iterator[str]:
 
 
 def _table(rows: Sequence[Mapping[str, Any]], indent: str) -> Iterator[str]:
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    columns = list(
+        dict.fromkeys(key for row in rows for key, cell in row.items() if not _is_bulky(cell))
+    )
     cells = [
         [safe(_scalar(row.get(key)), _WIDEST_CELL) for key in columns] for row in rows[:_MOST_ROWS]
     ]
@@ -82,6 +84,11 @@ def _table(rows: Sequence[Mapping[str, Any]], indent: str) -> Iterator[str]:
         yield safe(indent + joined, limit).rstrip()
     if len(rows) > _MOST_ROWS:
         yield f"{indent}({len(rows) - _MOST_ROWS} more; --json gives all)"
+
+
+def _is_bulky(cell: Any) -> bool:
+    """A cell that is a table itself is left to ``--json``."""
+    return isinstance(cell, Mapping) and any(isinstance(v, list | Mapping) for v in cell.values())
 
 
 def _is_short(value: Any) -> bool:

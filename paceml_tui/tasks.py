@@ -7,9 +7,10 @@ it, so that the first frame waits neither for DuckDB nor for the engine's import
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -239,10 +240,21 @@ class Desk:
 
             if found.writes and self.is_readonly:
                 found.call(self.workspace)  # its guard refuses, with the sentence for it
-            return jobs.spawn(self.workspace, request.command, arguments), None
+            with _plain_stderr():
+                return jobs.spawn(self.workspace, request.command, arguments), None
         from local_stack import catalog
 
         return "", catalog.call(self.workspace, request.command, arguments)
+
+
+@contextlib.contextmanager
+def _plain_stderr() -> Iterator[None]:
+    """Give ``sys.stderr`` a file of the system, which the start of a process asks for.
+
+    Textual puts an object without one in its place while the app runs.
+    """
+    with Path(os.devnull).open("w", encoding="utf-8") as sink, contextlib.redirect_stderr(sink):
+        yield
 
 
 def is_live(endpoint: Row) -> bool:

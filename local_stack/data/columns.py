@@ -299,9 +299,10 @@ def _histogram(counted: Tally) -> Histogram:
         edge = values[0].item()
         return Histogram((edge, edge), (int(counts[0]),))
     x = values.astype(np.float64)
-    exponent = 1000 if max(abs(x[0]), abs(x[-1])) > 2.0**1000 else 0
+    exponent = 2 if max(abs(x[0]), abs(x[-1])) > 2.0**1000 else 0  # the width must be finite
     low, high = math.ldexp(x[0], -exponent), math.ldexp(x[-1], -exponent)
     edges = np.ldexp(np.linspace(low, high, n_bins(int(counts.sum())) + 1), exponent)
+    edges[0], edges[-1] = x[0], x[-1]
     edges = np.unique(np.clip(edges, x[0], x[-1]))
     if edges.size == 1:  # whole numbers too large for their difference to show in a float
         edges = np.repeat(edges, 2)

@@ -194,6 +194,11 @@ def _live(workspace: Workspace, name: str) -> _Sides:
     frame = versions.read(workspace, trained_on)
     answers = polars.Series(_PREDICTION, model.predict(raw_columns(frame, model.inputs)))
     frame = frame.select(c.name for c in model.inputs).with_columns(answers)
+    seen = seen.with_columns(
+        polars.col(c.name).str.to_datetime(strict=False).cast(frame.schema[c.name])
+        for c in model.inputs
+        if c.type in ("date", "datetime") and seen.schema.get(c.name) == polars.String
+    )
     columns = [column for column in frame.columns if column in seen.columns]
     return _Sides(
         frame.select(columns), seen.select(columns), trained_on.reference, f"endpoint:{name}"

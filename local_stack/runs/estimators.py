@@ -161,14 +161,14 @@ def _classes(package: str) -> dict[str, type[Any]]:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
     module = importlib.import_module(f"sklearn.{package}")
-    found = {name: getattr(module, name) for name in module.__all__}
     return {
         name: kind
-        for name, kind in found.items()
+        for name, kind in vars(module).items()
         if inspect.isclass(kind)
+        and kind.__module__.startswith(module.__name__)
         and issubclass(kind, BaseEstimator)
         and issubclass(kind, ClassifierMixin | RegressorMixin)
-        and not name.startswith(("Base", "MultiTask"))
+        and not name.startswith(("_", "Base", "MultiTask"))
         and not _needs_another(kind)
     }
 

