@@ -82,7 +82,7 @@ def log(
         terms.append("contains(subject, ?)")
         values.append(subject)
     if since is not None:
-        terms.append("at >= ?")
+        terms.append('"at" >= ?')
         values.append(since)
     where = " AND ".join(terms) or "true"
     rows = workspace.query(

@@ -95,8 +95,11 @@ def _register_reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
 
 
 def _promote_reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
+    """Identify the version, and whether it is there: Production lies beyond Staging."""
     moved = resolve(workspace, f"{arguments['name']}/{arguments['version']}")
-    return [moved.target, moved.stage, moved.model.manifest.sha256]
+    wanted = str(arguments["stage"])
+    is_there = moved.stage == wanted or (wanted, moved.stage) == ("Staging", "Production")
+    return [moved.target, moved.model.manifest.sha256, is_there]
 
 
 @command(
@@ -256,7 +259,9 @@ def show(workspace: Workspace, name: str, *, progress: Progress = silent) -> Reg
         versions = [resolve(workspace, f"{name}/{version}")]
     else:
         versions = [*map(_version, workspace.metadata.find("model_versions", name=name))][::-1]
-    history = workspace.query("SELECT * FROM stage_changes WHERE name = ? ORDER BY at DESC", name)
+    history = workspace.query(
+        'SELECT * FROM stage_changes WHERE name = ? ORDER BY "at" DESC', name
+    )
     return RegisteredModel(
         name,
         row["description"] or "",

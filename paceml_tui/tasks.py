@@ -155,7 +155,6 @@ class Desk:
         self._lock = threading.Lock()
         self._workspace: Workspace | None = None
         self._jobs: tuple[Job, ...] = ()
-        self._names: frozenset[str] = frozenset()
 
     @property
     def workspace(self) -> Workspace:
@@ -200,10 +199,11 @@ class Desk:
         from local_stack import jobs
 
         with contextlib.suppress(FileNotFoundError):
-            names = frozenset(folder.name for folder in (workspace.root / "jobs").iterdir())
-            if names != self._names or any(job.is_alive for job in self._jobs):
+            folders = (workspace.root / "jobs").iterdir()
+            newest = sorted((folder.name for folder in folders), reverse=True)[:JOBS_SHOWN]
+            is_known = newest == [job.job for job in self._jobs]  # a folder comes before its files
+            if not is_known or any(job.is_alive for job in self._jobs):
                 self._jobs = tuple(jobs.listed(workspace, limit=JOBS_SHOWN))
-                self._names = names
         return self._jobs
 
     def job_log(self, job: str) -> str:

@@ -225,8 +225,11 @@ def _parse_booster(content: bytes) -> Any:
     import lightgbm
 
     silence_lightgbm()
+    # What stands after the trees (training parameters, for the reader) is left out: LightGBM ends
+    # the process over a line there that it does not know, and predictions do not depend on it.
+    trees = content.partition(b"\nend of trees\n")[0].decode("utf-8")
     try:
-        return lightgbm.Booster(model_str=content.decode("utf-8"), params={"verbosity": -1})
+        return lightgbm.Booster(model_str=f"{trees}\nend of trees\n\npandas_categorical:null\n")
     except lightgbm.basic.LightGBMError as error:
         raise ValueError(str(error)) from error
 

@@ -19,7 +19,6 @@ from paceml_tui.render import (
     bar,
     count,
     elapsed,
-    fields,
     join,
     moment,
     pairs,
@@ -113,15 +112,9 @@ class JobsPanel(ModalScreen[None]):
     def _block(self, job: Job) -> Block:
         self._printed = self._desk.job_log(job.job)
         tail = "\n".join(self._printed.rstrip().split("\n")[-200:])
+        asked = [join(styled(name, "quiet"), text) for name, text in pairs(job.arguments, 60)]
         return stack(
-            fields(
-                [
-                    ("job", styled(job.job)),
-                    ("asked by", styled(job.actor)),
-                    ("took", elapsed(job.started_at, job.ended_at)),
-                    *pairs(job.arguments),
-                ]
-            ),
+            join(styled(job.job), styled("by", "quiet"), styled(job.actor), *asked, gap="  "),
             styled(job.error, "bad", limit=600) if job.error else None,
             styled(""),
             styled(tail or "It printed nothing.", "" if tail else "quiet", is_block=True),

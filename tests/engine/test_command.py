@@ -26,7 +26,6 @@ from local_stack.results import Result
 from local_stack.stores.journal import Draft
 from local_stack.workspace import Workspace, acting
 
-
 HERE = Location("here")
 
 

@@ -116,24 +116,10 @@ def test_the_mlflow_client_reads_runs_and_models(workspace, tmp_path):
     assert found["aliases"] == {"staging": "1"}
 
 
-def test_our_own_writing_leaves_no_stray_database(tmp_path):
+def test_two_processes_make_one_experiment_and_no_stray_database(tmp_path):
     Workspace.create(tmp_path / "ws").close()
     cwd = tmp_path / "cwd"
     cwd.mkdir()
-    script = """
-        import json, os, sys
-        from local_stack.workspace import Workspace
-
-        with Workspace.open(sys.argv[1]) as workspace:
-            opened = workspace.tracking.begin_run("e", "r", "a", "s")
-        print(json.dumps(os.listdir(".")))
-    """
-    assert answer(run(script, cwd, tmp_path / "ws")) == []
-    assert not list(tmp_path.rglob("mlflow.db"))
-
-
-def test_two_processes_make_one_experiment(tmp_path):
-    Workspace.create(tmp_path / "ws").close()
     script = """
         import json, sys
         from local_stack.workspace import Workspace
@@ -143,7 +129,7 @@ def test_two_processes_make_one_experiment(tmp_path):
             made = [workspace.tracking.begin_run("new", "r", "a", "s") for _ in range(5)]
         print(json.dumps([[run.experiment_id, run.run_id] for run in made]))
     """
-    both = [run(script, tmp_path, tmp_path / "ws") for _ in range(2)]
+    both = [run(script, cwd, tmp_path / "ws") for _ in range(2)]
     runs = [tuple(pair) for process in both for pair in answer(process)]
     assert len({experiment for experiment, _ in runs}) == 1
     assert len({run_id for _, run_id in runs}) == 10
@@ -153,6 +139,8 @@ def test_two_processes_make_one_experiment(tmp_path):
         if "name: new" in path.read_text()
     ]
     assert len(named) == 1
+    assert list(cwd.iterdir()) == []
+    assert not list(tmp_path.rglob("mlflow.db"))
 
 
 def tear(kind: str, folder: Path) -> None:

@@ -53,16 +53,17 @@ def only_job(pilot: Pilot[int], command: str = "tower.wait") -> jobs.Job:
 @pytest.mark.usefixtures("waiting")
 async def test_a_job_runs_in_its_own_process_and_is_followed(empty: Path) -> None:
     async with running(empty, SMALL) as pilot:
-        pilot.app._start(Request("tower.wait", {"steps": 12}))  # type: ignore[attr-defined]
+        pilot.app._start(Request("tower.wait", {"steps": 30}))  # type: ignore[attr-defined]
         await until(pilot, "▶ tower.wait")
         await until(pilot, "waiting")
         assert only_job(pilot).pid not in (None, os.getpid())
+        await until(pilot, " %")
         await pilot.press("J")
         await until(pilot, "waiting [/nope]␛[2J now")
-        assert "1 at work" in text_of(pilot)
+        await until(pilot, "1 at work")
         await until(pilot, "finished")
         await pilot.press("enter")
-        await until(pilot, "n_steps  12")
+        await until(pilot, "n_steps  30")
         await pilot.press("escape", "escape")
         await settle(pilot)
         assert not isinstance(pilot.app.screen, JobsPanel)
