@@ -24,7 +24,7 @@ from textual.worker import get_current_worker
 from local_stack.errors import StackError
 from paceml_tui import keys, theme
 from paceml_tui.palette import Commands
-from paceml_tui.render import Net, is_ascii, lines, safe, styled
+from paceml_tui.render import Block, Net, is_ascii, lines, safe, styled
 from paceml_tui.screens.audit import AuditScreen
 from paceml_tui.screens.data import DataScreen
 from paceml_tui.screens.drift import DriftScreen
@@ -167,6 +167,9 @@ class PacemlApp(App[int], inherit_bindings=False):
             self.console.push_theme(theme.tones(theme.THEMES[chosen.name]))
             for screen in self.screen_stack:
                 for widget in screen.walk_children():
+                    if isinstance(widget, Static):
+                        shown: Block = widget.content  # type: ignore[assignment]
+                        widget.update(shown)  # its tones became colours when it was given them
                     widget.notify_style_update()
                     widget.refresh()
 

@@ -558,15 +558,26 @@ def document(value: Any, depth: int = 0) -> Text:
 def _documented(value: Any, depth: int) -> list[Text]:
     pad = "  " * depth
     if isinstance(value, Mapping):
-        return [line for key, item in value.items() for line in _entry(pad, key, item, depth)]
+        names = {key: safe(key, 60) for key in value}
+        flat = [cell_len(names[key]) for key, item in value.items() if not _is_nested(item)]
+        width = max((n for n in flat if n <= _ALIGNED), default=0)
+        shown = [(names[key].ljust(width), item) for key, item in value.items()]
+        return [line for name, item in shown for line in _entry(pad, name, item, depth)]
     if isinstance(value, list | tuple):
         return [line for item in value for line in _entry(pad, "-", item, depth)]
     return [join(styled(pad), value_text(value), gap="")]
 
 
-def _entry(pad: str, key: object, item: Any, depth: int) -> list[Text]:
-    name = styled(f"{pad}{safe(key, 60)}", "quiet")
-    if isinstance(item, Mapping | list | tuple) and item:
-        return [name, *_documented(item, depth + 1)]
-    empty = styled("nothing", "quiet") if item in ({}, [], ()) else value_text(item)
-    return [join(name, empty, gap="  ")]
+_ALIGNED = 24
+
+
+def _is_nested(item: Any) -> bool:
+    return isinstance(item, Mapping | list | tuple) and bool(item)
+
+
+def _entry(pad: str, name: str, item: Any, depth: int) -> list[Text]:
+    if _is_nested(item):
+        return [styled(f"{pad}{name.rstrip()}", "quiet"), *_documented(item, depth + 1)]
+    empty = item in ({}, [], ())
+    shown = styled("nothing", "quiet") if empty else value_text(item)
+    return [join(styled(f"{pad}{name}", "quiet"), shown, gap="  ")]

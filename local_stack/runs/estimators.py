@@ -147,17 +147,18 @@ def sklearn_class(path: str) -> type[Any]:
     """
     package, _, name = path.removeprefix(_PREFIX).rpartition(".")
     if path.startswith(_PREFIX) and package in SKLEARN_PACKAGES:
-        kind = _classes(package).get(name)
+        kind = classes_in(package).get(name)
         if kind is not None:
             return kind
-    known = [LIGHTGBM] + [f"sklearn.{p}.{n}" for p in SKLEARN_PACKAGES for n in _classes(p)]
+    known = [LIGHTGBM] + [f"sklearn.{p}.{n}" for p in SKLEARN_PACKAGES for n in classes_in(p)]
     raise InputError(
         f"'{path[:200]}' is not an estimator that can be trained here.",
         nearest(path, known) or "Write lightgbm or a path such as sklearn.linear_model.ElasticNet.",
     )
 
 
-def _classes(package: str) -> dict[str, type[Any]]:
+def classes_in(package: str) -> dict[str, type[Any]]:
+    """Return the estimators of one of scikit-learn's packages, by class name."""
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
     module = importlib.import_module(f"sklearn.{package}")

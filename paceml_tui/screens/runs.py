@@ -18,6 +18,7 @@ from paceml_tui.render import (
     moment,
     number,
     pairs,
+    size,
     stack,
     status,
     styled,
@@ -179,8 +180,15 @@ def _artifacts(found: Any) -> list[Block]:
     shown = []
     for name, item in items:
         label = item.get("path", name) if isinstance(item, Mapping) else name
-        shown.append((str(label), value_text(item)))
+        shown.append((str(label), _artifact(item)))
     return [styled(""), heading("Artifacts"), fields(shown)]
+
+
+def _artifact(item: Any) -> Text:
+    if not isinstance(item, Mapping):
+        return value_text(item)
+    rest = [value_text(value, 20) for key, value in item.items() if key not in ("path", "bytes")]
+    return join(size(item["bytes"]) if "bytes" in item else styled(""), *rest)
 
 
 def _run_name(row: Row) -> Text:

@@ -35,9 +35,11 @@ class CommandForm(ModalScreen[Request | None]):
 
     def compose(self) -> ComposeResult:
         """Lay out one field a parameter."""
-        with Vertical(classes="dialog"):
+        with Vertical(classes="dialog form"):
             title = join(
-                styled(self._request.command, "heading"), styled(self._command.summary, limit=60)
+                styled(self._request.command, "heading"),
+                styled(self._command.summary, limit=60),
+                gap="  ",
             )
             yield Label(title, classes="title")
             with VerticalScroll(classes="page", can_focus=False):

@@ -78,7 +78,7 @@ class RecordTable(DataTable[Text], inherit_bindings=False):
     BINDINGS = keys.bindings("table")
 
     def __init__(self, **names: Any) -> None:
-        super().__init__(cursor_type="row", zebra_stripes=False, **names)
+        super().__init__(cursor_type="row", cursor_foreground_priority="renderable", **names)
         self._columns: tuple[_Shown, ...] = ()
         self._rows: tuple[Row, ...] = ()
         self._names: tuple[str, ...] = ()

@@ -142,10 +142,11 @@ def test_torn_files_of_a_job_hide_nothing(workspace):
 def test_a_detached_job_works_and_leaves_its_result(workspace, table):
     job = jobs.spawn(workspace, "data.add", {"name": "t", "source": str(table)})
     found = ended(workspace, job)
-    assert (found.status, found.error) == ("finished", None)
+    assert (found.status, found.error) == ("finished", None), jobs.log(workspace, job)
     assert found.pid != os.getpid()
     assert jobs.result(workspace, job)["rows"] == 50
     assert workspace.get("datasets", "t")["n_versions"] == 1
+    until(lambda: workspace.get("jobs", job))  # the journal is told after the folder
     assert workspace.get("jobs", job)["status"] == "finished"
     assert [job.job for job in jobs.listed(workspace)] == [job]
 
@@ -219,7 +220,7 @@ def test_a_job_outlives_whoever_asked_for_it(workspace, big_table):
     assert jobs.show(workspace, job).is_alive  # seen at once, by another process
     assert jobs.show(workspace, job).actor == "ada"
     assert jobs.abandoned(workspace) == []
-    assert ended(workspace, job).status == "finished"
+    assert ended(workspace, job).status == "finished", jobs.log(workspace, job)
     assert workspace.get("datasets", "t")["n_versions"] == 1
     listing = catalog.call(workspace, "jobs.list", {}).to_dict()
     assert json.loads(json.dumps(listing))["jobs"][0]["job"] == job

@@ -71,9 +71,9 @@ async def test_the_filter_works_as_one_types_and_is_told_in_the_title(filled: Pa
 
 async def test_runs_are_filtered_by_the_search_grammar(filled: Path) -> None:
     async with running(filled, SMALL, "3 slash") as pilot:
-        pilot.app.query_one("#runs FilterBar Input", Input).value = (
-            "metrics.rmse < 0.65 and params.model = 'lightgbm'"
-        )
+        pilot.app.query_one(
+            "#runs FilterBar Input", Input
+        ).value = "metrics.rmse < 0.65 and params.model = 'lightgbm'"
         await settle(pilot)
         page = pilot.app.page  # type: ignore[attr-defined]
         assert [row["name"] for row in page.listing.rows] == ["lightgbm-02", "lightgbm-00"][::-1]
@@ -342,7 +342,13 @@ def test_a_request_can_be_repeated_in_shell_and_pipeline() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "words"),
-    [("", ()), ("a", ("a",)), ("a, b", ("a", "b")), ('a, "b, c"', ("a", "b, c")), (" , a ", ("a",))],
+    [
+        ("", ()),
+        ("a", ("a",)),
+        ("a, b", ("a", "b")),
+        ('a, "b, c"', ("a", "b, c")),
+        (" , a ", ("a",)),
+    ],
 )
 def test_repeated_fields_are_split_at_commas(typed: str, words: tuple[str, ...]) -> None:
     assert words_of(typed) == words
@@ -421,11 +427,9 @@ async def test_a_read_only_app_says_so_and_refuses_writes(filled: Path) -> None:
 def test_the_app_is_imported_without_heavy_libraries() -> None:
     heavy = ("duckdb", "polars", "numpy", "pandas", "pyarrow", "mlflow", "sklearn", "shap")
     code = (
-        "import sys, paceml_tui.app\n"
-        f"print([name for name in {heavy!r} if name in sys.modules])\n"
+        f"import sys, paceml_tui.app\nprint([name for name in {heavy!r} if name in sys.modules])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout.strip() == "[]"
-

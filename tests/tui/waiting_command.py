@@ -38,7 +38,7 @@ def wait(
             while time.monotonic() < until:
                 try:
                     time.sleep(0.1)
-                except BaseException:  # noqa: BLE001, S112 - that is what stubborn means
+                except BaseException:  # noqa: BLE001 - that is what stubborn means
                     continue
         else:
             progress(Step("waiting", done, steps))
