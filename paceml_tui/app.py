@@ -24,7 +24,8 @@ from textual.worker import get_current_worker
 from local_stack.errors import StackError
 from paceml_tui import keys, theme
 from paceml_tui.palette import Commands
-from paceml_tui.render import Block, Net, is_ascii, lines, safe, styled
+from paceml_tui.net import Net
+from paceml_tui.render import Block, is_ascii, lines, safe, styled
 from paceml_tui.screens.audit import AuditScreen
 from paceml_tui.screens.data import DataScreen
 from paceml_tui.screens.drift import DriftScreen

@@ -12,7 +12,7 @@ from local_stack.errors import InputError, StackError
 from local_stack.results import plain
 from paceml_tui import narration, printing
 from paceml_tui.opening import Call, open_workspace
-from paceml_tui.render import safe
+from paceml_tui.safe import safe
 
 _MARKS = {"done": "✓", "skipped": "=", "failed": "✗", "not_run": "-"}
 

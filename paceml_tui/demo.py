@@ -15,7 +15,7 @@ from local_stack.errors import InputError
 from local_stack.results import plain
 from local_stack.workspace import Workspace
 from paceml_tui import narration, printing
-from paceml_tui.render import safe
+from paceml_tui.safe import safe
 
 _PIPELINE = "loans-pipeline.yaml"
 _LATER = ("default", "default_known_at")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from local_stack.errors import StackError
 from local_stack.progress import Progress, Step, silent
-from paceml_tui.render import safe
+from paceml_tui.safe import safe
 
 _REFRESH_SECONDS = 0.1
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from local_stack.errors import StackError
 from local_stack.results import plain
-from paceml_tui.render import safe
+from paceml_tui.safe import safe
 
 _MOST_ROWS = 60
 _WIDEST_CELL = 40
@@ -87,7 +87,7 @@ def _table(rows: Sequence[Mapping[str, Any]], indent: str) -> Iterator[str]:
 
 
 def _is_bulky(cell: Any) -> bool:
-    """A cell that is a table itself is left to ``--json``."""
+    """Return whether a cell is a table itself, which is left to ``--json``."""
     return isinstance(cell, Mapping) and any(isinstance(v, list | Mapping) for v in cell.values())
 
 

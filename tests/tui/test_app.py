@@ -162,9 +162,9 @@ async def test_bindings_help_and_footer_are_the_registry(filled: Path) -> None:
             await settle(pilot)
             own = ("paceml_tui.", "conftest")
             for active in pilot.app.screen.active_bindings.values():
-                if type(active.node).__module__.startswith(own) and not active.binding.system:
-                    if type(active.node).BINDINGS:
-                        assert active.binding.id in ids, (word, active.binding)
+                is_own = type(active.node).__module__.startswith(own)
+                if is_own and not active.binding.system and type(active.node).BINDINGS:
+                    assert active.binding.id in ids, (word, active.binding)
             scopes = pilot.app._scopes_of(pilot.app.focused)  # type: ignore[attr-defined]
             footer = text_of(pilot).splitlines()[-1]
             shown = keys.footer(scopes)

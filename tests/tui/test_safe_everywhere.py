@@ -8,8 +8,7 @@ The rule, in three parts:
    through ``safe``.
 2. Where Textual takes something to show (the sinks below), it gets a literal, a call of render,
    or a name that is annotated as text, which by part 1 came from render.
-3. Where only a ``str`` will do (inputs, the clipboard, a toast), it gets a literal or ``safe(...)``,
-   and a toast has its markup turned off. f-strings, ``+``, ``%`` and ``format`` never do.
+3. Where only a ``str`` will do (inputs, a toast), it gets a literal or ``safe(...)``, and a toast has its markup turned off. f-strings, ``+``, ``%`` and ``format`` never do.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ TEXT_SINKS = {
     "Static": None,
     "Label": None,
     "Button": None,
-    "Checkbox": None,
+    "Checkbox": (0,),
     "Option": None,
     "DiscoveryHit": (0,),
     "Hit": (1,),
@@ -145,36 +144,34 @@ class Module:
                 if isinstance(node, ast.Call):
                     yield from self._call(node, known)
                 if isinstance(node, ast.Assign):
-                    for target in node.targets:
-                        if isinstance(target, ast.Attribute) and target.attr in ATTRIBUTES:
-                            if not (self.is_text(node.value, known) or self.is_str(node.value)):
-                                yield node.lineno, f"sets {target.attr} to outside text"
+                    yield from self._setting(node, known)
+
+    def _setting(self, node: ast.Assign, known: set[str]) -> Iterator[tuple[int, str]]:
+        is_fine = self.is_text(node.value, known) or self.is_str(node.value)
+        for target in node.targets:
+            if isinstance(target, ast.Attribute) and target.attr in ATTRIBUTES and not is_fine:
+                yield node.lineno, f"sets {target.attr} to outside text"
 
     def _call(self, node: ast.Call, known: set[str]) -> Iterator[tuple[int, str]]:
         name = name_of(node.func)
-        if name == "update" and isinstance(node.func, ast.Attribute) and not node.args:
-            return
-        for sinks, test in ((TEXT_SINKS, self.is_text), (STR_SINKS, self.is_str)):
-            if name in sinks:
-                places = sinks[name]
-                for place, argument in enumerate(node.args):
-                    is_shown = places is None or place in places
-                    is_fine = test(argument, known)
-                    if name == "Checkbox" and place:
-                        continue
-                    if is_shown and not is_fine:
-                        yield node.lineno, f"{name}() shows outside text"
+        for place, argument in enumerate(node.args):
+            is_fine = self.is_text(argument, known)
+            if name in TEXT_SINKS and is_shown(TEXT_SINKS[name], place) and not is_fine:
+                yield node.lineno, f"{name}() shows outside text"
+            if name in STR_SINKS and is_shown(STR_SINKS[name], place) and not self.is_str(argument):
+                yield node.lineno, f"{name}() shows outside text"
         if name in TEXTUAL:
-            for keyword in node.keywords:
-                value = keyword.value
-                if keyword.arg in TEXT_KEYWORDS and not self.is_text(value, known):
-                    yield node.lineno, f"{name}({keyword.arg}=) shows outside text"
-                if keyword.arg in STR_KEYWORDS and name != "Select" and not self.is_str(value):
-                    yield node.lineno, f"{name}({keyword.arg}=) shows outside text"
-        if name == "notify":
-            off = [k for k in node.keywords if k.arg == "markup" and is_false(k.value)]
-            if not off:
-                yield node.lineno, "notify() leaves its markup on"
+            yield from self._keywords(name, node, known)
+        turned_off = [k for k in node.keywords if k.arg == "markup" and is_false(k.value)]
+        if name == "notify" and not turned_off:
+            yield node.lineno, "notify() leaves its markup on"
+
+    def _keywords(self, name: str, node: ast.Call, known: set[str]) -> Iterator[tuple[int, str]]:
+        for keyword in node.keywords:
+            is_bad_text = keyword.arg in TEXT_KEYWORDS and not self.is_text(keyword.value, known)
+            is_bad_str = keyword.arg in STR_KEYWORDS and not self.is_str(keyword.value)
+            if is_bad_text or (is_bad_str and name != "Select"):
+                yield node.lineno, f"{name}({keyword.arg}=) shows outside text"
 
     def _known(self, scope: ast.AST) -> set[str]:
         """Return the local names that hold text: annotated so, or only ever given text."""
@@ -195,7 +192,7 @@ class Module:
                 known.add(name_of(node.target))
         return known
 
-    def is_text(self, node: ast.expr, known: set[str]) -> bool:
+    def is_text(self, node: ast.expr, known: set[str]) -> bool:  # noqa: C901 - one case a line
         """Return whether an expression is a literal, from render, or annotated as text."""
         match node:
             case ast.Constant():
@@ -231,6 +228,10 @@ class Module:
 
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def is_shown(places: tuple[int, ...] | None, place: int) -> bool:
+    return places is None or place in places
 
 
 def is_false(node: ast.expr) -> bool:

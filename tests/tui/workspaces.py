@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -283,7 +282,7 @@ def _register(workspace: Workspace) -> None:
 def _serve(workspace: Workspace) -> None:
     for name, pid, hours, stopped in (
         ("wine-quality", NO_PROCESS, 1, None),
-        ("loans", os.getpid(), 5, None),
+        ("loans", 1, 5, None),
         ("wine-old", NO_PROCESS, 200, at(hours=100)),
     ):
         append(
