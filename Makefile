@@ -50,7 +50,7 @@ format: $(VENV)/.installed-dev ## rewrite the sources in the one format
 	@$(BIN)/ruff format .
 
 bench: $(VENV)/.installed-dev ## measure the figures of the README; wants an idle machine
-	@$(PY) -m pytest -n 0 -s tests/benchmarks $(ARGS)
+	@for file in tests/benchmarks/bench_*.py; do $(PY) $$file $(ARGS); done
 
 screenshots: $(VENV)/.installed-dev ## take the pictures of every screen again
 	@$(PY) screenshots/make.py

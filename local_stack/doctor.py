@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from local_stack import jobs
 from local_stack.command import command
-from local_stack.errors import StackError, UnavailableError
+from local_stack.errors import ReadOnlyError, StackError, UnavailableError
 from local_stack.progress import Progress, Step, silent
 from local_stack.registry import mirror
 from local_stack.results import Result, now
@@ -65,7 +65,11 @@ def check(
     reindex
         Build the metadata store anew from the journal.
     """
-    if reindex and not workspace.is_readonly:
+    if (repair or reindex) and workspace.is_readonly:
+        raise ReadOnlyError(
+            "A read-only workspace cannot be repaired.", "Call it again without --readonly."
+        )
+    if reindex:
         progress(Step("Folding the journal"))
         workspace.metadata.rebuild()
     findings: list[Finding] = []
@@ -81,7 +85,7 @@ def check(
     )
     for number, examine in enumerate(examinations):
         progress(Step("Examining", number, len(examinations)))
-        findings += examine(workspace, repair and not workspace.is_readonly)
+        findings += examine(workspace, repair)
     open_errors = [f for f in findings if f.severity == "error" and not f.is_repaired]
     return Health(not open_errors, tuple(findings), workspace.metadata.position.seq)
 

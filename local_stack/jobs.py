@@ -18,6 +18,7 @@ import multiprocessing
 import os
 import secrets
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -25,7 +26,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from local_stack.errors import Cancelled, NotFoundError, StackError, UnavailableError
 from local_stack.progress import Progress, Step
@@ -109,13 +110,20 @@ def tracked(
         _current.reset(token)
 
 
-def spawn(workspace: Workspace, command: str, arguments: Mapping[str, Any]) -> str:
+def spawn(
+    workspace: Workspace, command: str, arguments: Mapping[str, Any], *, is_warm: bool = True
+) -> str:
     """Start ``command`` in a detached process and return the job's id.
 
-    The process belongs to no terminal: it goes on when the app ends. This blocks until the
-    process exists (seconds the first time, while the libraries load), so call it in a thread.
+    The process belongs to no terminal: it goes on when the app ends. A warm one is forked from
+    a server that has the libraries loaded; this then blocks until the process exists (seconds
+    the first time), so call it in a thread. Who ends right away wants it cold: the fork server
+    keeps its creator's output open while the job runs.
     """
     job = _create(workspace, command, arguments)
+    if not is_warm:
+        _start_cold(workspace, job)
+        return job
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_WARM))
     process = context.Process(target=_enter, args=(str(workspace.root), job, workspace.actor))
@@ -239,6 +247,19 @@ def _create(workspace: Workspace, command: str, arguments: Mapping[str, Any]) ->
     return job
 
 
+_COLD = "import sys; from local_stack.jobs import begin; begin(*sys.argv[1:])"
+
+
+def _start_cold(workspace: Workspace, job: str) -> None:
+    folder = _folder(workspace, job)
+    words = [sys.executable, "-c", _COLD, str(workspace.root), job, workspace.actor]
+    with (folder / "log.txt").open("ab") as out:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
+            words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+        )
+    _write(folder / "job.json", {**(_load(folder / "job.json") or {}), "creator": process.pid})
+
+
 def _enter(root: str, job: str, actor: str) -> None:
     """Detach from the parent and run the job; the fork server's child calls this."""
     folder = Path(root) / "jobs" / job
@@ -252,6 +273,11 @@ def _enter(root: str, job: str, actor: str) -> None:
     out = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(out, 1)
     os.dup2(out, 2)
+    begin(root, job, actor)
+
+
+def begin(root: str, job: str, actor: str) -> NoReturn:
+    """Run the job that was asked for in this process, which has detached, and end it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
     _adopted.set(job)

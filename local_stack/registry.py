@@ -259,9 +259,7 @@ def show(workspace: Workspace, name: str, *, progress: Progress = silent) -> Reg
         versions = [resolve(workspace, f"{name}/{version}")]
     else:
         versions = [*map(_version, workspace.metadata.find("model_versions", name=name))][::-1]
-    history = workspace.query(
-        'SELECT * FROM stage_changes WHERE name = ? ORDER BY "at" DESC', name
-    )
+    history = workspace.query('SELECT * FROM stage_changes WHERE name = ? ORDER BY "at" DESC', name)
     return RegisteredModel(
         name,
         row["description"] or "",

@@ -23,8 +23,8 @@ from textual.worker import get_current_worker
 
 from local_stack.errors import StackError
 from paceml_tui import keys, theme
-from paceml_tui.palette import Commands
 from paceml_tui.net import Net
+from paceml_tui.palette import Commands
 from paceml_tui.render import Block, is_ascii, lines, safe, styled
 from paceml_tui.screens.audit import AuditScreen
 from paceml_tui.screens.data import DataScreen
@@ -80,7 +80,7 @@ SCREENS: dict[str, type[Any]] = {
 
 _HERE = Path(__file__).parent
 _BEAT_SECONDS = 1.0
-_WIDTHS: list[tuple[int, str]] = [(0, "-tiny"), (60, "-narrow"), (120, "-wide")]
+_WIDTHS: list[tuple[int, str]] = [(0, "-tiny"), (60, "-slim"), (76, "-narrow"), (120, "-wide")]
 _HEIGHTS: list[tuple[int, str]] = [(0, "-short"), (16, "-tall")]
 
 

@@ -143,7 +143,7 @@ def execute(call: Call, name: str, given: dict[str, Any]) -> int:
 
     with open_workspace(call) as workspace:
         if call.is_detached and find(name).is_long:
-            result: Any = jobs.show(workspace, jobs.spawn(workspace, name, given))
+            result: Any = jobs.show(workspace, jobs.spawn(workspace, name, given, is_warm=False))
         else:
             with narration.progress() as progress:
                 result = invoke(workspace, name, given, progress=progress)

@@ -134,6 +134,11 @@ def add(
         Why this version exists.
     """
     name = label(name, "data set name")
+    if "@" in name:
+        raise InputError(
+            f"The data set name '{name}' holds '@', which stands before a version.",
+            "Leave it out.",
+        )
     tag = label(tag, "tag") if tag else None
     kind = compute.format_of(source, format)
     if kind not in compute.FORMATS:

@@ -266,7 +266,7 @@ def _endpoints(desk: Desk) -> tuple[Text, Block]:
         for row in rows
     ]
     n_up = sum(state(row).plain.endswith("up") for row in rows)
-    return styled(f"{n_up} up"), _lines(("", "", ""), shown, ())
+    return styled(f"{n_up} up"), _lines(("", "", ""), shown, (2,))
 
 
 def _runs(desk: Desk) -> tuple[Text, Block]:

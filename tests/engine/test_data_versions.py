@@ -87,7 +87,7 @@ def test_hostile_names_and_cells_are_kept_as_they_are(workspace, tmp_path):
 
 
 def test_names_that_could_be_paths_are_refused(workspace, table):
-    for name in ("../x", "a/b", "", "x" * 121, "a\x1bb", "."):
+    for name in ("../x", "a/b", "", "x" * 121, "a\x1bb", ".", "a@b"):
         with pytest.raises(InputError):
             versions.add(workspace, name, str(table))
 

@@ -14,6 +14,7 @@ import pytest
 from local_stack import jobs
 from local_stack.catalog import call
 from local_stack.doctor import Health
+from local_stack.errors import ReadOnlyError
 from local_stack.stores.journal import Draft
 from local_stack.workspace import Workspace
 
@@ -149,6 +150,8 @@ def test_looking_at_a_read_only_workspace_changes_nothing(workspace):
     kill_at_work(workspace)
     workspace.close()
     with Workspace.open(workspace.root, readonly=True) as reader:
-        found = check(reader, repair=True, reindex=True)
-    assert all(not finding.is_repaired for finding in found.findings)
+        assert "job_killed" in codes(check(reader))
+        for wish in ({"repair": True}, {"reindex": True}):
+            with pytest.raises(ReadOnlyError):
+                check(reader, **wish)
     assert "job_killed" in codes(check(workspace))

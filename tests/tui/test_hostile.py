@@ -42,9 +42,9 @@ async def test_no_screen_crashes_or_obeys(size: tuple[int, int], hostile: Path) 
             page = pilot.app.page  # type: ignore[attr-defined]
             assert page.state == "filled", word
             assert_harmless(all_text(pilot))
-            if word == "tower":
+            if word == "tower" or size == LARGE:  # where list and detail are shown already
                 continue
-            is_first = word == "data" and size == SMALL
+            is_first = word == "data"
             for _ in range(len(page.listing.rows) if is_first else 1):
                 await pilot.press("enter")
                 await settle(pilot)
@@ -117,20 +117,7 @@ def on_a_pty(root: Path, pressed: list[str]) -> bytes:
 
 
 def test_no_payload_reaches_a_real_terminal(hostile: Path) -> None:
-    pressed = [
-        *"2\rG",
-        "\x1b",
-        *"3\r",
-        "\x1b",
-        *"45\r",
-        "\x1b",
-        *"67\r",
-        "\x1b",
-        *"8\r",
-        "\x1b",
-        "J",
-    ]
-    written = on_a_pty(hostile, [*pressed, "\x1b", "1"])
+    written = on_a_pty(hostile, [*"2\r3\r4\r5\r6\r7\r8\rJ", "\x1b"])
     assert "[/nope]␛[2J".encode() in written  # it was shown
     for payload in PAYLOADS:
         assert payload not in written

@@ -8,7 +8,8 @@ The rule, in three parts:
    through ``safe``.
 2. Where Textual takes something to show (the sinks below), it gets a literal, a call of render,
    or a name that is annotated as text, which by part 1 came from render.
-3. Where only a ``str`` will do (inputs, a toast), it gets a literal or ``safe(...)``, and a toast has its markup turned off. f-strings, ``+``, ``%`` and ``format`` never do.
+3. Where only a ``str`` will do (inputs, toasts), it gets a literal or ``safe(...)``, and a toast
+   has its markup turned off. f-strings, ``+``, ``%`` and ``format`` never do.
 """
 
 from __future__ import annotations
