@@ -121,19 +121,14 @@ def spawn(
     keeps its creator's output open while the job runs.
     """
     job = _create(workspace, command, arguments)
-    if not is_warm:
-        _start_cold(workspace, job)
-        return job
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(_WARM))
-    process = context.Process(target=_enter, args=(str(workspace.root), job, workspace.actor))
-    process.start()
-    process.join()  # the child detaches the real job and ends at once
-    if process.exitcode:
+    try:
+        (_start_warm if is_warm else _start_cold)(workspace, job)
+    except Exception as error:
+        _end(workspace, job, "failed", _sentence(error))
         raise UnavailableError(
-            f"No process could be started for {command} (exit code {process.exitcode}).",
+            f"No process could be started for {command}: {error}.",
             "Look at the memory and process limits of this machine, then call again.",
-        )
+        ) from error
     return job
 
 
@@ -248,6 +243,16 @@ def _create(workspace: Workspace, command: str, arguments: Mapping[str, Any]) ->
 
 
 _COLD = "import sys; from local_stack.jobs import begin; begin(*sys.argv[1:])"
+
+
+def _start_warm(workspace: Workspace, job: str) -> None:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_WARM))
+    process = context.Process(target=_enter, args=(str(workspace.root), job, workspace.actor))
+    process.start()
+    process.join()  # the child detaches the real job and ends at once
+    if process.exitcode:
+        raise OSError(f"exit code {process.exitcode}")
 
 
 def _start_cold(workspace: Workspace, job: str) -> None:

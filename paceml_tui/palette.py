@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
@@ -38,7 +38,7 @@ class Commands(Provider):
             shows = not command.writes or name == "serving.predict"
             asked = Asked(Request(name, shows_result=shows))
             yield name, command.summary, partial(_post, screen.app, asked)
-        app = cast("App[Any]", screen.app)
+        app = screen.app
         for key in keys.of("app"):
             if key.verb not in ("back", "palette"):
                 yield f"app: {key.label}", key.help, partial(app.run_action, key.action)

@@ -43,6 +43,7 @@ def draw(svg: str, target: Path) -> None:
     """Turn a screenshot into a PNG with the fonts of this machine; nothing is fetched."""
     svg = re.sub(r"@font-face\s*{[^}]*}", "", svg)
     svg = svg.replace("Fira Code", "DejaVu Sans Mono")
+    svg = svg.replace("<text ", '<text xml:space="preserve" ')  # spaces are part of a screen
     subprocess.run(
         ["rsvg-convert", "--zoom", "0.8", "--output", str(target)], input=svg.encode(), check=True
     )

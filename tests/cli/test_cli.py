@@ -1,4 +1,4 @@
-"""The program as scripts call it: one JSON document, honest exit codes, no traceback, no escapes."""
+"""The program as scripts call it: one JSON document, honest exit codes, harmless text."""
 
 from __future__ import annotations
 

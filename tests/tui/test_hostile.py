@@ -104,7 +104,7 @@ def on_a_pty(root: Path, pressed: list[str]) -> bytes:
                     return
                 last = time.monotonic()
 
-    listen(30, 1.5)
+    listen(30, 0.7)
     for key in pressed:
         os.write(terminal, key.encode())
         listen(5, 0.12)
