@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from local_stack.command import command
-from local_stack.errors import DamagedError, RefusedError
+from local_stack.errors import DamagedError, InputError, RefusedError
 from local_stack.progress import Progress, silent
-from local_stack.results import Result
+from local_stack.results import Result, iso
 from local_stack.workspace import Workspace
 
 
@@ -83,7 +84,7 @@ def log(
         values.append(subject)
     if since is not None:
         terms.append('"at" >= ?')
-        values.append(since)
+        values.append(_moment(since))
     where = " AND ".join(terms) or "true"
     rows = workspace.query(
         f"SELECT * FROM events WHERE {where} ORDER BY seq DESC LIMIT ?",  # noqa: S608 - our words only
@@ -92,6 +93,15 @@ def log(
     )
     total = workspace.query(f"SELECT count(*) AS n FROM events WHERE {where}", *values)  # noqa: S608
     return AuditLog(tuple(AuditEvent(**row) for row in rows), total[0]["n"])
+
+
+def _moment(text: str) -> str:
+    try:
+        return iso(datetime.fromisoformat(text))
+    except ValueError:
+        raise InputError(
+            f"--since {text} is not a time.", "Write it as 2026-01-31 or 2026-01-31T08:00:00Z."
+        ) from None
 
 
 @command("audit.verify", example="paceml-tui audit verify")

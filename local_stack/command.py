@@ -119,6 +119,9 @@ class Command:
         return {name: _coerce(known[name], value) for name, value in arguments.items()}
 
 
+_LARGEST = 2**53
+"""Bound of numbers in arguments: what JSON and DuckDB both hold exactly."""
+
 COMMANDS: dict[str, Command] = {}
 """Every declared command by name; complete once :mod:`local_stack.catalog` is imported."""
 
@@ -360,7 +363,10 @@ def _scalar(parameter: Parameter, value: Any) -> Any:
         return _truth(parameter.name, value)
     if parameter.kind in (int, float):
         try:
-            return parameter.kind(text)
+            number = parameter.kind(text)
+            if not abs(number) < _LARGEST:
+                raise ValueError
+            return number
         except ValueError:
             noun = "a whole number" if parameter.kind is int else "a number"
             raise InputError(f"{parameter.name} needs {noun}, not '{text}'.") from None

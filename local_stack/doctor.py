@@ -13,11 +13,12 @@ from typing import Any, Literal
 
 from local_stack import jobs
 from local_stack.command import command
-from local_stack.errors import ReadOnlyError, StackError, UnavailableError
+from local_stack.errors import ReadOnlyError, RefusedError, StackError, UnavailableError
 from local_stack.progress import Progress, Step, silent
 from local_stack.registry import mirror
 from local_stack.results import Result, now
 from local_stack.runs.records import find_run, status
+from local_stack.runs.train import mirror_run
 from local_stack.serving import prediction_log
 from local_stack.stores.artifacts import Blob, Tree
 from local_stack.stores.journal import Draft
@@ -58,6 +59,8 @@ def check(
 ) -> Health:
     """Look for what killed processes and damaged files have left, and repair it if asked.
 
+    Exits 4 while an error stands.
+
     Parameters
     ----------
     repair
@@ -86,8 +89,18 @@ def check(
     for number, examine in enumerate(examinations):
         progress(Step("Examining", number, len(examinations)))
         findings += examine(workspace, repair)
+        # Nothing is mended on the word of a journal that is damaged.
+        repair = repair and not any(f.code == "journal_damaged" for f in findings)
     open_errors = [f for f in findings if f.severity == "error" and not f.is_repaired]
-    return Health(not open_errors, tuple(findings), workspace.metadata.position.seq)
+    result = Health(not open_errors, tuple(findings), workspace.metadata.position.seq)
+    if open_errors:
+        raise RefusedError(
+            f"The workspace is not healthy: {open_errors[0].message}",
+            open_errors[0].fix,
+            code="unhealthy",
+            result=result,
+        )
+    return result
 
 
 def _journal(workspace: Workspace, repair: bool) -> list[Finding]:
@@ -208,7 +221,7 @@ def _mirror(workspace: Workspace, repair: bool) -> list[Finding]:
         stale = [run for run in workspace.tracking.unfinished() if not _is_running(workspace, run)]
         if repair:
             for run in stale:
-                workspace.tracking.end_run(run, _ended_as(workspace, run))
+                _mirror_run(workspace, run)
             for row in workspace.query("SELECT name FROM models"):
                 mirror(workspace, row["name"])
     except UnavailableError as error:
@@ -225,6 +238,14 @@ def _mirror(workspace: Workspace, repair: bool) -> list[Finding]:
         )
         for run in stale
     ]
+
+
+def _mirror_run(workspace: Workspace, run: str) -> None:
+    row = workspace.get("runs", run)
+    if row is not None and row["status"] == "FINISHED":
+        mirror_run(workspace, row)
+    else:
+        workspace.tracking.end_run(run, _ended_as(workspace, run))
 
 
 def _is_running(workspace: Workspace, run: str) -> bool:

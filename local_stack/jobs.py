@@ -135,7 +135,7 @@ def spawn(
 def listed(workspace: Workspace, *, limit: int = 200) -> list[Job]:
     """Return the newest jobs of the workspace, newest first."""
     folders = sorted((workspace.root / "jobs").glob("[0-9]*"), reverse=True)
-    return [_read(folder) for folder in folders[:limit] if (folder / "job.json").exists()]
+    return [_read(folder) for folder in folders[: max(0, limit)] if (folder / "job.json").exists()]
 
 
 def show(workspace: Workspace, job: str) -> Job:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from local_stack.command import command
-from local_stack.errors import InputError, NotFoundError, RefusedError, nearest
+from local_stack.errors import (
+    InputError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+    nearest,
+)
 from local_stack.names import label
 from local_stack.progress import Progress, silent
 from local_stack.results import Result, now
@@ -38,6 +44,7 @@ class ModelVersion(Result):
     created_at: str
     updated_at: str
     model: Tree
+    warnings: tuple[str, ...] = ()
 
     @property
     def target(self) -> str:
@@ -65,6 +72,7 @@ class StageChange(Result):
     previous: dict[str, Any] | None
     gates: tuple[Gate, ...]
     event_id: str | None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +137,11 @@ def register(
         Why this version exists.
     """
     name = label(name, "model name")
+    if "@" in name or name == "latest":
+        raise InputError(
+            f"A model cannot be called '{name}': @ stands before a stage, latest is a run.",
+            "Take another name.",
+        )
     source = find_run(workspace, run)
     if source["status"] != "FINISHED" or not source["model"]:
         raise InputError(
@@ -166,8 +179,7 @@ def register(
     event = workspace.append(decide)
     assert event is not None
     result = _version(event.changes[1][1])
-    mirror(workspace, name)
-    return result
+    return replace(result, warnings=_mirrored(workspace, name))
 
 
 @command(
@@ -236,10 +248,10 @@ def promote(
         return Draft("registry.promoted", f"model:{moved.target}", body, changes)
 
     event = workspace.append(decide)
-    mirror(workspace, moved.name)
+    warnings = _mirrored(workspace, moved.name)
     before = {"version": previous[0]["version"], "stage": "Archived"} if previous else None
     identity = event.hash if event else None
-    return StageChange(moved.name, moved.version, stage, before, gates, identity)
+    return StageChange(moved.name, moved.version, stage, before, gates, identity, warnings)
 
 
 @command("registry.show", example="paceml-tui registry show wine")
@@ -334,6 +346,15 @@ def mirror(workspace: Workspace, name: str) -> None:
     workspace.tracking.mirror_model(
         name, [Mirrored(row["version"], row["stage"], row["run_id"]) for row in rows]
     )
+
+
+def _mirrored(workspace: Workspace, name: str) -> tuple[str, ...]:
+    """Mirror what is recorded already: a mirror that is down is a warning, not a failure."""
+    try:
+        mirror(workspace, name)
+    except UnavailableError as error:
+        return (str(error),)
+    return ()
 
 
 def _gates(workspace: Workspace, moved: ModelVersion, stage: str) -> tuple[Gate, ...]:

@@ -6,6 +6,7 @@ stdout belongs to :mod:`paceml_tui.printing` (results) and stderr to
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -36,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the program and leave with its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     environment.prepare()
+    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter gets its code
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _terminate)
     name, is_json = "paceml-tui", "--json" in words
     try:
@@ -147,6 +151,10 @@ def execute(call: Call, name: str, given: dict[str, Any]) -> int:
         else:
             with narration.progress() as progress:
                 result = invoke(workspace, name, given, progress=progress)
+        if workspace.metadata.damage is not None:
+            narration.say(
+                f"Warning: {workspace.metadata.damage.message} What follows it is unseen."
+            )
         printing.result(name, result, is_json=call.is_json)
     return 0
 
@@ -303,9 +311,11 @@ def _name_of(call: Call) -> str:
     if call.batch is not None:
         return "batch"
     words = [word for word in call.words[:2] if not word.startswith("-")]
-    if words and words[0] in _ALIASES:
-        return words[0]
-    return ".".join(words) if words else "paceml-tui"
+    if not words:
+        return "paceml-tui"
+    if words[0] in _groups():
+        return ".".join(words)
+    return _ALIASES.get(words[0], words[0])
 
 
 def _failed(error: BaseException, name: str, is_json: bool) -> int:
@@ -318,6 +328,8 @@ def _failed(error: BaseException, name: str, is_json: bool) -> int:
         return 0
     if isinstance(error, SystemExit):
         return int(error.code or 0)
+    if isinstance(error, OSError) and error.filename:
+        error = InputError(f"{error.filename}: {error.strerror}.", "Check the path.")
     if not isinstance(error, StackError):
         error = _unexpected(error)
     if is_json:

@@ -21,7 +21,8 @@ def say(text: str) -> None:
 
 def error(failure: StackError) -> None:
     """Tell an error: the sentence, then what to do next."""
-    say(f"Error: {failure.message}")
+    for line in f"Error: {failure.message}".split("\n"):  # a search error points with a caret
+        say(line)
     for line in failure.hint.splitlines():
         say(f"  {line}")
 

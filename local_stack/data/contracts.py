@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from local_stack import marked_yaml
 from local_stack.command import command
 from local_stack.data import versions
-from local_stack.errors import InputError, NotFoundError, RefusedError
+from local_stack.errors import InputError, NotFoundError, ReadOnlyError, RefusedError
 from local_stack.marked_yaml import Node
 from local_stack.names import split_reference
 from local_stack.progress import Progress, Step, silent
@@ -88,7 +88,6 @@ def _reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
 
 @command(
     "data.contract",
-    writes=True,
     reads=_reads,
     example="paceml-tui data contract wine --infer",
 )
@@ -112,6 +111,11 @@ def contract(
         YAML file to take as the contract.
     """
     version = versions.find(workspace, name)
+    if workspace.is_readonly and (infer or set is not None):
+        raise ReadOnlyError(
+            "Setting a contract writes, and the workspace is opened read-only.",
+            "Call it again without --readonly.",
+        )
     if set is not None:
         document = read_contract(set)
     elif infer:
@@ -225,11 +229,36 @@ def read_contract(path: Path) -> dict[str, Any]:
         _choice(rules, "severity", _SEVERITIES)
         for word in {"nullable", "unique"} & rules.keys():
             rules[word].truth()
+        for word in {"min", "max"} & rules.keys():
+            _check_bound(rules[word], rules["type"].value if "type" in rules else None)
+        if "allowed" in rules:
+            rules["allowed"].items()
+        if "pattern" in rules:
+            _check_pattern(rules["pattern"])
     for check in top["checks"].items() if "checks" in top else ():
         rules = check.fields(("name", "expression", "severity"), ("name", "expression"))
         _choice(rules, "severity", _SEVERITIES)
         rules["expression"].text()
     return dict(plain(root.value))
+
+
+def _check_bound(bound: Node, kind: Any) -> None:
+    if isinstance(bound.value, str) and kind in ("date", "datetime", None):
+        try:
+            datetime.fromisoformat(bound.value)
+        except ValueError:
+            raise bound.error(f"{bound.name} needs a number or an ISO 8601 date.") from None
+        return
+    bound.number(-1e308, 1e308)
+
+
+def _check_pattern(pattern: Node) -> None:
+    import polars
+
+    try:
+        polars.Series([""]).str.contains(pattern.text())
+    except polars.exceptions.PolarsError:
+        raise pattern.error(f"{pattern.name} is not a regular expression.") from None
 
 
 def inferred(frame: polars.DataFrame, dataset: str) -> dict[str, Any]:
@@ -289,12 +318,28 @@ def _column(frame: polars.DataFrame, name: str, rules: Mapping[str, Any]) -> Ite
         yield Check("type", name, severity, keeps, seen, wanted, int(not keeps), ())
         if not keeps:
             return
-    for code, expected, is_bad in _conditions(series, rules):
+    for code, expected, is_bad in _judged(series, rules):
         bad = is_bad.fill_null(False)
         first = bad.arg_true().head(_FIRST_ROWS).to_list()
         n_failed = int(bad.sum())
         observed = plain(series[first[0]]) if first else None
         yield Check(code, name, severity, not first, observed, expected, n_failed, tuple(first))
+
+
+def _judged(
+    series: polars.Series, rules: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, polars.Series]]:
+    """Yield the conditions; a rule that does not fit the column's type is an input error."""
+    import polars
+
+    try:
+        yield from _conditions(series, rules)
+    except (polars.exceptions.PolarsError, TypeError) as error:
+        raise InputError(
+            f"A rule of column '{series.name}' does not fit its type {type_of(series)}: "
+            f"{str(error).splitlines()[0]}",
+            "Mend the contract.",
+        ) from error
 
 
 def _conditions(
@@ -335,6 +380,8 @@ def _expression(frame: polars.DataFrame, rule: Mapping[str, Any]) -> Check:
     name, severity = str(rule["name"]), str(rule.get("severity", "error"))
     try:
         bad = ~frame.select(polars.sql_expr(str(rule["expression"])).alias("kept"))["kept"]
+        if bad.dtype != polars.Boolean:
+            raise polars.exceptions.ComputeError("it is not a condition")
         bad = bad.fill_null(False)
     except polars.exceptions.PolarsError as error:
         raise InputError(

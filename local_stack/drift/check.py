@@ -114,6 +114,13 @@ def check(
     body = {k: row[k] for k in ("reference", "current", "drifted", "share", "n_drifted")}
     subject = f"drift:{name or result.reference}"
     workspace.append(lambda _: Draft("drift.checked", subject, body, [("drift_reports", row)]))
+    if result.dataset.n_columns == 0 and not report_only:
+        raise RefusedError(
+            f"Nothing of {result.current} could be compared with {result.reference}.",
+            "The reason stands beside each column: other columns, other types, too few values.",
+            code="nothing_compared",
+            result=result,
+        )
     if result.dataset.drifted and not report_only:
         raise RefusedError(
             f"{result.current} has drifted from {result.reference}: {result.dataset.n_drifted} "
@@ -172,15 +179,18 @@ def _sides(
 
 
 def _live(workspace: Workspace, name: str) -> _Sides:
-    """Return an endpoint's training data and traffic, each with the model's predictions."""
-    import polars
-
+    """Return the training data and the traffic of the version that an endpoint serves."""
     endpoint = workspace.get("endpoints", name)
     if endpoint is None:
         raise NotFoundError(
             f"There is no endpoint '{name}'.", "List them with: paceml-tui serving list"
         )
-    seen = prediction_log.read(workspace, name)
+    import polars
+
+    seen = prediction_log.read(workspace, name).filter(
+        polars.col("paceml.model") == endpoint["model"],
+        polars.col("paceml.version") == endpoint["version"],
+    )
     if seen.height == 0:
         raise InputError(
             f"The endpoint '{name}' has logged no prediction yet.",

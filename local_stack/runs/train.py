@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from local_stack import jobs
 from local_stack.command import command, pairs
 from local_stack.data import versions
-from local_stack.errors import Cancelled, InputError, StackError
+from local_stack.errors import Cancelled, InputError, StackError, UnavailableError
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result, now
 from local_stack.runs.recipe import Recipe, load_recipe
@@ -118,7 +118,7 @@ def _trained(
         tree = workspace.artifacts.put_tree(folder)
         row = _finished(workspace, row, fitted, version, tree)
         progress(Step("Mirroring to MLflow"))
-        _mirror(workspace, row, folder)
+        warnings = [*fitted.warnings, *_mirror(workspace, row, folder)]
     return TrainedRun(
         run_id=row["run_id"],
         name=row["name"],
@@ -127,7 +127,7 @@ def _trained(
         params=row["params"],
         data_version=version.reference,
         artifacts=tuple(row["artifacts"]),
-        warnings=tuple(fitted.warnings),
+        warnings=tuple(warnings),
         seconds=round(fitted.seconds, 3),
         cpu_seconds=round(fitted.cpu_seconds, 3),
         peak_memory_bytes=fitted.peak_memory_bytes,
@@ -204,7 +204,23 @@ def _finished(
     return row
 
 
-def _mirror(workspace: Workspace, row: Row, folder: Path) -> None:
+def mirror_run(workspace: Workspace, row: Row) -> None:
+    """Write a finished run into MLflow again, its model included."""
+    with workspace.scratch() as scratch:
+        folder = workspace.artifacts.checkout(Tree.of(row["model"]), Path(scratch))
+        _write_mirror(workspace, row, folder)
+
+
+def _mirror(workspace: Workspace, row: Row, folder: Path) -> list[str]:
+    """Mirror a run that is recorded already: a mirror that is down is a warning."""
+    try:
+        _write_mirror(workspace, row, folder)
+    except UnavailableError as error:
+        return [str(error)]
+    return []
+
+
+def _write_mirror(workspace: Workspace, row: Row, folder: Path) -> None:
     tracking = workspace.tracking
     tracking.log_run(
         row["run_id"],

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from local_stack.errors import ConflictError, DamagedError, NotFoundError, StackError
 from local_stack.results import now
 from local_stack.serving.folder import configs, folder_of, hold, holder
-from local_stack.stores.journal import Draft, Journal
+from local_stack.stores.journal import START, Draft, Journal
 from local_stack.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -216,7 +216,10 @@ class _Segment:
 
 
 def record(journal: Journal, actor: str, endpoint: str, sealed: Sealed) -> None:
-    """Tell the journal of a sealed segment. It decides nothing, so it needs no folded state."""
+    """Tell the journal of a sealed segment; a damaged journal takes nothing.
+
+    It decides nothing, so it needs no folded state, but the chain has to be whole.
+    """
     row = {
         "endpoint": endpoint,
         "segment": sealed.segment,
@@ -233,7 +236,13 @@ def record(journal: Journal, actor: str, endpoint: str, sealed: Sealed) -> None:
         {"segment": sealed.segment, "n_predictions": sealed.n_predictions},
         [("prediction_segments", row)],
     )
-    journal.append(actor, "serving.log", lambda: draft)
+
+    def decide() -> Draft:
+        for _ in journal.read(START):  # raises at the first line that does not hold
+            pass
+        return draft
+
+    journal.append(actor, "serving.log", decide)
 
 
 def seal_leftovers(log: Path) -> int:

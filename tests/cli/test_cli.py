@@ -89,6 +89,8 @@ def test_flags_stand_in_any_order(program, made, tmp_path):
         (("runs", "search", "metrics.rmse <"), 2, "metrics.rmse <"),
         (("jobs", "show", "nope"), 2, "There is no job"),
         (("audit", "log", "--limit"), 2, "limit"),
+        (("audit", "log", "--limit", "99999999999999999999"), 2, "whole number"),
+        (("audit", "log", "--since", "yesterday"), 2, "not a time"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(made, words, code, said):
@@ -260,6 +262,33 @@ def test_an_interrupt_ends_130_and_leaves_nothing(program, made, tmp_path):
     assert document(made("data", "list", "--json"))["result"]["datasets"] == []
     (job, *_) = document(made("jobs", "list", "--json"))["result"]["jobs"]
     assert job["status"] == "cancelled"
+
+
+def test_a_search_error_points_at_the_place(made):
+    lines = made("runs", "search", "metrics.rmse <").stderr.splitlines()
+    assert any(line.strip() == "^" for line in lines)
+
+
+def test_a_place_that_cannot_be_made_is_a_sentence(program):
+    ended = program("init", "/dev/null/x", "--json")
+    assert ended.returncode == 2
+    assert document(ended)["command"] == "init"
+
+
+def test_a_damaged_journal_is_told_by_reading_and_stops_writing(made, tmp_path):
+    made("data", "add", "t", "t.csv")
+    made("data", "add", "u", "t.csv")
+    made("doctor")
+    path = tmp_path / "ws/journal/000001.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    lines[1] = lines[1].replace("tester", "nobody")
+    path.write_text("".join(lines))
+    read = made("data", "list")
+    assert (read.returncode, "The journal is damaged" in read.stderr) == (0, True)
+    assert made("data", "add", "v", "t.csv").returncode == 4
+    assert made("audit", "verify").returncode == 4
+    assert made("doctor", "--repair").returncode == 4
+    assert path.read_text() == "".join(lines)
 
 
 def test_python_api_binds_the_verbs(tmp_path):

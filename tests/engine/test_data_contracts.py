@@ -90,6 +90,10 @@ def test_warnings_alone_do_not_fail(workspace, dataset, tmp_path):
         ("columns:\n  a: {type: lng}\n", 2, "long"),
         ("checks:\n  - {name: x}\n", 2, "expression"),
         ("rows: {min: many}\n", 1, "whole number"),
+        ('columns:\n  kind: {pattern: "["}\n', 2, "regular expression"),
+        ("columns:\n  kind: {pattern: 5}\n", 2, "text"),
+        ("columns:\n  id: {allowed: 5}\n", 2, "list"),
+        ("columns:\n  id: {min: abc}\n", 2, "number or an ISO 8601 date"),
     ],
 )
 def test_a_bad_contract_names_the_line_and_the_nearest_word(
@@ -103,6 +107,13 @@ def test_a_bad_contract_names_the_line_and_the_nearest_word(
         contracts.check(workspace, "t")
 
 
+def test_a_rule_that_does_not_fit_the_type_is_an_input_error(workspace, dataset, tmp_path):
+    for rules in ("id: {allowed: [x]}", "id: {min: '2024-01-01'}", "kind: {min: 1}"):
+        contracts.contract(workspace, "t", set=write(tmp_path, f"columns:\n  {rules}\n"))
+        with pytest.raises(InputError):
+            contracts.check(workspace, "t")
+
+
 def test_dates_are_compared_as_dates():
     frame = pl.DataFrame({"d": ["2024-01-01", "2024-06-01"]}).with_columns(
         pl.col("d").str.to_date()
@@ -113,7 +124,7 @@ def test_dates_are_compared_as_dates():
 
 
 def test_an_expression_reads_columns_only(workspace, dataset, tmp_path):
-    for expression in ("nope > 1", "amount >", "read_csv('/etc/passwd')", "SELECT 1"):
+    for expression in ("nope > 1", "amount >", "read_csv('/etc/passwd')", "SELECT 1", "amount"):
         text = f'checks:\n  - {{name: x, expression: "{expression}"}}\n'
         contracts.contract(workspace, "t", set=write(tmp_path, text))
         with pytest.raises(InputError, match="cannot be evaluated"):

@@ -14,7 +14,7 @@ import pytest
 from local_stack import jobs
 from local_stack.catalog import call
 from local_stack.doctor import Health
-from local_stack.errors import ReadOnlyError
+from local_stack.errors import ReadOnlyError, RefusedError
 from local_stack.stores.journal import Draft
 from local_stack.workspace import Workspace
 
@@ -112,7 +112,10 @@ def test_what_needs_a_backup_stays_an_error(
 ):
     harm(workspace)
     for repair in (False, True):
-        health = check(workspace, repair=repair)
+        with pytest.raises(RefusedError) as caught:
+            check(workspace, repair=repair)
+        assert (caught.value.exit_code, caught.value.to_dict()["code"]) == (4, "unhealthy")
+        health = caught.value.result
         assert code in codes(health)
         assert health.healthy is False
         assert all("backup" in f.fix for f in health.findings if f.code == code)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import local_stack.catalog  # noqa: F401 - declares the commands
-from local_stack import explain, pipeline, registry, tower
+from local_stack import doctor, explain, pipeline, registry, tower
 from local_stack.data import versions
 from local_stack.drift import check
 from local_stack.errors import InputError, NotFoundError, RefusedError, UnavailableError
@@ -280,6 +280,9 @@ def test_unknown_things_are_named_with_what_there_is(own):
         registry.promote(own, "dia", "1", "Stagin")
     with pytest.raises(InputError):
         registry.register(own, "a/b", run_named(own, "lightgbm"))
+    for name in ("a@b", "latest"):
+        with pytest.raises(InputError, match="cannot be called"):
+            registry.register(own, name, run_named(own, "lightgbm"))
 
 
 # ------------------------------------------------------------------ drift, serving, tower
@@ -330,6 +333,60 @@ def test_live_traffic_is_compared_with_the_training_data(own):
     assert stopped.status == "stopped"
     with pytest.raises(UnavailableError):
         endpoints.predict(own, endpoint.endpoint, row="{}")
+
+
+def test_a_comparison_of_nothing_is_no_all_clear(own, tmp_path):
+    (tmp_path / "other.csv").write_text("a,b\n" + "1,2\n" * 20)
+    with pytest.raises(RefusedError) as caught:
+        check.check(own, reference="diabetes", current=str(tmp_path / "other.csv"))
+    assert caught.value.to_dict()["code"] == "nothing_compared"
+    assert caught.value.result.dataset.n_columns == 0
+
+
+def test_only_the_traffic_of_the_served_version_is_compared(own):
+    row = dict.fromkeys(versions.read(own, versions.find(own, "diabetes")).columns, 1.0)
+    row = {name: value for name, value in row.items() if name != "progression"}
+    for name, n_rows in (("lightgbm", 30), ("forest", 7)):
+        registry.register(own, "d", run_named(own, name))
+        registry.promote(own, "d", "latest", "Production")
+        endpoint = endpoints.start(own, "d").endpoint
+        try:
+            endpoints.predict(own, endpoint, row=json.dumps([row] * n_rows))
+        finally:
+            endpoints.stop(own, endpoint)
+    assert check.check(own, "d", report_only=True).n_current == 7
+
+
+def test_a_mirror_that_is_down_is_a_warning_and_the_doctor_writes_it_again(own, tmp_path):
+    shutil.move(own.root / "mlruns", tmp_path / "away")
+    (own.root / "mlruns").write_text("not a folder")
+    version = registry.register(own, "d", run_named(own, "lightgbm"))
+    assert version.version == 1
+    assert "MLflow" in version.warnings[0]
+    change = registry.promote(own, "d", "1", "Production")
+    assert change.event_id is not None
+    (own.root / "mlruns").unlink()
+    shutil.move(tmp_path / "away", own.root / "mlruns")
+    doctor.check(own, repair=True)
+    with own.tracking._writing() as client:
+        assert client.get_model_version("d", "1").current_stage == "Production"
+
+
+def test_a_run_that_mlflow_missed_is_written_again_with_its_model(own, tmp_path, monkeypatch):
+    def down(*args: object, **kwargs: object) -> None:
+        raise UnavailableError("MLflow is down.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(own.tracking), "log_run", down)
+        done = train.train(own, recipe(tmp_path, "linear"), name="missed")
+    assert "MLflow is down." in done.warnings[0]
+    assert own.tracking.unfinished() == [done.run_id]
+    doctor.check(own, repair=True)
+    with own.tracking._writing() as client:
+        run = client.get_run(done.run_id)
+        assert run.info.status == "FINISHED"
+        assert run.data.metrics["rmse"] == done.metrics["rmse"]
+        assert {f.path for f in client.list_artifacts(done.run_id, "model")} >= {"model/MLmodel"}
 
 
 @pytest.mark.parametrize("name", ["wine", "breast_cancer", "diabetes"])
