@@ -370,6 +370,11 @@ def _bound(series: polars.Series, value: Any) -> Any:
                 f"The bound '{value}' of column '{series.name}' is not an ISO 8601 date."
             ) from None
         return moment.date() if type_of(series) == "date" else moment
+    if type_of(series) == "string" and not isinstance(value, str):
+        raise InputError(
+            f"The bound {value} of column '{series.name}' is a number, its values are texts.",
+            "Mend the contract.",
+        )
     return value
 
 
