@@ -390,7 +390,9 @@ def _fingerprint(workspace: Workspace, verb: Command, arguments: Mapping[str, An
         given = arguments.get(parameter.name)
         if parameter.kind in (Path, Location) and given is not None:
             if not Path(str(given)).is_file():
-                return ""
+                if parameter.kind is Path or "://" in str(given):
+                    return ""
+                continue  # a data version; what the verb reads identifies it
             with Path(str(given)).open("rb") as stream:
                 files[parameter.name] = digest(stream).sha256
     try:
