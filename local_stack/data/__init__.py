@@ -1,5 +1,5 @@
-"""Data: versions, profiles and contracts."""
+"""Data: imports, versions, profiles and contracts."""
 
-from local_stack.data import contracts, profiles, versions
+from local_stack.data import adding, contracts, profiles, versions
 
-__all__ = ["contracts", "profiles", "versions"]
+__all__ = ["adding", "contracts", "profiles", "versions"]

@@ -10,15 +10,22 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local_stack.data.tables import NULLS, ColumnInfo, Imported, ImportWarning
 from local_stack.errors import InputError
-from local_stack.results import Result
+from local_stack.progress import Progress, Step, silent
 
 if TYPE_CHECKING:
     import duckdb
+
+MEMORY_LIMIT = "1GB"
+"""What DuckDB may hold while it reads or compares tables; the rest spills to disk."""
+
+_TICK_SECONDS = 0.2
 
 FORMATS = ("csv", "parquet", "jsonl")
 _SUFFIXES = {
@@ -31,9 +38,6 @@ _SUFFIXES = {
     ".ndjson": "jsonl",
     ".json": "jsonl",
 }
-NULLS = ("", "NA", "N/A", "n/a", "NULL", "null", "None", "NaN", "nan", "#N/A")
-"""Spellings of a missing value in CSV."""
-
 _TYPES = {
     "TINYINT": ("BIGINT", "long"),
     "SMALLINT": ("BIGINT", "long"),
@@ -56,34 +60,6 @@ _FIRST_LINES = 5
 _ENCODINGS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnInfo(Result):
-    """A column of a normalised table."""
-
-    name: str
-    type: str
-    nullable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ImportWarning(Result):
-    """Something that the import decided or could not read."""
-
-    code: str
-    column: str | None
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Imported(Result):
-    """What one import gave."""
-
-    n_rows: int
-    columns: tuple[ColumnInfo, ...]
-    warnings: tuple[ImportWarning, ...]
-    n_rejected: int
-
-
 def format_of(source: str, given: str | None) -> str:
     """Return the format that was given, or the one that the name ends in (csv when unknown)."""
     return given or _SUFFIXES.get(Path(source.lower()).suffix, "csv")
@@ -101,7 +77,7 @@ def normalise(source: Path, kind: str, target: Path) -> Imported:
     """
     import duckdb
 
-    with _connection(source.parent, target.parent) as connection:
+    with connect(source.parent, scratch=target.parent) as connection:
         try:
             if kind == "csv":
                 return _import_csv(connection, source, target)
@@ -211,7 +187,7 @@ def _casts(table: duckdb.DuckDBPyRelation) -> tuple[list[str], tuple[ImportWarni
     casts: list[str] = []
     warnings: list[ImportWarning] = []
     for name, kind in zip(table.columns, map(str, table.types), strict=True):
-        quoted = '"' + name.replace('"', '""') + '"'
+        quoted = identifier(name)
         if kind.startswith("DECIMAL"):
             stored = "DOUBLE"
         else:
@@ -226,7 +202,7 @@ def _casts(table: duckdb.DuckDBPyRelation) -> tuple[list[str], tuple[ImportWarni
 
 
 def _n_nulls(table: duckdb.DuckDBPyRelation) -> Sequence[int]:
-    terms = [f'count(*) - count("{name.replace(chr(34), chr(34) * 2)}")' for name in table.columns]
+    terms = [f"count(*) - count({identifier(name)})" for name in table.columns]
     return [int(value) for value in table.aggregate(", ".join(terms)).fetchall()[0]]
 
 
@@ -240,7 +216,11 @@ def _first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _connection(*folders: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(*folders: Path, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB in memory that sees only ``folders`` and ``scratch``, and spills there.
+
+    Its configuration is locked, it loads no extension, and ``folders`` are only read by us.
+    """
     import duckdb
 
     connection = duckdb.connect(":memory:")
@@ -248,9 +228,9 @@ def _connection(*folders: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute("SET enable_progress_bar = false")
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET python_enable_replacements = false")
-        connection.execute("SET memory_limit = '2GB'")
-        connection.execute(f"SET temp_directory = {_literal(folders[-1] / 'spill')}")
-        places = ", ".join(_literal(folder) for folder in folders)
+        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        connection.execute(f"SET temp_directory = {literal(scratch / 'spill')}")
+        places = ", ".join(literal(folder) for folder in (*folders, scratch))
         connection.execute(f"SET allowed_directories = [{places}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
@@ -259,5 +239,45 @@ def _connection(*folders: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-def _literal(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
+def run(
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    parameters: Sequence[Any] = (),
+    *,
+    progress: Progress = silent,
+    label: str = "",
+) -> list[tuple[Any, ...]]:
+    """Run one statement and return its rows; ``progress`` hears of it and may cancel it.
+
+    The statement runs in a thread of its own and is interrupted when ``progress`` raises, so
+    that a scan of minutes stops within a second.
+    """
+    if progress is silent:
+        return connection.execute(sql, list(parameters)).fetchall()
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(lambda: connection.execute(sql, list(parameters)).fetchall())
+        try:
+            while not wait([work], timeout=_TICK_SECONDS).done:
+                share = max(0.0, connection.query_progress())
+                progress(Step(label, round(share), 100 if share else 0))
+        except BaseException:
+            connection.interrupt()
+            raise
+        return work.result()
+
+
+def errors() -> type[Exception]:
+    """Return the base class of what DuckDB raises."""
+    import duckdb
+
+    return duckdb.Error
+
+
+def literal(text: Path | str) -> str:
+    """Return a path or a text as a quoted SQL literal."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """Return a column's name as a quoted SQL identifier, whatever it holds."""
+    return '"' + name.replace('"', '""') + '"'

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from local_stack.command import Location, command
-from local_stack.data import versions
+from local_stack.data import adding, versions
 from local_stack.errors import InputError, NotFoundError, RefusedError
 from local_stack.progress import Progress, Step, silent
 from local_stack.registry import load, resolve
@@ -167,7 +167,7 @@ def _sides(
         )
     before = versions.find(workspace, reference)
     if Path(current).is_file() or "://" in current:
-        after = versions.read_source(workspace, current)
+        after = adding.read_source(workspace, current)
         return _Sides(versions.read(workspace, before), after, before.reference, current)
     later = versions.find(workspace, current)
     return _Sides(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-VERSION = 1
+VERSION = 2
 """Raise it with every change below: published generations of another version are rebuilt."""
 
 
@@ -78,6 +78,9 @@ TABLES: dict[str, Table] = {
         original=_JSON,
         table=_JSON,
         rejects=_INT,
+        rejected=_JSON,
+        decisions=_JSON,
+        lineage=_JSON,
         note=_TEXT,
         actor=_TEXT,
         created_at=_TEXT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from local_stack.data import contracts, versions
+from local_stack.data import adding, contracts
 from local_stack.errors import InputError, NotFoundError, RefusedError
 
 GOOD = "id,kind,amount\n1,a,1.0\n2,b,2.0\n3,a,3.5\n"
@@ -15,7 +15,7 @@ GOOD = "id,kind,amount\n1,a,1.0\n2,b,2.0\n3,a,3.5\n"
 def dataset(workspace, tmp_path):
     path = tmp_path / "t.csv"
     path.write_text(GOOD)
-    versions.add(workspace, "t", str(path))
+    adding.add(workspace, "t", str(path))
     return path
 
 
@@ -53,7 +53,7 @@ checks:
 """
     contracts.contract(workspace, "t", set=write(tmp_path, rules))
     dataset.write_text("id,kind,amount\n1,a,9.0\n1,c,0.5\n3,,2.0\n4,b,2.0\n")
-    versions.add(workspace, "t", str(dataset))
+    adding.add(workspace, "t", str(dataset))
     with pytest.raises(RefusedError) as caught:
         contracts.check(workspace, "t")
     assert (caught.value.exit_code, caught.value.to_dict()["code"]) == (4, "contract_failed")

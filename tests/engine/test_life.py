@@ -14,7 +14,7 @@ import pytest
 
 import local_stack.catalog  # noqa: F401 - declares the commands
 from local_stack import doctor, explain, pipeline, registry, tower
-from local_stack.data import versions
+from local_stack.data import adding, versions
 from local_stack.drift import check
 from local_stack.errors import InputError, NotFoundError, RefusedError, UnavailableError
 from local_stack.runs import records, train
@@ -46,7 +46,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in which four models of one table were trained; read it, do not change it."""
     folder = tmp_path_factory.mktemp("lived")
     workspace = Workspace.create(folder / "ws", actor="tester")
-    versions.add(workspace, "diabetes", str(SAMPLES / "diabetes.csv"), target="progression")
+    adding.add(workspace, "diabetes", str(SAMPLES / "diabetes.csv"), target="progression")
     for estimator in ESTIMATORS:
         train.train(workspace, recipe(folder, estimator), name=estimator)
     return workspace
@@ -119,7 +119,7 @@ def test_the_same_recipe_and_data_give_the_same_model_bytes(own, tmp_path):
 
 def test_a_run_that_fails_is_recorded_as_failed_here_and_in_mlflow(own, tmp_path):
     (tmp_path / "t.csv").write_text("a,progression\n" + "x,1.5\n" * 3)
-    versions.add(own, "tiny", str(tmp_path / "t.csv"), target="progression")
+    adding.add(own, "tiny", str(tmp_path / "t.csv"), target="progression")
     bad = recipe(tmp_path, "linear")
     bad.write_text(bad.read_text().replace("dataset: diabetes", "dataset: tiny"))
     with pytest.raises(InputError):
