@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from local_stack.results import Result
@@ -112,3 +113,20 @@ class Imported(Result):
     n_rejected: int = 0
     decisions: tuple[Decision, ...] = ()
     column_decisions: tuple[ColumnDecision, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A source as it was read, before the types of its texts are found.
+
+    ``table`` is a Parquet file with the rows in their order; ``texts`` names its VARCHAR columns
+    whose type is still to be inferred (columns of another type, and texts that are known to be
+    texts, stay as they are). ``sources`` holds the names that the source itself gives to the
+    columns, in order.
+    """
+
+    table: Path
+    sources: tuple[str, ...]
+    texts: tuple[str, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    warnings: tuple[ImportWarning, ...] = ()

@@ -1,0 +1,93 @@
+"""What an import could not read as it stands: counted, kept with line numbers, shown on demand.
+
+A reject is a line that was left out, a cell that became missing, or a line that was kept with a
+repair (padded, decoded another way). The whole list becomes a Parquet file beside the version.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from local_stack.results import Result
+
+if TYPE_CHECKING:
+    import duckdb
+
+MOST_TEXT = 1_000
+"""Characters of a rejected text that are kept; the original bytes hold all of it."""
+
+_FIRST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reject(Result):
+    """One thing that was not read as it stands.
+
+    ``line`` counts from 1 in ``file`` (None where the format has no lines), ``outcome`` is
+    ``left_out`` (the row is not in the table), ``missing`` (its cell is null) or ``repaired``
+    (the row is in the table).
+    """
+
+    line: int | None
+    column: str | None
+    code: str
+    outcome: str
+    message: str
+    text: str
+    file: str = ""
+
+
+class Rejects:
+    """A growing list of rejects that lies on the disk, so that millions of them fit."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "rejects.jsonl"
+        self._stream = self._path.open("w", encoding="utf-8")
+        self.first: list[Reject] = []
+        self.counts: dict[tuple[str, str], int] = {}
+
+    def add(self, reject: Reject) -> None:
+        """Append one reject; its text is cut at ``MOST_TEXT`` characters."""
+        key = (reject.code, reject.outcome)
+        self.counts[key] = self.counts.get(key, 0) + 1
+        if len(self.first) < _FIRST:
+            self.first.append(reject)
+        values = reject.to_dict() | {"text": reject.text[:MOST_TEXT]}
+        self._stream.write(json.dumps(values) + "\n")
+
+    def extend(self, rejects: Iterable[Reject]) -> None:
+        """Append several rejects."""
+        for reject in rejects:
+            self.add(reject)
+
+    @property
+    def n(self) -> int:
+        """Return how many there are, repairs included."""
+        return sum(self.counts.values())
+
+    @property
+    def n_lost(self) -> int:
+        """Return how many lines and cells are not in the table."""
+        return sum(n for (_, outcome), n in self.counts.items() if outcome != "repaired")
+
+    def write(self, connection: duckdb.DuckDBPyConnection, target: Path) -> None:
+        """Write all of them to a Parquet file, in the order of their lines."""
+        from local_stack.data.compute import literal
+
+        self._stream.flush()
+        columns = (
+            "{line: 'BIGINT', \"column\": 'VARCHAR', code: 'VARCHAR', outcome: 'VARCHAR', "
+            "message: 'VARCHAR', text: 'VARCHAR', file: 'VARCHAR'}"
+        )
+        connection.execute(
+            f"COPY (SELECT * FROM read_ndjson({literal(self._path)}, columns={columns}) "  # noqa: S608
+            f"ORDER BY file, line) TO {literal(target)} (FORMAT parquet, COMPRESSION zstd)"
+        )
+
+    def close(self) -> None:
+        """Release the file."""
+        self._stream.close()
