@@ -56,7 +56,8 @@ class Rejects:
         self.counts[key] = self.counts.get(key, 0) + 1
         if len(self.first) < _FIRST:
             self.first.append(reject)
-        values = reject.to_dict() | {"text": reject.text[:MOST_TEXT]}
+        text = reject.text[:MOST_TEXT].encode("utf-8", "backslashreplace").decode()
+        values = reject.to_dict() | {"text": text}
         self._stream.write(json.dumps(values) + "\n")
 
     def extend(self, rejects: Iterable[Reject]) -> None:
