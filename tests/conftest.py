@@ -8,9 +8,12 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from s3_kit import s3_environment, s3_server
 
 from local_stack import environment
 from local_stack.workspace import Workspace
+
+__all__ = ["s3_environment", "s3_server"]
 
 _KEPT = ("PACEML_SHARED_DATA",)
 

@@ -1,6 +1,6 @@
 """A real S3 server (SeaweedFS) for tests, and what a user sets to reach it.
 
-``conftest.py`` makes ``s3_server`` and ``s3_environment`` known to every test of the engine; a
+``conftest.py`` makes ``s3_server`` and ``s3_environment`` known to every test; a
 test that takes one of them is skipped where the server or the extra ``s3`` is not installed.
 """
 
