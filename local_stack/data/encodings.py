@@ -26,15 +26,16 @@ _MARKS = (  # the longer mark first: UTF-32 begins as UTF-16 does
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
-_MULTIBYTE = frozenset(
-    "big5 big5hkscs cp932 cp949 cp950 euc_jp euc_kr gb18030 gb2312 gbk johab shift_jis "
-    "shift_jis_2004 euc_jis_2004 hz".split()
-)
-_SINGLE_BYTE = frozenset(
-    "cp1250 cp1251 cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 iso8859_2 iso8859_3 iso8859_4 "
-    "iso8859_5 iso8859_6 iso8859_7 iso8859_8 iso8859_9 iso8859_10 iso8859_13 iso8859_14 iso8859_15 "
-    "iso8859_16 latin_1 koi8_r koi8_u mac_roman cp850 cp852 cp866 tis_620".split()
-)
+_MULTIBYTE = frozenset({
+    "big5", "big5hkscs", "cp932", "cp949", "cp950", "euc_jp", "euc_kr", "gb18030", "gb2312",
+    "gbk", "johab", "shift_jis", "shift_jis_2004", "euc_jis_2004", "hz",
+})  # fmt: skip
+_SINGLE_BYTE = frozenset({
+    "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258",
+    "iso8859_2", "iso8859_3", "iso8859_4", "iso8859_5", "iso8859_6", "iso8859_7", "iso8859_8",
+    "iso8859_9", "iso8859_10", "iso8859_13", "iso8859_14", "iso8859_15", "iso8859_16",
+    "latin_1", "koi8_r", "koi8_u", "mac_roman", "cp850", "cp852", "cp866", "tis_620",
+})  # fmt: skip
 _LEAST_COHERENCE = 0.35
 """Coherence (charset-normalizer's: share of text that fits a language) from which it counts."""
 _ALIKE = 0.05
