@@ -43,6 +43,7 @@ from local_stack.errors import (
     nearest,
 )
 from local_stack.progress import silent
+from local_stack.stores import holds
 from local_stack.workspace import Workspace, acting
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
@@ -150,7 +151,7 @@ def command(
                     f"{name} writes, and the workspace is opened read-only.",
                     "Call it again without --readonly.",
                 )
-            with _naming(name), _explaining(workspace):
+            with _naming(name), _explaining(workspace), holds.scope():
                 if is_long:
                     return _as_job(name, function, workspace, args, kwargs)
                 return function(workspace, *args, **kwargs)

@@ -17,7 +17,10 @@ from typing import Any
 from local_stack import settings
 from local_stack.errors import InputError, NotFoundError
 from local_stack.results import now
+from local_stack.stores import claims
 from local_stack.stores.artifacts import Artifacts
+from local_stack.stores.depots import depot
+from local_stack.stores.holds import Hold
 from local_stack.stores.journal import Draft, Event, Journal
 from local_stack.stores.metadata import Metadata, Row
 from local_stack.stores.tracking import Tracking
@@ -49,7 +52,7 @@ class Workspace:
             segment_bytes=self.settings.journal.segment_bytes,
         )
         self.metadata = Metadata(self.journal, root / "metadata.duckdb", root / "cache")
-        self.artifacts = Artifacts(self._artifact_url(), root / "cache" / "objects")
+        self.artifacts = self._artifacts()
         self.tracking = Tracking(
             self.settings.storage.tracking_uri or (root / "mlruns").as_uri(),
             root / "cache" / "tracking.lock",
@@ -199,9 +202,35 @@ class Workspace:
             return incident, Path(os.devnull)
         return incident, path
 
-    def _artifact_url(self) -> str:
+    def _artifacts(self) -> Artifacts:
         url = self.settings.storage.artifacts
-        return url if "://" in url else str(self.root / url)
+        url = url if "://" in url else str(self.root / url)
+        hold, cache = Hold(self.root / "journal" / "objects.lock"), self.root / "cache" / "objects"
+        if self.owns_artifacts:
+            return Artifacts(url, cache, hold=hold)
+        return Artifacts(
+            url,
+            cache,
+            hold=hold,
+            claim=lambda: claims.claim(depot(url), self.identity),
+            note=self._note_object,
+        )
+
+    @property
+    def owns_artifacts(self) -> bool:
+        """Return whether the artefact store lies in this workspace, so that nobody shares it."""
+        url = self.settings.storage.artifacts
+        return "://" not in url and (self.root / url).resolve().is_relative_to(self.root.resolve())
+
+    @property
+    def objects_log(self) -> Path:
+        """Return the file that lists what this workspace put into a store that others may use."""
+        return self.root / "logs" / "objects.txt"
+
+    def _note_object(self, key: str) -> None:
+        self.objects_log.parent.mkdir(exist_ok=True, mode=0o700)
+        with self.objects_log.open("a", encoding="ascii") as stream:
+            stream.write(f"{key}\n")
 
 
 def find_root(start: Path) -> Path | None:

@@ -18,7 +18,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +26,7 @@ from typing import IO, Any
 from local_stack.errors import DamagedError, InputError, NotFoundError, StackError, UnavailableError
 from local_stack.names import inside
 from local_stack.results import Result
+from local_stack.stores.holds import Hold
 
 _BLOCK = 1024 * 1024
 _CLIENT = {
@@ -61,15 +62,56 @@ class Tree(Result):
         return cls(Blob.of(row["manifest"]), members)
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object and its key below the root of a store."""
+
+    key: str
+    blob: Blob
+
+
+def stored(row: Mapping[str, Any] | None) -> tuple[Stored, ...]:
+    """Return the objects of a recorded blob or tree (none for None), a manifest after its members.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        When it is neither.
+    """
+    if row is None:
+        return ()
+    if "members" not in row:
+        blob = Blob.of(row)
+        return (Stored(key_of(blob), blob),)
+    tree = Tree.of(row)
+    members = tuple(Stored(key_of(blob), blob) for _, blob in sorted(tree.members.items()))
+    return (*members, Stored(key_of(tree.manifest, is_folder=True), tree.manifest))
+
+
 class Artifacts:
     """The artefact store of a workspace at ``url`` (a folder or an fsspec URL).
 
-    ``cache`` keeps local copies of what came from a remote store.
+    ``cache`` keeps local copies of what came from a remote store, ``hold`` keeps what is stored
+    from being collected before it is recorded, ``claim`` is called before the first object is
+    stored and ``note`` with the key of each new one; ``options`` are those of the file system.
     """
 
-    def __init__(self, url: str, cache: Path) -> None:
+    def __init__(
+        self,
+        url: str,
+        cache: Path,
+        *,
+        hold: Hold | None = None,
+        claim: Callable[[], None] | None = None,
+        note: Callable[[str], None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
         self.url = url
+        self.hold = hold
         self._cache = cache
+        self._claim = claim
+        self._note = note
+        self._options = dict(options or {})
         self._is_local = "://" not in url or url.startswith("file://")
         self._opened: tuple[Any, str] | None = None
 
@@ -77,7 +119,7 @@ class Artifacts:
         """Store the bytes of ``path`` and return their blob; storing them again is free."""
         with path.open("rb") as stream:
             blob = digest(stream)
-        self._publish(path, _key(blob.md5), blob)
+        self.keep(path, Stored(key_of(blob), blob))
         return blob
 
     def put_bytes(self, data: bytes) -> Blob:
@@ -104,11 +146,19 @@ class Artifacts:
         with self._scratch(data) as path:
             with path.open("rb") as stream:
                 blob = digest(stream)
-            self._publish(path, _key(blob.md5) + ".dir", blob)
+            self.keep(path, Stored(key_of(blob, is_folder=True), blob))
         return Tree(blob, members)
 
-    def path(self, blob: Blob) -> Path:
-        """Return a local file that holds exactly the bytes of ``blob``.
+    def keep(self, source: Path, item: Stored) -> None:
+        """Store the bytes of ``source``, which are those of ``item``, under its key."""
+        with self.hold.shared() if self.hold else contextlib.nullcontext():
+            if self._claim is not None:
+                self._claim()
+                self._claim = None
+            self._publish(source, item.key, item.blob)
+
+    def path(self, blob: Blob, *, is_folder: bool = False) -> Path:
+        """Return a local file that holds exactly the bytes of ``blob`` (a folder's manifest).
 
         Raises
         ------
@@ -117,13 +167,14 @@ class Artifacts:
         DamagedError
             When the stored bytes are not those that were put.
         """
+        key = key_of(blob, is_folder=is_folder)
         if self._is_local:
-            local = Path(self._target(_key(blob.md5)))
+            local = Path(self._target(key))
             verify(local, blob)
         else:
-            local = self._cache / _key(blob.md5)
-            if not _is_whole(local, blob):
-                self._download(blob, local)
+            local = self._cache / key
+            if not is_whole(local, blob):
+                self._download(key, blob, local)
         return local
 
     def read(self, blob: Blob) -> bytes:
@@ -138,20 +189,22 @@ class Artifacts:
             shutil.copyfile(self.path(blob), target)
         return folder
 
-    def has(self, blob: Blob) -> bool:
+    def has(self, blob: Blob, *, is_folder: bool = False) -> bool:
         """Return whether the store holds an object of that address and size."""
         filesystem, _ = self._open()
-        target = self._target(_key(blob.md5))
+        target = self._target(key_of(blob, is_folder=is_folder))
         with self._explained():
             return bool(filesystem.exists(target)) and filesystem.size(target) == blob.size
 
     def uri(self, blob: Blob) -> str:
         """Return where the object lies, for people and for other tools."""
-        return (
-            self._target(_key(blob.md5))
-            if self._is_local
-            else f"{self.url.rstrip('/')}/{_key(blob.md5)}"
-        )
+        key = key_of(blob)
+        return self._target(key) if self._is_local else f"{self.url.rstrip('/')}/{key}"
+
+    def forget(self, key: str) -> None:
+        """Remove the local copy of a remote object."""
+        if not self._is_local:
+            (self._cache / key).unlink(missing_ok=True)
 
     def leftovers(self) -> list[Path]:
         """Return the temporary files of writers that are at work or were killed."""
@@ -161,26 +214,32 @@ class Artifacts:
         filesystem, _ = self._open()
         target = self._target(key)
         if self._is_local:
-            if not _is_whole(Path(target), blob):  # a damaged one is put anew
-                _publish_local(source, Path(target), Path(self._target("tmp")), blob)
+            if not is_whole(Path(target), blob):  # a damaged one is put anew
+                self._noted(key)
+                publish(source, Path(target), Path(self._target("tmp")), blob)
             return
         with self._explained():
             try:
                 if not (filesystem.exists(target) and filesystem.size(target) == blob.size):
+                    self._noted(key)
                     filesystem.put_file(str(source), target)
             except FileNotFoundError as error:
                 raise UnavailableError(
                     f"{self.url} does not exist: {error}.", "Make the bucket, then call again."
                 ) from error
 
-    def _download(self, blob: Blob, local: Path) -> None:
+    def _noted(self, key: str) -> None:
+        if self._note is not None:
+            self._note(key)
+
+    def _download(self, key: str, blob: Blob, local: Path) -> None:
         filesystem, _ = self._open()
         local.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=local.parent, prefix=".") as folder:
             scratch = Path(folder) / local.name
             with self._explained():
                 try:
-                    filesystem.get_file(self._target(_key(blob.md5)), str(scratch))
+                    filesystem.get_file(self._target(key), str(scratch))
                 except FileNotFoundError:
                     raise _missing(blob, self.url) from None
             verify(scratch, blob)
@@ -188,21 +247,7 @@ class Artifacts:
 
     def _open(self) -> tuple[Any, str]:
         if self._opened is None:
-            import fsspec
-
-            try:
-                options = _CLIENT if self.url.startswith("s3://") else {}
-                filesystem, root = fsspec.core.url_to_fs(self.url, **options)
-                if options:
-                    filesystem.retries = 1  # s3fs's own, on top of its client's
-            except ImportError as error:
-                raise UnavailableError(
-                    f"{self.url} needs a package that is not installed.",
-                    "Install it, for S3 with: pip install 'paceml-tui[s3]'.",
-                ) from error
-            except ValueError as error:
-                raise InputError(f"{self.url} is not a place to keep artefacts: {error}.") from None
-            self._opened = filesystem, str(root).rstrip("/")
+            self._opened = opened(self.url, self._options)
         return self._opened
 
     def _target(self, key: str) -> str:
@@ -218,20 +263,72 @@ class Artifacts:
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn what a remote store raises into a sentence; local errors pass as they are."""
-        try:
+        if self._is_local:
             yield
-        except (FileNotFoundError, StackError):
-            raise
-        except Exception as error:
-            if self._is_local:
-                raise
-            raise UnavailableError(
-                f"{self.url} did not take part: {type(error).__name__}: {error}.",
-                "Check the network, the bucket and the keys, then call again.",
-            ) from error
+            return
+        with explained(self.url):
+            yield
 
 
-def digest(stream: IO[bytes], copy: IO[bytes] | None = None) -> Blob:
+def opened(url: str, options: Mapping[str, Any] | None = None) -> tuple[Any, str]:
+    """Return the fsspec file system of ``url`` and the path of its root there.
+
+    Raises
+    ------
+    InputError
+        When no file system takes such a URL.
+    UnavailableError
+        When the file system's package is not installed.
+    """
+    import fsspec
+
+    is_s3 = url.startswith("s3://")
+    try:
+        filesystem, root = fsspec.core.url_to_fs(
+            url, **{**(_CLIENT if is_s3 else {}), **(options or {})}
+        )
+    except ImportError as error:
+        raise UnavailableError(
+            f"{url} needs a package that is not installed.",
+            "Install it, for S3 with: pip install 'paceml-tui[s3]'.",
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{url} is not a place to keep artefacts: {error}.") from None
+    if is_s3:
+        filesystem.retries = 1  # s3fs's own, on top of its client's
+    return filesystem, str(root).rstrip("/")
+
+
+@contextlib.contextmanager
+def explained(url: str) -> Iterator[None]:
+    """Turn what a remote store raises into a sentence; a missing file passes as it is."""
+    try:
+        yield
+    except (FileNotFoundError, StackError):
+        raise
+    except Exception as error:
+        raise UnavailableError(
+            f"{url} did not take part: {type(error).__name__}: {error}.",
+            "Check the network, the bucket and the keys, then call again.",
+        ) from error
+
+
+Tick = Callable[[int], None]
+"""Hears the number of bytes that were moved since it was called last."""
+
+
+def ticking(tick: Tick) -> Any:
+    """Return ``tick`` as the callback that fsspec calls while it moves a file."""
+    import fsspec
+
+    class Ticking(fsspec.callbacks.Callback):  # type: ignore[misc]
+        def relative_update(self, inc: int = 1) -> None:
+            tick(int(inc))
+
+    return Ticking()
+
+
+def digest(stream: IO[bytes], copy: IO[bytes] | None = None, tick: Tick | None = None) -> Blob:
     """Return the blob of everything that ``stream`` still holds, and write it to ``copy``."""
     md5, sha, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
     while block := stream.read(_BLOCK):
@@ -240,6 +337,8 @@ def digest(stream: IO[bytes], copy: IO[bytes] | None = None) -> Blob:
         size += len(block)
         if copy is not None:
             copy.write(block)
+        if tick is not None:
+            tick(len(block))
     return Blob(md5.hexdigest(), sha.hexdigest(), size)
 
 
@@ -258,7 +357,8 @@ def verify(path: Path, blob: Blob) -> None:
         )
 
 
-def _is_whole(path: Path, blob: Blob) -> bool:
+def is_whole(path: Path, blob: Blob) -> bool:
+    """Return whether ``path`` holds exactly what ``blob`` names."""
     try:
         verify(path, blob)
     except (NotFoundError, DamagedError):
@@ -276,22 +376,38 @@ def _missing(blob: Blob, where: str) -> NotFoundError:
     )
 
 
-def _key(md5: str) -> str:
-    return f"files/md5/{md5[:2]}/{md5[2:]}"
+def key_of(blob: Blob, *, is_folder: bool = False) -> str:
+    """Return where DVC 3 keeps the object (the manifest of a folder) below a store's root."""
+    return f"files/md5/{blob.md5[:2]}/{blob.md5[2:]}{'.dir' if is_folder else ''}"
 
 
-def _publish_local(source: Path, target: Path, scratch_folder: Path, blob: Blob) -> None:
+def publish(
+    source: Path,
+    target: Path,
+    scratch_folder: Path,
+    blob: Blob,
+    tick: Tick | None = None,
+    *,
+    mode: int = 0o400,
+) -> None:
+    """Copy ``source`` so that ``target`` is whole or absent, whenever the process dies.
+
+    Raises
+    ------
+    InputError
+        When the bytes of ``source`` are not those of ``blob``.
+    """
     scratch_folder.mkdir(parents=True, exist_ok=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=scratch_folder)
     scratch = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as out, source.open("rb") as stream:
-            if digest(stream, out) != blob:
+            if digest(stream, out, tick) != blob:
                 raise InputError(f"{source} changed while it was read.", "Call again.")
             out.flush()
             os.fsync(out.fileno())
-        scratch.chmod(0o400)
+        scratch.chmod(mode)
         scratch.replace(target)
     except BaseException:
         scratch.unlink(missing_ok=True)
@@ -321,9 +437,8 @@ def fetch(source: str, target: Path) -> Path:
         if not path.is_file():
             raise NotFoundError(f"There is no file {source}.", "Check the path.")
         return path
-    remote = Artifacts(source, target.parent)
-    filesystem, path_there = remote._open()
-    with remote._explained():
+    filesystem, path_there = opened(source)
+    with explained(source):
         try:
             filesystem.get_file(path_there, str(target))
         except FileNotFoundError:
