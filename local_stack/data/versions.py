@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,12 @@ from local_stack.workspace import Workspace
 
 if TYPE_CHECKING:
     import polars
+
+
+LEAST_PREFIX = 4
+"""How many digits a version may be shortened to."""
+
+_NUMBER = re.compile(r"[0-9]{1,6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +145,8 @@ def show(
 def find(workspace: Workspace, reference: str) -> DataVersion:
     """Return the version that ``NAME``, ``NAME@VERSION`` or ``NAME@TAG`` means.
 
-    A version may be shortened to an unambiguous beginning of at least four digits.
+    A version may be shortened to an unambiguous beginning of at least four digits, or given by
+    its number, as in ``wine@2``.
 
     Raises
     ------
@@ -203,10 +211,16 @@ def _version_row(workspace: Workspace, dataset: Row, wanted: str) -> Row:
     row = workspace.metadata.get("data_versions", name, version)
     if row is not None:
         return row
-    rows = workspace.query(
-        "SELECT * FROM data_versions WHERE dataset = ? AND starts_with(version, ?)", name, version
-    )
-    if len(rows) != 1 or len(version) < 4:
+    rows: list[Row] = []
+    if len(version) >= LEAST_PREFIX:
+        rows = workspace.query(
+            "SELECT * FROM data_versions WHERE dataset = ? AND starts_with(version, ?)",
+            name,
+            version,
+        )
+    if not rows and _NUMBER.fullmatch(version):
+        rows = workspace.metadata.find("data_versions", dataset=name, number=int(version))
+    if len(rows) != 1:
         raise NotFoundError(
             f"Data set '{name}' has no version or tag '{wanted}'.",
             f"Look at it with: paceml-tui data show {name}",
