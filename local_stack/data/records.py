@@ -46,7 +46,12 @@ class _Open(Exception):
 
 
 def split(
-    lines: Iterable[str], dialect: Dialect, *, width: int = 0, first_line: int = 1
+    lines: Iterable[str],
+    dialect: Dialect,
+    *,
+    width: int = 0,
+    first_line: int = 1,
+    most_lines: int = MOST_LINES,
 ) -> Iterator[Record]:
     """Yield the records of ``lines`` (with or without their ends) in ``dialect``.
 
@@ -57,6 +62,8 @@ def split(
         from one that holds several lines; 0 when it is not known.
     first_line
         Number of the first of the lines.
+    most_lines
+        Lines that one field may span.
     """
     source = _Pushable(lines, first_line)
     quote, delimiter = dialect.quote, dialect.delimiter
@@ -73,10 +80,12 @@ def split(
             fields, flaw = _fields(text, dialect)
             yield Record(number, fields, flaw, text=text)
         except _Open:
-            yield _longer(source, number, line, dialect, width)
+            yield _longer(source, number, line, dialect, width, most_lines)
 
 
-def _longer(source: _Pushable, number: int, line: str, dialect: Dialect, width: int) -> Record:
+def _longer(
+    source: _Pushable, number: int, line: str, dialect: Dialect, width: int, most_lines: int
+) -> Record:
     """Return the record that begins on ``line`` with a quote that the line does not close."""
     taken = [line]
     for _, more in source:
@@ -92,7 +101,7 @@ def _longer(source: _Pushable, number: int, line: str, dialect: Dialect, width: 
                     break
                 text = "".join(taken).rstrip("\r\n")
                 return Record(number, fields, flaw, len(taken), text)
-        if len(taken) >= MOST_LINES:
+        if len(taken) >= most_lines:
             break
     source.push(taken[1:])
     text = line.rstrip("\r\n")
