@@ -1,5 +1,5 @@
 """Data: imports, versions, profiles and contracts."""
 
-from local_stack.data import adding, contracts, diff, history, profiles, versions
+from local_stack.data import adding, checkout, contracts, diff, history, profiles, sources, versions
 
-__all__ = ["adding", "contracts", "diff", "history", "profiles", "versions"]
+__all__ = ["adding", "checkout", "contracts", "diff", "history", "profiles", "sources", "versions"]
