@@ -41,6 +41,14 @@ class Journal:
 
 
 @dataclass(frozen=True, slots=True)
+class Data:
+    """Where data sets are shared."""
+
+    remote: str = ""
+    """Folder or fsspec URL that data.push and data.pull use when none is named."""
+
+
+@dataclass(frozen=True, slots=True)
 class Serving:
     """Defaults of endpoints."""
 
@@ -70,6 +78,7 @@ class Settings:
 
     storage: Storage = field(default_factory=Storage)
     journal: Journal = field(default_factory=Journal)
+    data: Data = field(default_factory=Data)
     serving: Serving = field(default_factory=Serving)
     drift: Drift = field(default_factory=Drift)
 

@@ -1,5 +1,27 @@
 """Data: imports, versions, profiles and contracts."""
 
-from local_stack.data import adding, checkout, contracts, diff, history, profiles, sources, versions
+from local_stack.data import (
+    adding,
+    checkout,
+    contracts,
+    diff,
+    history,
+    profiles,
+    pulling,
+    pushing,
+    sources,
+    versions,
+)
 
-__all__ = ["adding", "checkout", "contracts", "diff", "history", "profiles", "sources", "versions"]
+__all__ = [
+    "adding",
+    "checkout",
+    "contracts",
+    "diff",
+    "history",
+    "profiles",
+    "pulling",
+    "pushing",
+    "sources",
+    "versions",
+]

@@ -107,7 +107,7 @@ class Artifacts:
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self.url = url
-        self.hold = hold
+        self._hold = hold
         self._cache = cache
         self._claim = claim
         self._note = note
@@ -149,9 +149,17 @@ class Artifacts:
             self.keep(path, Stored(key_of(blob, is_folder=True), blob))
         return Tree(blob, members)
 
+    def holding(self) -> contextlib.AbstractContextManager[None]:
+        """Keep collectors out of the store, until the end of the verb that is at work."""
+        return self._hold.shared() if self._hold else contextlib.nullcontext()
+
+    def collecting(self, wait_seconds: float) -> contextlib.AbstractContextManager[None]:
+        """Keep everybody else out of the store for the body, so that objects may be removed."""
+        return self._hold.alone(wait_seconds) if self._hold else contextlib.nullcontext()
+
     def keep(self, source: Path, item: Stored) -> None:
         """Store the bytes of ``source``, which are those of ``item``, under its key."""
-        with self.hold.shared() if self.hold else contextlib.nullcontext():
+        with self.holding():
             if self._claim is not None:
                 self._claim()
                 self._claim = None

@@ -134,7 +134,7 @@ class _Folder(Depot):
 
     def __init__(self, root: Path, url: str = "") -> None:
         self.root = root.absolute()
-        self.url = url or str(root)
+        self.url = url or str(self.root)
         self.identity = f"file:{self.root.resolve()}"
 
     def look(self, key: str) -> Found | None:
