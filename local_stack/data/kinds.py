@@ -63,6 +63,17 @@ class Truth(Reading):
 
 
 @dataclass(frozen=True)
+class Words(Reading):
+    """Words of which some stand for true and the others for false."""
+
+    truths: tuple[str, ...] = ()
+
+    def value(self, text: str) -> str:
+        """Return whether the text is one of the words for true."""
+        return f"(lower({text}) IN ({', '.join(repr(word) for word in self.truths)}))"
+
+
+@dataclass(frozen=True)
 class Number(Reading):
     """A number with its marks for decimals and thousands."""
 
@@ -82,13 +93,17 @@ class Number(Reading):
         if self.type == "long":
             return f"try_cast({text} AS BIGINT)"
         number = f"try_cast({text} AS DOUBLE)"
-        return f"CASE WHEN isfinite({number}) THEN {number} END"
+        return (
+            f"CASE WHEN isfinite({number}) OR {text}[-1:] IN ('f', 'F', 'y', 'Y') THEN {number} END"
+        )
 
 
 TRUTH = Truth("boolean", "true and false", "(?i:true|false)")
 PLAIN_WHOLE = Number("long", "whole numbers", f"{_SIGN}(?:0|[1-9][0-9]*)")
 PLAIN_NUMBER = Number(
-    "double", "numbers", f"{_SIGN}(?:(?:0|[1-9][0-9]*)(?:\\.[0-9]*)?|\\.[0-9]+){_EXPONENT}"
+    "double",
+    "numbers",
+    f"{_SIGN}(?:(?:(?:0|[1-9][0-9]*)(?:\\.[0-9]*)?|\\.[0-9]+){_EXPONENT}|(?i:inf|infinity))",
 )
 _DIGITS = re.compile(r"[+-]?[0-9]+")
 _LEADING_ZERO = re.compile(r"[+-]?0[0-9]+")

@@ -28,8 +28,8 @@ class Reject(Result):
     """One thing that was not read as it stands.
 
     ``line`` counts from 1 in ``file`` (None where the format has no lines), ``outcome`` is
-    ``left_out`` (the row is not in the table), ``missing`` (its cell is null) or ``repaired``
-    (the row is in the table).
+    ``left_out`` (the row is not in the table), ``missing`` (its cell is null), ``repaired``
+    (the row is in the table) or ``aside`` (text before or after the table, which is no row).
     """
 
     line: int | None
@@ -67,13 +67,14 @@ class Rejects:
 
     @property
     def n(self) -> int:
-        """Return how many there are, repairs included."""
-        return sum(self.counts.values())
+        """Return how many there are, repairs included, what stands aside not."""
+        return sum(n for (_, outcome), n in self.counts.items() if outcome != "aside")
 
     @property
     def n_lost(self) -> int:
         """Return how many lines and cells are not in the table."""
-        return sum(n for (_, outcome), n in self.counts.items() if outcome != "repaired")
+        lost = ("left_out", "missing")
+        return sum(n for (_, outcome), n in self.counts.items() if outcome in lost)
 
     def write(self, connection: duckdb.DuckDBPyConnection, target: Path) -> None:
         """Write all of them to a Parquet file, in the order of their lines."""

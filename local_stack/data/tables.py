@@ -122,7 +122,9 @@ class Staged:
     ``table`` is a Parquet file with the rows in their order; ``texts`` names its VARCHAR columns
     whose type is still to be inferred (columns of another type, and texts that are known to be
     texts, stay as they are). ``sources`` holds the names that the source itself gives to the
-    columns, in order.
+    columns, in order. ``line`` is SQL over ``table`` and its ``file_row_number`` that gives the
+    line of a row (empty: its number from 1), ``n_rows`` how many of the rows count (None: all).
+    With ``has_place`` the table has columns ``line`` and ``file`` of its own.
     """
 
     table: Path
@@ -130,3 +132,7 @@ class Staged:
     texts: tuple[str, ...] = ()
     decisions: tuple[Decision, ...] = ()
     warnings: tuple[ImportWarning, ...] = ()
+    line: str = ""
+    n_rows: int | None = None
+    has_place: bool = False
+    prefers_comma: bool = False

@@ -1,0 +1,484 @@
+"""A source becomes one normalised Parquet file, and an account of all that was decided.
+
+Every reader hands on a :class:`~local_stack.data.tables.Staged` table; here its texts get their
+types, its columns their names, and what could not be read its list.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from local_stack.data import compute, delimited, inference, narrowing, sources
+from local_stack.data.encodings import Utf8, as_utf8
+from local_stack.data.rejects import Reject, Rejects
+from local_stack.data.sniffing import sniff
+from local_stack.data.sources import SourceFile
+from local_stack.data.tables import (
+    ColumnDecision,
+    ColumnInfo,
+    Decision,
+    Imported,
+    ImportWarning,
+    Options,
+    Staged,
+)
+from local_stack.errors import InputError
+from local_stack.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import duckdb
+
+SAMPLE_BYTES = 1024 * 1024
+"""Beginning of a text on which dialect and layout are judged."""
+
+_MANY = 1000
+_N_EXAMPLES = 3
+_FIRST_LINES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One local file to read: its format, and what messages call it."""
+
+    path: Path
+    format: str
+    name: str
+
+
+def normalise(
+    files: Sequence[SourceFile],
+    options: Options,
+    target: Path,
+    rejects: Rejects,
+    scratch: Path,
+    *,
+    progress: Progress = silent,
+) -> Imported:
+    """Read ``files`` as one table and write it to ``target`` as Parquet.
+
+    Parameters
+    ----------
+    files
+        One file, or several that hold parts of one table; columns are matched by name.
+    rejects
+        Takes what could not be read as it stands.
+    scratch
+        Folder for what lies between; it needs room for the table as text.
+
+    Raises
+    ------
+    InputError
+        When a file is empty or cannot be read, or with ``options.strict`` for the first thing
+        that could not be read as it stands.
+    """
+    found: list[Source] = []
+    for file in files:
+        path = sources.unpacked(file, scratch, progress=progress) if file.compression else file.path
+        kind = sources.format_of(file.name, path, options.format)
+        found.append(Source(path, kind, file.name if len(files) > 1 else ""))
+    folders = {source.path.parent for source in found}
+    with compute.connect(*folders, scratch=scratch) as connection:
+        staged = [
+            _staged(connection, source, options, rejects, scratch / f"staged{place}", progress)
+            for place, source in enumerate(found)
+        ]
+        table = staged[0] if len(staged) == 1 else _union(connection, staged, found, scratch)
+        formats = dict.fromkeys(source.format for source in found)
+        decision = Decision("format", ", ".join(formats), _why(options, files))
+        table = replace(table, decisions=(decision, *table.decisions))
+        return _settled(connection, table, options, target, rejects, progress)
+
+
+def _why(options: Options, files: Sequence[SourceFile]) -> str:
+    if options.format:
+        return "as asked"
+    packed = next((file.compression for file in files if file.compression), None)
+    return f"by its content and name, unpacked from {packed}" if packed else "by content and name"
+
+
+def _staged(
+    connection: duckdb.DuckDBPyConnection,
+    source: Source,
+    options: Options,
+    rejects: Rejects,
+    folder: Path,
+    progress: Progress,
+) -> Staged:
+    folder.mkdir()
+    target = folder / "table.parquet"
+    label = f"{source.name}: " if source.name else ""
+    try:
+        if source.format == "csv":
+            return _staged_text(connection, source, options, rejects, target, progress)
+        from local_stack.data import readers
+
+        return readers.stage(
+            source.path,
+            source.format,
+            target,
+            sheet=options.sheet,
+            scratch=folder,
+            progress=progress,
+            rejects=rejects,
+        )
+    except InputError as error:
+        raise InputError(f"{label}{error.message}", error.hint, details=error.details) from error
+
+
+def _staged_text(
+    connection: duckdb.DuckDBPyConnection,
+    source: Source,
+    options: Options,
+    rejects: Rejects,
+    target: Path,
+    progress: Progress,
+) -> Staged:
+    if source.path.stat().st_size == 0:
+        raise InputError("The file is empty.", "Give a table with a header line.")
+    copy = target.with_name("utf8.csv")
+    text = as_utf8(
+        source.path, copy, options.encoding, rejects, name=source.name, progress=progress
+    )
+    with text.path.open(encoding="utf-8", newline="\n") as stream:
+        head = stream.read(SAMPLE_BYTES)
+        layout = sniff(head, options, is_whole=not stream.read(1))
+    layout = replace(
+        layout,
+        decisions=(Decision("encoding", text.encoding, text.reason), *layout.decisions),
+    )
+    read = delimited.Text(text.path, text.n_lines, source.name)
+    staged = delimited.stage(
+        connection, read, layout, target, rejects, footer=options.footer, progress=progress
+    )
+    copy.unlink(missing_ok=True)
+    return replace(staged, warnings=(*_encoding_warning(text, rejects), *staged.warnings))
+
+
+def _encoding_warning(text: Utf8, rejects: Rejects) -> tuple[ImportWarning, ...]:
+    if text.n_repaired:
+        first = [it.line for it in rejects.first if it.code == "encoding" and it.line is not None]
+        used = text.reason.removeprefix("some lines are ")
+        note = f"{text.n_repaired} lines are not UTF-8 and were read as {used}: "
+        note += f"{_some(first, text.n_repaired)}."
+    elif text.encoding == "utf-8":
+        return ()
+    else:
+        note = f"The text is {text.encoding.upper()}, {text.reason}."
+    return (ImportWarning("encoding", None, note),)
+
+
+def _some(lines: Sequence[int | None], n: int) -> str:
+    """Return the first line numbers in words."""
+    shown = ", ".join(str(line) for line in lines[:_FIRST_LINES])
+    return f"{shown} and more" if n > _FIRST_LINES else shown
+
+
+def _union(
+    connection: duckdb.DuckDBPyConnection,
+    staged: Sequence[Staged],
+    found: Sequence[Source],
+    scratch: Path,
+) -> Staged:
+    """Put the rows of several files below one another, columns matched by their names."""
+    names = list(dict.fromkeys(n for it in staged for n in unique_names(it.sources)[0]))
+    parts: list[str] = []
+    text_names: set[str] = set()
+    typed_names: set[str] = set()
+    for it, source in zip(staged, found, strict=True):
+        own = dict(zip(unique_names(it.sources)[0], _staged_columns(connection, it), strict=True))
+        text_names |= {name for name, column in own.items() if column in it.texts}
+        typed_names |= {name for name, column in own.items() if column not in it.texts}
+        cells = ", ".join(
+            f"{compute.identifier(own[name])} AS c{place}" if name in own else f"NULL AS c{place}"
+            for place, name in enumerate(names)
+        )
+        line = it.line or "file_row_number + 1"
+        parts.append(
+            f"SELECT {cells}, {line} AS line, {compute.literal(source.name)} AS file "  # noqa: S608
+            f"FROM {_rows_of(it)}"
+        )
+    target = scratch / "union.parquet"
+    union = " UNION ALL ".join(parts)
+    connection.execute(f"COPY ({union}) TO {compute.literal(target)} (FORMAT parquet)")
+    texts = tuple(f"c{i}" for i, n in enumerate(names) if n in text_names and n not in typed_names)
+    first = staged[0]
+    n_other = sum(len(it.sources) != len(names) for it in staged)
+    warnings = [warning for it in staged for warning in it.warnings]
+    if n_other:
+        note = f"{n_other} of {len(staged)} files lack some of the {len(names)} columns."
+        warnings.append(ImportWarning("missing_columns", None, note))
+    return Staged(
+        table=target,
+        sources=tuple(names),
+        texts=texts,
+        decisions=(Decision("files", len(staged), "columns are matched by name"), *first.decisions),
+        warnings=tuple(warnings),
+        line="line",
+        has_place=True,
+        prefers_comma=first.prefers_comma,
+    )
+
+
+def _staged_columns(connection: duckdb.DuckDBPyConnection, staged: Staged) -> list[str]:
+    """Return the columns of the staged file that belong to the table, in order."""
+    relation = f"SELECT * FROM read_parquet({compute.literal(staged.table)}) LIMIT 0"  # noqa: S608
+    columns = [column[0] for column in connection.execute(relation).description or ()]
+    return columns[: len(staged.sources)]
+
+
+def _rows_of(staged: Staged) -> str:
+    table = f"read_parquet({compute.literal(staged.table)}, file_row_number=true)"
+    if staged.n_rows is None:
+        return table
+    return f"(SELECT * FROM {table} WHERE file_row_number < {staged.n_rows})"  # noqa: S608
+
+
+def _settled(
+    connection: duckdb.DuckDBPyConnection,
+    staged: Staged,
+    options: Options,
+    target: Path,
+    rejects: Rejects,
+    progress: Progress,
+) -> Imported:
+    """Give every column its name and type, write the table, and account for all of it."""
+    columns = _staged_columns(connection, staged)
+    if not columns:
+        raise InputError("The file holds no column.", "Give a table with a header line.")
+    own_names, name_warnings = unique_names(staged.sources)
+    inference.asked_columns(options, own_names)
+    called = dict(zip(columns, own_names, strict=True))
+    table = _rows_of(staged)
+    found = inference.inferred(
+        connection,
+        table,
+        {column: called[column] for column in columns if column in staged.texts},
+        options,
+        prefers_comma=staged.prefers_comma,
+        progress=progress,
+    )
+    narrowed = narrowing.narrowed(
+        connection, table, {c: called[c] for c in columns if c not in found}
+    )
+    names = _renamed(own_names, options)
+    cells = {c: found[c].sql(f'"{c}"') if c in found else narrowed[c].sql for c in columns}
+    selected = ", ".join(
+        f"{cells[column]} AS {compute.identifier(name)}"
+        for column, name in zip(columns, names, strict=True)
+    )
+    sql = f"COPY (SELECT {selected} FROM {table}) TO {compute.literal(target)} "  # noqa: S608
+    compute.run(
+        connection,
+        f"{sql}(FORMAT parquet, COMPRESSION zstd)",
+        progress=progress,
+        label="Writing the table",
+    )
+    unreadable = _unreadable(connection, staged, table, found, called, rejects)
+    n_rows, n_missing = _counted(connection, target, names)
+    if options.strict:
+        _refuse(rejects)
+    spelt = _spelt(connection, table, found, called)
+    warnings = [*staged.warnings, *name_warnings, *_told(rejects)]
+    warnings += [w for it in narrowed.values() for w in it.warnings]
+    warnings += [w for it in found.values() for w in it.warnings]
+    warnings += _told_of_cells(unreadable, rejects) + spelt
+    if n_rows == 0:
+        warnings.append(ImportWarning("no_rows", None, "The table has no row."))
+    types = {c: found[c].type if c in found else narrowed[c].type for c in columns}
+    reasons = {c: found[c].reason if c in found else narrowed[c].reason for c in columns}
+    samples = _examples(connection, target, names)
+    return Imported(
+        n_rows=n_rows,
+        columns=tuple(
+            ColumnInfo(name, types[column], missing > 0)
+            for column, name, missing in zip(columns, names, n_missing, strict=True)
+        ),
+        warnings=tuple(warnings),
+        n_rejected=rejects.n_lost,
+        decisions=staged.decisions,
+        column_decisions=tuple(
+            ColumnDecision(
+                name=name,
+                source=called[column],
+                type=types[column],
+                reason=reasons[column],
+                n_missing=missing,
+                n_unreadable=unreadable.get(called[column], 0),
+                examples=examples,
+            )
+            for column, name, missing, examples in zip(
+                columns, names, n_missing, samples, strict=True
+            )
+        ),
+    )
+
+
+def unique_names(names: Sequence[str]) -> tuple[list[str], list[ImportWarning]]:
+    """Return the names with those made up that are empty, and those numbered that repeat.
+
+    Upper and lower case count as the same, as they do in SQL.
+    """
+    found: list[str] = []
+    seen: set[str] = set()
+    warnings: list[ImportWarning] = []
+    for place, name in enumerate(names, 1):
+        base = name or f"column_{place}"
+        chosen, number = base, 0
+        while chosen.lower() in seen:
+            number += 1
+            chosen = f"{base}_{number}"
+        if chosen != base:
+            note = f"The name '{base}' stands more than once; column {place} is called '{chosen}'."
+            warnings.append(ImportWarning("duplicate_name", chosen, note))
+        seen.add(chosen.lower())
+        found.append(chosen)
+    empty = [place for place, name in enumerate(names, 1) if not name]
+    if empty and len(empty) < len(names):
+        note = f"Columns without a name were called after their place: {_some(empty, len(empty))}."
+        warnings.append(ImportWarning("empty_name", None, note))
+    return found, warnings
+
+
+def _renamed(names: Sequence[str], options: Options) -> list[str]:
+    renamed = [options.names.get(name, name) for name in names]
+    counts = Counter(name.lower() for name in renamed)
+    for name in renamed:
+        if counts[name.lower()] > 1:
+            raise InputError(f"Two columns would be called '{name}'.", "Choose another --name.")
+        if not name.strip():
+            raise InputError("A column cannot have an empty name.", "Choose another --name.")
+    return renamed
+
+
+def _unreadable(
+    connection: duckdb.DuckDBPyConnection,
+    staged: Staged,
+    table: str,
+    found: Mapping[str, inference.Found],
+    called: Mapping[str, str],
+    rejects: Rejects,
+) -> dict[str, int]:
+    """List the cells that their column's type does not take; return how many a column has."""
+    place = f"{staged.line or 'file_row_number + 1'} AS line, '' AS file"
+    if staged.has_place:
+        place = "0 AS nothing"
+    counts: dict[str, int] = {}
+    for key, it in found.items():
+        if not (it.unreadable or it.reason == "as asked") or not it.readings:
+            continue
+        column = compute.identifier(key)
+        cursor = connection.execute(
+            f"SELECT line, file, {column} FROM (SELECT *, {place} FROM {table}) "  # noqa: S608
+            f"WHERE {it.sql(column)} IS NULL AND NOT {it.is_missing(column)}"
+        )
+        name = called[key]
+        message = f"It is no {it.type}, as the column is otherwise; it became missing."
+        while rows := cursor.fetchmany(_MANY):
+            counts[name] = counts.get(name, 0) + len(rows)
+            rejects.extend(
+                Reject(row[0], name, "unreadable_cell", "missing", message, row[2], row[1])
+                for row in rows
+            )
+    return counts
+
+
+def _told_of_cells(counts: Mapping[str, int], rejects: Rejects) -> list[ImportWarning]:
+    warnings = []
+    for name, n in counts.items():
+        lines = [it.line for it in rejects.first if it.column == name]
+        where = f": line {_some(lines, n)}" if lines else ""
+        note = f"{n} cells are not of the column's type and became missing{where}."
+        warnings.append(ImportWarning("unreadable_cells", name, note))
+    return warnings
+
+
+_TOLD = {
+    "left_out": ("rejected_lines", "lines could not be read and were left out"),
+    "repaired": ("repaired_lines", "lines were mended to be read"),
+    "aside": ("not_rows", "lines before or behind the table are no part of it"),
+}
+
+
+def _told(rejects: Rejects) -> list[ImportWarning]:
+    """Return a warning a kind of outcome; cells and encodings have their own."""
+    warnings = []
+    for outcome, (code, words) in _TOLD.items():
+        n = sum(
+            count
+            for (kind, what), count in rejects.counts.items()
+            if what == outcome and kind != "encoding"
+        )
+        if n:
+            first = [it for it in rejects.first if it.outcome == outcome and it.code != "encoding"]
+            lines = [it.line for it in first]
+            why = f" ({first[0].message.rstrip('.')})" if first and outcome != "aside" else ""
+            note = f"{n} {words}: {_some(lines, n)}{why}."
+            warnings.append(ImportWarning(code, None, note))
+    return warnings
+
+
+def _refuse(rejects: Rejects) -> None:
+    """Raise for the first thing that was not read as it stands."""
+    if not rejects.n:
+        return
+    first = next(it for it in rejects.first if it.outcome != "aside")
+    where = f"{first.file}, line {first.line}" if first.file else f"line {first.line}"
+    more = f" There are {rejects.n - 1} more." if rejects.n > 1 else ""
+    raise InputError(
+        f"Strict: {where}: {first.message}{more}",
+        "Mend the file, or leave --strict out to import the rest and list these.",
+    )
+
+
+def _spelt(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    found: Mapping[str, inference.Found],
+    called: Mapping[str, str],
+) -> list[ImportWarning]:
+    """Say which words were taken to be missing values, and how often."""
+    if not found:
+        return []
+    terms = []
+    for key, it in found.items():
+        text = inference.trimmed_sql(compute.identifier(key))
+        words = inference.literals([word for word in it.nulls if word])
+        terms.append(
+            f"count(*) FILTER ({text} IN ({words})), min({text}) FILTER ({text} IN ({words}))"
+        )
+    row = connection.execute(f"SELECT {', '.join(terms)} FROM {table}").fetchall()[0]  # noqa: S608
+    warnings = []
+    for place, key in enumerate(found):
+        n, word = row[2 * place], row[2 * place + 1]
+        if n:
+            note = f"{n} cells such as '{word}' were read as missing."
+            warnings.append(ImportWarning("null_spelling", called[key], note))
+    return warnings
+
+
+def _counted(
+    connection: duckdb.DuckDBPyConnection, target: Path, names: Sequence[str]
+) -> tuple[int, list[int]]:
+    table = f"read_parquet({compute.literal(target)})"
+    terms = ", ".join(f"count({compute.identifier(name)})" for name in names)
+    row = connection.execute(f"SELECT count(*), {terms} FROM {table}").fetchall()[0]  # noqa: S608
+    return row[0], [row[0] - held for held in row[1:]]
+
+
+def _examples(
+    connection: duckdb.DuckDBPyConnection, target: Path, names: Sequence[str]
+) -> list[tuple[str, ...]]:
+    """Return the first distinct values of each column, as text."""
+    cells = ", ".join(f"CAST({compute.identifier(name)} AS VARCHAR)" for name in names)
+    rows = connection.execute(
+        f"SELECT {cells} FROM read_parquet({compute.literal(target)}) LIMIT 50"  # noqa: S608
+    ).fetchall()
+    columns: Sequence[Sequence[str | None]] = list(zip(*rows, strict=True)) or [()] * len(names)
+    return [
+        tuple(dict.fromkeys(cell[:40] for cell in column if cell is not None))[:_N_EXAMPLES]
+        for column in columns
+    ]
