@@ -189,7 +189,10 @@ def format_of(name: str, path: Path, given: str | None) -> str:
     with path.open("rb") as stream:
         head = stream.read(_HEAD)
     _refuse_foreign(name, head)
-    return _by_content(path, head) or _by_name(name) or "csv"
+    by_content, by_name = _by_content(path, head), _by_name(name)
+    if by_content == "json" and by_name == "jsonl" and _text(head).lstrip()[:1] == "{":
+        return "jsonl"  # one line, or a first line that is long or broken
+    return by_content or by_name or "csv"
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
