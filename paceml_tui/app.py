@@ -59,7 +59,7 @@ from paceml_tui.widgets.filter import FilterBar
 from paceml_tui.widgets.form import CommandForm
 from paceml_tui.widgets.jobs import JobsPanel
 from paceml_tui.widgets.keybar import KeyBar
-from paceml_tui.widgets.records import Copied
+from paceml_tui.widgets.records import Copied, RecordsScreen
 from paceml_tui.widgets.status import StatusLine
 from paceml_tui.widgets.tabs import WordTabs
 from paceml_tui.widgets.welcome import Welcome
@@ -237,7 +237,8 @@ class PacemlApp(App[int], inherit_bindings=False):
                 self.push_screen(error_dialog(f"{job.command} failed", error))
             else:
                 severity = "information" if job.status == "finished" else "warning"
-                self._announce(f"{job.command} {job.status}", severity)
+                why = f": {job.error}" if job.status == "failed" and job.error else ""
+                self._announce(f"{job.command} {job.status}{why}", severity)
 
     def _show_status(self) -> None:
         line = self.screen_stack[0].query_one(StatusLine)
@@ -318,7 +319,12 @@ class PacemlApp(App[int], inherit_bindings=False):
         """Show how to repeat, without the app, what was done last and what is selected."""
         page = self.page
         selected = page.repeats(page.selected or {}) if page and _has_record(page) else None
-        found = [("Done last", self._last_done), (f"Selected in {self.word}", selected)]
+        listed = page.listed() if isinstance(page, RecordsScreen) else None
+        found = [
+            ("Done last", self._last_done),
+            (f"Selected in {self.word}", selected),
+            (f"Listed in {self.word}", listed),
+        ]
         requests = [(title, request) for title, request in found if request is not None]
         if not requests:
             self._announce("Nothing is selected, and nothing was done yet.", "warning")
@@ -336,7 +342,7 @@ class PacemlApp(App[int], inherit_bindings=False):
 
     def _announce(self, text: str, severity: Any = "information") -> None:
         """Say something in passing."""
-        self.notify(safe(text, 120), severity=severity, markup=False)
+        self.notify(safe(text, 240), severity=severity, markup=False)
 
     # Doing.
 

@@ -10,6 +10,7 @@ import contextlib
 import os
 import shlex
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from local_stack.errors import InputError, StackError, UnexpectedError, nearest
 if TYPE_CHECKING:
     from local_stack.command import Command
     from local_stack.jobs import Job
+    from local_stack.progress import Progress
     from local_stack.workspace import Workspace
 
 T = TypeVar("T")
@@ -30,6 +32,7 @@ Row = dict[str, Any]
 
 JOBS_SHOWN = 100
 _SLACK_SECONDS = 5.0
+_PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,14 @@ class Request:
     command: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     shows_result: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command gave: plain values, an error, or both when a check said no."""
+
+    result: dict[str, Any] | None = None
+    error: StackError | None = None
 
 
 class Asked(Message):
@@ -223,6 +234,51 @@ class Desk:
         from local_stack import jobs
 
         jobs.cancel(self.workspace, job, force=force)
+
+    def call(self, request: Request, progress: Progress) -> Any:
+        """Run a command in this thread, however long it takes; ``progress`` may stop it."""
+        from local_stack import catalog
+
+        return catalog.call(
+            self.workspace, request.command, dict(request.arguments), progress=progress
+        )
+
+    def carry_out(
+        self, request: Request, tell: Callable[[Job], None], is_left: Callable[[], bool]
+    ) -> Answer:
+        """Run a command to its end, as a job when it is long, and return what it gave.
+
+        ``tell`` hears how far the job is. When ``is_left`` says that nobody waits any more,
+        the job goes on alone.
+        """
+        begun = attempt(lambda: self.perform(request))
+        if begun.value is None:
+            refused = getattr(begun.error, "result", None)
+            return Answer(refused.to_dict() if refused is not None else None, begun.error)
+        job, result = begun.value
+        if not job:
+            return Answer(result.to_dict())
+        found = self._awaited(job, tell, is_left)
+        if found.is_alive:
+            return Answer()
+        if found.status == "finished":
+            return Answer(self.job_result(job))
+        error = StackError(found.error or f"The job was {found.status}.", "Its log: J.")
+        return Answer(self.job_result(job), error)
+
+    def _awaited(self, job: str, tell: Callable[[Job], None], is_left: Callable[[], bool]) -> Job:
+        from local_stack import jobs
+
+        pause, before = 0.1, None
+        while True:
+            found = jobs.show(self.workspace, job)
+            if found != before:
+                tell(found)
+            if not found.is_alive or is_left():
+                return found
+            before = found
+            time.sleep(pause)
+            pause = min(pause * 1.5, _PAUSE_SECONDS)
 
     def perform(self, request: Request) -> tuple[str, Any]:
         """Run a command to its end, or start it as a job when it is long.

@@ -1,72 +1,109 @@
-"""Data: data sets with their newest version; schema, warnings, lineage and profile of one."""
+"""Data: data sets, the versions of one of them, and everything about a version.
+
+The list shows the data sets with their newest version, or (``v``) every version of one. From
+here one imports, compares two versions, and sees to the contract.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from paceml_tui import keys
-from paceml_tui.render import (
-    Block,
-    Text,
-    fields,
-    glyph,
-    grid,
-    heading,
-    histogram,
-    join,
-    moment,
-    number,
-    percent,
-    size,
-    stack,
-    status,
-    styled,
-    value_text,
-)
-from paceml_tui.tasks import Pulse, Request, Row
-from paceml_tui.widgets.records import RecordsScreen
-from paceml_tui.widgets.table import Column
+from paceml_tui.render import Block, Text, glyph, join, moment, number, safe, status, styled
+from paceml_tui.render import value_text as value
+from paceml_tui.screens import data_detail
+from paceml_tui.screens.data_contract import ContractView
+from paceml_tui.screens.data_diff import DiffView
+from paceml_tui.screens.data_import import ImportView
+from paceml_tui.tasks import Asked, Pulse, Request, Row, attempt
+from paceml_tui.widgets.records import PAGE, RecordsScreen
+from paceml_tui.widgets.table import Column, Listing
 
-_MOST_VARIABLES = 200
+_COLUMNS = """
+    d.name, d.target, d.keys, d.sensitive, d.contract, d.n_versions, d.latest,
+    v.version, v.number, v.n_rows, v.n_columns, v.columns, v.warnings, v.source, v.options,
+    v.note, v.actor, v.rejects, v.decisions, v.lineage, v.original,
+    coalesce(v.created_at, d.created_at) AS created_at,
+    (SELECT string_agg(t.tag, ' ' ORDER BY t.tag) FROM data_tags t
+     WHERE t.dataset = d.name AND t.version = v.version) AS tags,
+    (SELECT max(c.contract) FROM checks c
+     WHERE c.dataset = d.name AND c.version = v.version) AS checked,
+    (SELECT arg_max(c.passed, c.contract) FROM checks c
+     WHERE c.dataset = d.name AND c.version = v.version) AS passed,
+    (SELECT arg_max(p.version, p.number) FROM data_versions p
+     WHERE p.dataset = d.name AND p.number < v.number) AS previous
+"""
 
 
 class DataScreen(RecordsScreen):
-    """What tables there are, and what is in them."""
+    """What tables there are, where they come from, and what is in them."""
 
     BINDINGS = keys.bindings("data")
     WORD = "data"
     NOUN = "data sets"
-    SOURCE = """
-        SELECT d.name, d.target, d.latest AS version, d.n_versions, d.sensitive, d.contract,
-               v.number, v.n_rows, v.n_columns, v.columns, v.warnings, v.source, v.options,
-               v.note, v.actor, v.rejects, coalesce(v.created_at, d.created_at) AS created_at,
-               (SELECT string_agg(t.tag, ' ' ORDER BY t.tag) FROM data_tags t
-                WHERE t.dataset = d.name AND t.version = d.latest) AS tags,
-               (SELECT arg_max(c.passed, c.created_at) FROM checks c
-                WHERE c.dataset = d.name AND c.version = d.latest) AS passed
-        FROM datasets d LEFT JOIN data_versions v ON v.dataset = d.name AND v.version = d.latest
-    """
-    KEY = ("name",)
-    SEARCH = ("name", "target", "version", "tags", "source", "note")
+    SOURCE = (
+        f"SELECT {_COLUMNS} FROM datasets d "  # noqa: S608 - names of ours
+        "LEFT JOIN data_versions v ON v.dataset = d.name AND v.version = d.latest"
+    )
+    VERSIONS = (
+        f"SELECT {_COLUMNS} FROM data_versions v "  # noqa: S608 - names of ours
+        "JOIN datasets d ON d.name = v.dataset WHERE d.name = ?"
+    )
+    KEY = ("name", "version")
+    SEARCH = ("name", "target", "version", "tags", "source", "note", "actor")
     SORTED_BY = "created"
-    EMPTY = "No data set yet. Press n to add a CSV or Parquet file."
+    EMPTY = "No data set yet. Press n to import a table: a file, a URL, a bucket or a query."
+
+    dataset = ""
+    """The data set whose versions are listed; '' when the data sets are."""
+    _left = ""
+    _marked: tuple[str, ...] = ()
+
+    @property
+    def noun(self) -> str:
+        """Return what is listed: data sets, or the versions of one."""
+        return f"versions of {self.dataset}" if self.dataset else self.NOUN
+
+    def source(self) -> tuple[str, tuple[Any, ...]]:
+        """Return the SELECT of the data sets, or of the versions of one."""
+        return (self.VERSIONS, (self.dataset,)) if self.dataset else (self.SOURCE, ())
 
     def columns(self, rows: Sequence[Row]) -> tuple[Column, ...]:
         """Return the columns; the narrowest terminal keeps name, rows, columns and created."""
-        return COLUMNS
+        if not self.dataset:
+            return SET_COLUMNS
+        mark = Column("mark", self._mark, rank=1, most=4)
+        return (mark, *VERSION_COLUMNS) if self._marked else VERSION_COLUMNS
 
     def name_of(self, row: Row) -> str:
         """Return NAME@VERSION."""
         return f"{row['name']}@{row['version']}" if row["version"] else str(row["name"])
 
     def arguments_for(self, command: str, row: Row | None) -> dict[str, Any]:
-        """Profile the selected version; adding begins with nothing."""
-        return {"name": self.name_of(row)} if row and command == "data.profile" else {}
+        """Fill in the selected version; adding begins with nothing."""
+        return {"name": self.name_of(row)} if row and command != "data.add" else {}
 
     def repeats(self, row: Row) -> Request:
         """Return the command that shows the rows of the selected version."""
         return Request("data.show", {"name": self.name_of(row)})
+
+    def listed(self) -> Request:
+        """Return the command that lists what is listed here."""
+        if not self.dataset:
+            return Request("data.list")
+        return Request("data.log", {"name": self.dataset, "limit": PAGE})
+
+    def read(self) -> Listing:
+        """Return the page, and with versions what each changed."""
+        listing = super().read()
+        if not self.dataset:
+            return listing
+        log = attempt(lambda: self.desk.perform(self.listed())[1]).value
+        changes = {it.version: it.change for it in log.versions} if log is not None else {}
+        rows = tuple({**row, "change": changes.get(row["version"], "")} for row in listing.rows)
+        return replace(listing, rows=rows)
 
     def concerns(self, pulse: Pulse, before: Pulse | None) -> bool:
         """Read again after events, and when a job ends: it may have been a profile."""
@@ -75,161 +112,140 @@ class DataScreen(RecordsScreen):
         return len(pulse.running) != len(before.running)
 
     def detail(self, row: Row) -> Block:
-        """Return schema, warnings, lineage and the newest profile of the newest version."""
-        return stack(
-            heading(row["name"], styled(row["version"], "quiet")),
-            fields(_about(row)),
-            *_warnings(row["warnings"] or []),
-            *_lineage(self._runs_of(row)),
-            *self._profile(row),
-            styled(""),
-            heading("Schema"),
-            grid(("column", "type", "missing"), [_column(c) for c in row["columns"] or []]),
-        )
+        """Return lineage, import, rejects, schema and newest profile of a version."""
+        return data_detail.block(self.desk, row, self.name_of(row))
 
-    def _runs_of(self, row: Row) -> list[Row]:
-        return self.desk.query(
-            "SELECT run_id, name, status FROM runs WHERE list_contains("
-            "json_extract_string(datasets, '$[*].name'), ?) ORDER BY started_at DESC LIMIT 8",
-            row["name"],
-        )
+    def action_ask(self, command: str) -> None:
+        """Open the form of a command; a table is imported in a view of its own."""
+        if command != "data.add":
+            super().action_ask(command)
+            return
 
-    def _profile(self, row: Row) -> list[Block]:
-        from local_stack import jobs
+        def chosen(request: Request | None) -> None:
+            if request is not None:
+                self.post_message(Asked(request, is_form=False))
 
-        wanted = {row["name"], self.name_of(row)}
-        for job in jobs.listed(self.desk.workspace):
-            if job.command == "data.profile" and job.arguments.get("name") in wanted:
-                if job.is_alive:
-                    return [styled(""), heading("Profile"), status("running")]
-                result = self.desk.job_result(job.job)
-                if result is not None:
-                    return profile_blocks(result)
-        return [styled(""), heading("Profile"), styled("Press p to profile this version.", "quiet")]
+        given = {"name": self.dataset} if self.dataset else {}
+        self.app.push_screen(ImportView(self.desk, given), chosen)
+
+    # Data sets and versions.
+
+    def action_versions(self) -> None:
+        """List the versions of the selected data set."""
+        row = self.selected
+        if row is not None and not self.dataset:
+            self._list(str(row["name"]))
+
+    def step_back(self) -> bool:
+        """Undo one step of what is open: the detail, the filter, the list of versions."""
+        if super().step_back():
+            return True
+        if not self.dataset:
+            return False
+        self._left = self.dataset
+        self._list("")
+        return True
+
+    def _list(self, dataset: str) -> None:
+        self.dataset = dataset
+        self._marked = ()
+        self.begin_again()
+
+    def filled(self) -> None:
+        """Go back to the data set whose versions were listed."""
+        rows = self.listing.rows if self.listing and self._left and not self.dataset else ()
+        for place, row in enumerate(rows):
+            if row["name"] == self._left:
+                self.table.move_cursor(row=place, animate=False)
+        self._left = "" if rows else self._left
+
+    def action_mark(self) -> None:
+        """Mark the selected version, or take its mark away; two are marked at most."""
+        row = self.selected
+        if row is None or not self.dataset or self.listing is None:
+            return
+        version = str(row["version"])
+        if version in self._marked:
+            self._marked = tuple(it for it in self._marked if it != version)
+        else:
+            self._marked = (*self._marked, version)[-2:]
+        self.reload()
+        self.table.action_cursor_down()
+
+    def action_diff(self) -> None:
+        """Compare the two marked versions, or the selected one with the one before it."""
+        row = self.selected
+        if row is None:
+            return
+        pair = self._pair(row)
+        if pair is None:
+            self._say(f"{row['name']} has no version before this one; mark two with space.")
+            return
+        name = row["name"]
+        self.app.push_screen(DiffView(self.desk, f"{name}@{pair[0]}", f"{name}@{pair[1]}"))
+
+    def _pair(self, row: Row) -> tuple[str, str] | None:
+        """Return the versions to compare, the older one first."""
+        rows = self.listing.rows if self.listing else ()
+        marked = [it for it in rows if it["version"] in self._marked] if self.dataset else []
+        if len(marked) == 2:
+            first, second = sorted(marked, key=lambda it: it["number"] or 0)
+            return str(first["version"]), str(second["version"])
+        return (str(row["previous"]), str(row["version"])) if row["previous"] else None
+
+    def action_contract(self) -> None:
+        """Open the contract of the data set, with the verdict on the selected version."""
+        row = self.selected
+        if row is not None and row["version"]:
+            self.app.push_screen(ContractView(self.desk, str(row["name"]), str(row["version"])))
+
+    def _mark(self, row: Row) -> Text:
+        return styled(glyph("good"), "accent") if row["version"] in self._marked else styled("")
+
+    def _say(self, sentence: str) -> None:
+        """Say in passing why nothing happens."""
+        self.app.notify(safe(sentence, 120), severity="warning", markup=False)
 
 
-def _about(row: Row) -> list[tuple[str, Text]]:
-    shown = [
-        ("rows", number(row["n_rows"])),
-        ("columns", number(row["n_columns"])),
-        ("target", value_text(row["target"])),
-        ("tags", value_text(row["tags"])),
-        ("check", _check(row)),
-        ("source", value_text(row["source"])),
-        ("versions", number(row["n_versions"])),
-        ("added", join(moment(row["created_at"]), styled("by"), styled(row["actor"]))),
-    ]
-    if row["rejects"]:
-        shown.append(("rejected", join(number(row["rejects"]), styled("rows"))))
-    if row["note"]:
-        shown.append(("note", value_text(row["note"])))
-    return shown
-
-
-def _check(row: Row) -> Text:
+def check_of(row: Row) -> Text:
+    """Return the newest verdict on a version: by which contract, when that is not the last."""
     if row["passed"] is None:
-        return styled("none" if row["contract"] is None else "not run", "quiet")
-    return status("passed" if row["passed"] else "failed")
+        return styled("no contract" if row["contract"] is None else "not run", "quiet")
+    verdict = status("passed" if row["passed"] else "failed")
+    if row["checked"] == row["contract"]:
+        return verdict
+    return join(verdict, styled(f"by {row['checked']}", "quiet"))
 
 
-def _warnings(warnings: Sequence[Any]) -> list[Block]:
-    if not warnings:
-        return []
-    shown = [_warning(warning) for warning in warnings[:50]]
-    return [styled(""), heading("Warnings", number(len(warnings))), *shown]
+def _short(version: object, tone: str = "") -> Text:
+    """Return the first twelve digits of a version, which is what commands take."""
+    return styled(str(version or "")[:12], tone)
 
 
-def _warning(warning: Any) -> Text:
-    mark = styled(glyph("warning"), "warning")
-    if not isinstance(warning, Mapping):
-        return join(mark, styled(warning))
-    return join(
-        mark, styled(warning.get("column"), "strong", limit=40), styled(warning.get("message"))
-    )
+def _rejects(row: Row) -> Text:
+    return number(row["rejects"]) if row["rejects"] else styled("none", "quiet")
 
 
-def _lineage(runs: Sequence[Row]) -> list[Block]:
-    if not runs:
-        return []
-    shown = [
-        (styled(run["run_id"], limit=12), status(run["status"]), styled(run["name"], limit=40))
-        for run in runs
-    ]
-    return [styled(""), heading("Used by runs"), grid(("run", "status", "name"), shown)]
-
-
-def _column(column: Any) -> tuple[Text, Text, Text]:
-    if not isinstance(column, Mapping):
-        return styled(column, limit=40), styled(""), styled("")
-    missing = styled("allowed" if column.get("nullable") else "no", "quiet")
-    return styled(column.get("name"), limit=40), styled(column.get("type"), "accent", 20), missing
-
-
-def profile_blocks(result: Mapping[str, Any]) -> list[Block]:
-    """Return a profile as ``data.profile`` reports it: overview, variables, alerts."""
-    overview = result.get("overview") or {}
-    rows = [_variable(name, it) for name, it in _variables(result)[:_MOST_VARIABLES]]
-    return [
-        styled(""),
-        heading("Profile"),
-        fields(
-            [
-                ("rows", number(overview.get("n_rows"))),
-                ("missing", percent(overview.get("p_missing"))),
-                ("duplicates", number(overview.get("n_duplicate_rows"))),
-                ("memory", size(overview.get("memory_bytes"))),
-            ]
-        ),
-        styled(""),
-        grid(("variable", "distribution", "mean", "missing", "distinct"), rows, (2, 3, 4)),
-        *_alerts(result.get("alerts") or []),
-    ]
-
-
-def _variables(result: Mapping[str, Any]) -> list[tuple[object, Mapping[str, Any]]]:
-    """Return name and statistics of each variable, which come by name or as a list."""
-    found = result.get("variables") or {}
-    if isinstance(found, Mapping):
-        return list(found.items())
-    return [(it.get("name"), it) for it in found if isinstance(it, Mapping)]
-
-
-def _variable(name: object, it: Mapping[str, Any]) -> tuple[Text, ...]:
-    return (
-        styled(name, limit=22),
-        _distribution(it),
-        number(it.get("mean")),
-        percent(it.get("p_missing")),
-        number(it.get("n_distinct")),
-    )
-
-
-def _distribution(it: Mapping[str, Any]) -> Text:
-    shape = it.get("histogram")
-    if isinstance(shape, Mapping) and shape.get("counts"):
-        return histogram(shape["counts"], 20)
-    top = it.get("top_values")
-    first = top[0] if isinstance(top, list) and top else None
-    if isinstance(first, Mapping):
-        first = first.get("value")
-    elif isinstance(first, list) and first:
-        first = first[0]
-    return styled(first, "quiet", limit=20)
-
-
-def _alerts(alerts: Sequence[Any]) -> list[Block]:
-    if not alerts:
-        return [styled(""), heading("Alerts"), styled("None.", "quiet")]
-    return [styled(""), heading("Alerts", number(len(alerts))), *map(_warning, alerts[:100])]
-
-
-COLUMNS = (
+SET_COLUMNS = (
     Column("name", lambda row: styled(row["name"]), order="name", is_wide=True, rank=0, most=40),
-    Column("version", lambda row: styled(row["version"], "quiet", 12), rank=6, most=12),
+    Column("version", lambda row: _short(row["version"], "quiet"), rank=6, most=12),
     Column("rows", lambda row: number(row["n_rows"]), order="n_rows", is_number=True, rank=1),
     Column("cols", lambda row: number(row["n_columns"]), order="n_columns", is_number=True, rank=2),
-    Column("target", lambda row: value_text(row["target"]), order="target", rank=4, most=16),
+    Column("target", lambda row: value(row["target"]), order="target", rank=4, most=16),
     Column("tags", lambda row: styled(row["tags"], "accent"), order="tags", rank=7, most=16),
-    Column("check", _check, order="passed", rank=5),
+    Column("check", check_of, order="passed", rank=5),
     Column("created", lambda row: moment(row["created_at"]), order="created_at", rank=3),
+)
+VERSION_COLUMNS = (
+    Column("no", lambda row: number(row["number"]), order="number", is_number=True, rank=0),
+    Column("version", lambda row: _short(row["version"]), rank=0, most=12),
+    Column("tags", lambda row: styled(row["tags"], "accent"), order="tags", rank=5, most=16),
+    Column("rows", lambda row: number(row["n_rows"]), order="n_rows", is_number=True, rank=1),
+    Column("cols", lambda row: number(row["n_columns"]), order="n_columns", is_number=True, rank=7),
+    Column("rejects", _rejects, order="rejects", is_number=True, rank=4),
+    Column("check", check_of, order="passed", rank=3),
+    Column("created", lambda row: moment(row["created_at"]), order="created_at", rank=2),
+    Column("change", lambda row: styled(row.get("change"), limit=40), rank=6, most=24),
+    Column("by", lambda row: styled(row["actor"]), order="actor", rank=8, most=12),
+    Column("note", lambda row: styled(row["note"], "quiet"), is_wide=True, rank=9, most=40),
 )

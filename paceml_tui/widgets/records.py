@@ -14,7 +14,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
 from textual.message import Message
 from textual.timer import Timer
-from textual.widgets import DataTable, Label
+from textual.widgets import DataTable, Input, Label
 from textual.worker import get_current_worker
 
 from local_stack.errors import InputError
@@ -96,6 +96,15 @@ class RecordsScreen(Container):
         self._described = ""
         self._timer: Timer | None = None
 
+    @property
+    def noun(self) -> str:
+        """Return the plural of what is listed now."""
+        return self.NOUN
+
+    def source(self) -> tuple[str, tuple[Any, ...]]:
+        """Return the SELECT of ours whose rows are listed now, and its values."""
+        return self.SOURCE, ()
+
     def columns(self, rows: Sequence[Row]) -> tuple[Column, ...]:
         """Return the columns for a page of rows."""
         raise NotImplementedError
@@ -110,6 +119,10 @@ class RecordsScreen(Container):
 
     def repeats(self, row: Row) -> Request | None:
         """Return the command that shows the selected record elsewhere."""
+        return None
+
+    def listed(self) -> Request | None:
+        """Return the command that lists elsewhere what is listed here."""
         return None
 
     def concerns(self, pulse: Pulse, before: Pulse | None) -> bool:
@@ -164,7 +177,7 @@ class RecordsScreen(Container):
 
     def on_mount(self) -> None:
         """Begin to read, and say so."""
-        self.notice.say_loading(self.NOUN)
+        self.notice.say_loading(self.noun)
         self.entered()
 
     def focus_main(self) -> None:
@@ -195,6 +208,23 @@ class RecordsScreen(Container):
         if is_visible:
             self.reload()
 
+    def filled(self) -> None:
+        """Do what is left to do once new lines stand in the list."""
+
+    def begin_again(self) -> None:
+        """Read another list in place of the one that is shown, with nothing filtered."""
+        with self.prevent(Input.Changed):
+            self.query_one(FilterBar).input.value = ""
+        self.filter_text = ""
+        self._sorted_by, self._descending = self.SORTED_BY, self.DESCENDING
+        self._offset = 0
+        self.listing = None
+        self.remove_class("-detail")
+        self.notice.say_loading(self.noun)
+        self._become("loading")
+        self.reload()
+        self.focus_main()
+
     def reload(self) -> None:
         """Read the list in a thread; the last of several readings counts."""
         self._is_stale = False
@@ -208,9 +238,11 @@ class RecordsScreen(Container):
 
     def read(self) -> Listing:
         """Return the page that filter, order and offset ask for."""
+        source, given = self.source()
         condition, values, note = self.condition(self.filter_text)
-        matching = f"FROM ({self.SOURCE}) WHERE {condition}"
-        total = self.desk.query(f"SELECT count(*) AS n FROM ({self.SOURCE})")[0]["n"]  # noqa: S608
+        values = (*given, *values)
+        matching = f"FROM ({source}) WHERE {condition}"
+        total = self.desk.query(f"SELECT count(*) AS n FROM ({source})", *given)[0]["n"]  # noqa: S608
         match = self.desk.query(f"SELECT count(*) AS n {matching}", *values)[0]["n"]
         order, more = self._order(self.listing.columns if self.listing else self.columns(()))
         offset = self._offset if self._offset < match else 0
@@ -258,6 +290,7 @@ class RecordsScreen(Container):
         else:
             if before != listing or self.state != "filled":
                 self.table.fill(listing, self.name_of)
+                self.filled()
             self._become("filled")
             self._describe_soon()
         self.query_one(".title", Label).update(self._title())
@@ -284,7 +317,7 @@ class RecordsScreen(Container):
         return focused is None or focused is self.notice or self not in focused.ancestors
 
     def _title(self) -> Text:
-        noun = styled(self.NOUN.capitalize(), "heading")
+        noun = styled(self.noun[:1].upper() + self.noun[1:], "heading", limit=60)
         listing = self.listing
         if listing is None:
             return noun

@@ -13,7 +13,7 @@ from textual.widgets import Input
 
 from local_stack.workspace import Workspace
 from paceml_tui import keys, theme
-from paceml_tui.tasks import Request, as_command_line, as_step, words_of
+from paceml_tui.tasks import Asked, Request, as_command_line, as_step, words_of
 from paceml_tui.widgets.dialog import Confirm, Notification
 from paceml_tui.widgets.form import CommandForm
 
@@ -197,7 +197,22 @@ def test_no_key_is_one_that_terminals_or_multiplexers_take() -> None:
 
 def test_every_action_exists() -> None:
     from paceml_tui import app
-    from paceml_tui.widgets import detail, dialog, filter, form, jobs, records, table, welcome
+    from paceml_tui.screens import data_contract, data_diff, data_import
+    from paceml_tui.widgets import (
+        correction,
+        detail,
+        dialog,
+        editor,
+        filter,
+        form,
+        jobs,
+        naming,
+        picker,
+        records,
+        rows,
+        table,
+        welcome,
+    )
 
     owners = {
         "app": app.PacemlApp,
@@ -210,6 +225,14 @@ def test_every_action_exists() -> None:
         "jobs": jobs.JobsPanel,
         "filter": filter.FilterBar,
         "welcome": welcome.Welcome,
+        "compare": data_diff.DiffView,
+        "contract": data_contract.ContractView,
+        "editor": editor.Editor,
+        "import": data_import.ImportView,
+        "pick": picker.SourcePicker,
+        "rows": rows.RowsTable,
+        "correct": correction.Correction,
+        "naming": naming.Naming,
         **app.SCREENS,
     }
     for key in keys.KEYS:
@@ -245,7 +268,9 @@ async def test_the_stop_dialog_names_the_endpoint_and_what_is_lost(filled: Path)
 
 
 async def test_a_form_has_required_fields_first_and_names_what_is_wrong(filled: Path) -> None:
-    async with running(filled, SMALL, "2 n") as pilot:
+    async with running(filled) as pilot:
+        pilot.app.post_message(Asked(Request("data.add")))
+        await settle(pilot)
         form = pilot.app.screen
         assert isinstance(form, CommandForm)
         shown = text_of(pilot)
@@ -292,8 +317,6 @@ async def test_an_error_is_a_dialog_that_stays_and_can_be_copied(filled: Path) -
 
 
 async def test_a_missing_command_is_said_clearly(filled: Path) -> None:
-    from paceml_tui.tasks import Asked
-
     async with running(filled, SMALL) as pilot:
         pilot.app.post_message(Asked(Request("data.teleport")))
         await settle(pilot)

@@ -1,0 +1,104 @@
+"""A view that takes the whole terminal over a screen: title, one of five states, keys."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Label, Static
+
+from local_stack.errors import StackError
+from paceml_tui.render import Text, lines, safe, styled
+from paceml_tui.tasks import Desk, Request, attempt
+from paceml_tui.widgets.dialog import error_dialog, repeat_dialog
+from paceml_tui.widgets.keybar import KeyBar
+from paceml_tui.widgets.notice import Notice
+from paceml_tui.widgets.records import State
+
+
+class View(ModalScreen[Any]):
+    """Base of the views: a subclass lays out its body and says which command it stands for."""
+
+    SCOPES: ClassVar[tuple[str, ...]] = ()
+    """Scopes of the keys that the footer shows."""
+    NOUN: ClassVar[str] = ""
+    """What is being read while nothing can be shown yet."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(classes="-loading")
+        self.desk = desk
+        self.state: State = "loading"
+
+    def compose(self) -> ComposeResult:
+        """Lay out title, notice, body and keys."""
+        with Vertical(classes="view"):
+            yield Label(self.heading(), classes="title")
+            yield Notice(classes="notice")
+            with Container(classes="body"):
+                yield from self.body()
+            yield from self.foot()
+            yield KeyBar(*self.SCOPES)
+        yield Static(
+            lines(
+                styled("This terminal is too small.", "warning"),
+                styled("PACE-ML needs 60 columns and 16 rows."),
+            ),
+            classes="too-small",
+        )
+
+    def heading(self) -> Text:
+        """Return the title."""
+        raise NotImplementedError
+
+    def body(self) -> ComposeResult:
+        """Lay out what is shown once it is there."""
+        raise NotImplementedError
+
+    def foot(self) -> ComposeResult:
+        """Lay out what stands under the body in every state."""
+        return ()
+
+    def requests(self) -> list[tuple[str, Request]]:
+        """Return the commands that repeat what the view shows and does, each with a title."""
+        return []
+
+    @property
+    def notice(self) -> Notice:
+        """Return what stands in for the body."""
+        return self.query_one(Notice)
+
+    def retitle(self) -> None:
+        """Draw the title again."""
+        self.query_one(".title", Label).update(self.heading())
+
+    def become(self, state: State) -> None:
+        """Show the body, or the notice in its place."""
+        self.state = state
+        for name in ("loading", "empty", "filled", "failed"):
+            self.set_class(name == state, f"-{name}")
+        if state != "filled":
+            self.call_after_refresh(self.notice.focus)
+
+    def fail(self, error: StackError) -> None:
+        """Show an error in place of the body."""
+        self.notice.say_failed(error)
+        self.become("failed")
+
+    def say(self, sentence: str, *, is_good: bool = False) -> None:
+        """Say something in passing."""
+        severity: Any = "information" if is_good else "warning"
+        self.app.notify(safe(sentence, 120), severity=severity, markup=False)
+
+    def action_repeat(self) -> None:
+        """Show how to repeat without the app what is seen here."""
+        dialog = attempt(lambda: repeat_dialog(self.requests()))
+        if dialog.value is not None and self.requests():
+            self.app.push_screen(dialog.value)
+        elif dialog.error is not None:
+            self.app.push_screen(error_dialog("There is no command for this", dialog.error))
+
+    def action_close(self) -> None:
+        """Go back to the screen."""
+        self.dismiss(None)
