@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,6 @@ from local_stack.results import Result, plain
 _SHOWN = 200  # characters of a text that is shown
 _MOST_CANDIDATES = 10
 _SAME_DRIFT = 0.01
-_PER_SCAN = 200  # columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ class ColumnDiff(Result):
 
     ``drift`` in [0, 1] is the score called ``method`` (None: a side holds no value); ``missing_*``
     are shares of rows; ``n_changed`` counts cells of matched rows, None without a key. ``before``
-    and ``after`` hold mean, std (ddof 1, both of the finite values), min and max of numbers, and
-    min and max of times; ``movers`` are the values of texts whose share moved most.
+    and ``after`` hold mean, std (ddof 1; both of the finite values, to 12 digits), min and max of
+    numbers, and min and max of times; ``movers`` are the values of texts whose share moved most.
     """
 
     column: str
@@ -215,7 +215,7 @@ class Comparison:
     ) -> Iterator[ColumnDiff]:
         for i, name in enumerate(self.common):
             self.run.part(f"Comparing the column {name}")
-            kinds = self.before.kind(name), self.after.kind(name)
+            kinds = self.before.kinds[name], self.after.kinds[name]
             old, new = facts[0][name], facts[1][name]
             n_changed = None if matched.cells is None else matched.cells[i]
             is_same = not (matched.added or matched.removed or n_changed)
@@ -239,12 +239,12 @@ class Comparison:
             )
 
     def _movement(self, before: str, after: str, old: _Facts, new: _Facts) -> Movement:
-        kind = _common_kind(self.before.kind(before), self.after.kind(after))
+        kind = _common_kind(self.before.kinds[before], self.after.kinds[after])
         cast = f"::{matching.STORED[kind]}"
         first, second = (
             Values(
                 table=side.name,
-                expression=side.value(name) + cast,
+                expression=side.values[name] + cast,
                 kind=kind,
                 n_values=facts.n_values,
                 n_infinite=facts.n_infinite,
@@ -321,9 +321,9 @@ class Comparison:
         if not numbers:
             return {}
         values = ", ".join(
-            f"left({side.value(name)}, {_SHOWN})"
-            if side.kind(name) == "string"
-            else side.value(name)
+            f"left({side.values[name]}, {_SHOWN})"
+            if side.kinds[name] == "string"
+            else side.values[name]
             for name in names
         )
         wanted = ", ".join(map(str, numbers))
@@ -343,9 +343,9 @@ class _Facts:
 def summaries(run: Runner, side: Side) -> dict[str, _Facts]:
     """Return what is to be known of each column of ``side``, by its name."""
     found: dict[str, _Facts] = {}
-    for start in range(0, len(side.columns), _PER_SCAN):
-        columns = side.columns[start : start + _PER_SCAN]
-        terms = [", ".join(_terms(side.value(column.name), column.type)) for column in columns]
+    for start in range(0, len(side.columns), matching.PER_SCAN):
+        columns = side.columns[start : start + matching.PER_SCAN]
+        terms = [", ".join(_terms(side.values[column.name], column.type)) for column in columns]
         (row,) = run(f"SELECT {', '.join(terms)} FROM {side.name}")
         cells = iter(row)
         for column in columns:
@@ -359,7 +359,7 @@ def _terms(value: str, kind: str) -> list[str]:
         terms += [f"min({value})", f"max({value})", f"count(*) FILTER (NOT isfinite({value}))"]
     if kind in ("long", "double"):
         finite = f"({value}) FILTER (isfinite({value}))"
-        terms += [f"avg{finite}", f"stddev_samp{finite}"]
+        terms += [f"favg{finite}", f"stddev_samp{finite}"]
     return terms
 
 
@@ -370,8 +370,13 @@ def _facts(kind: str, cells: Iterator[Any]) -> _Facts:
     least, most, n_infinite = next(cells), next(cells), int(next(cells))
     shown: dict[str, Any] = {"min": plain(least), "max": plain(most)}
     if kind in ("long", "double"):
-        shown = {"mean": plain(next(cells)), "std": plain(next(cells)), **shown}
+        shown = {"mean": _rounded(next(cells)), "std": _rounded(next(cells)), **shown}
     return _Facts(n_values, n_infinite, shown)
+
+
+def _rounded(value: float | None) -> float | None:
+    """Return what does not depend on the order in which the threads added up."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.12g}")
 
 
 def _common_kind(before: str, after: str) -> str:

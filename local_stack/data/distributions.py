@@ -31,19 +31,31 @@ _N_MOVERS = 5
 _SHOWN = 200  # characters of a text that is shown
 _METHODS = {True: "total_variation", False: "kolmogorov_smirnov"}
 
-_ORDERED = """
-WITH grouped AS (
+_ONE = "1267650600228229401496703205376"  # 2^100
+"""Fixed point of sums: integers add up to the same in every order, so results repeat."""
+
+_COUNTED = """
     SELECT v, sum(p)::BIGINT AS p, sum(q)::BIGINT AS q FROM (
         SELECT {before} AS v, 1 AS p, 0 AS q FROM {table_before} WHERE v IS NOT NULL
         UNION ALL
         SELECT {after} AS v, 0 AS p, 1 AS q FROM {table_after} WHERE v IS NOT NULL
     ) GROUP BY v
+"""
+
+_ORDERED = f"""
+WITH grouped AS ({_COUNTED}), ends AS (
+    SELECT min(v) AS v, max(v) AS following FROM grouped
+), reach AS (
+    SELECT greatest({{width}}, 1e-300) AS reach FROM ends
 ), walked AS (
     SELECT v, lead(v) OVER along AS following,
-        sum(p) OVER along / {n_before}::DOUBLE - sum(q) OVER along / {n_after}::DOUBLE AS gap
+        abs(sum(p) OVER along / {{n_before}}::DOUBLE - sum(q) OVER along / {{n_after}}::DOUBLE)
+        AS gap
     FROM grouped WINDOW along AS (ORDER BY v)
 )
-SELECT max(abs(gap)), sum(abs(gap) * {width}) FROM walked
+SELECT max(gap), any_value(reach) * (
+    sum(TRY_CAST(gap * ({{width}} / reach) * {_ONE}::DOUBLE AS HUGEINT)) / {_ONE}::DOUBLE)
+FROM walked, reach
 """
 
 _WIDTHS = {
@@ -53,27 +65,23 @@ _WIDTHS = {
     "datetime": "((epoch_us(following)::HUGEINT - epoch_us(v)::HUGEINT)::DOUBLE / 1e6)",
 }
 
-_GROUPED = """
-CREATE OR REPLACE TEMP TABLE movement AS
-    SELECT v, sum(p) / {n_before}::DOUBLE AS p, sum(q) / {n_after}::DOUBLE AS q FROM (
-        SELECT {before} AS v, 1 AS p, 0 AS q FROM {table_before} WHERE v IS NOT NULL
-        UNION ALL
-        SELECT {after} AS v, 0 AS p, 1 AS q FROM {table_after} WHERE v IS NOT NULL
-    ) GROUP BY v
-"""
+_GROUPED = f"CREATE OR REPLACE TEMP TABLE movement AS {_COUNTED}"
 
-_MOVEMENT = """
-SELECT sum(abs(p - q)) / 2,
-    sqrt(greatest(0, sum(
-        CASE WHEN p > 0 THEN p * ln(2 * p / (p + q)) ELSE 0 END
-        + CASE WHEN q > 0 THEN q * ln(2 * q / (p + q)) ELSE 0 END) / 2)),
+_MOVEMENT = f"""
+SELECT sum(abs(p::HUGEINT * {{n_after}} - q::HUGEINT * {{n_before}}))::DOUBLE
+        / (2 * {{n_before}}::DOUBLE * {{n_after}}::DOUBLE),
+    sqrt(greatest(0, sum(((
+        CASE WHEN p > 0 THEN x * ln(2 * x / (x + y)) ELSE 0 END
+        + CASE WHEN q > 0 THEN y * ln(2 * y / (x + y)) ELSE 0 END
+    ) * {_ONE}::DOUBLE)::HUGEINT) / {_ONE}::DOUBLE / 2)),
     count(*) FILTER (p = 0), count(*) FILTER (q = 0)
-FROM movement
+FROM (SELECT *, p / {{n_before}}::DOUBLE AS x, q / {{n_after}}::DOUBLE AS y FROM movement)
 """
 
 _MOVERS = f"""
-SELECT left(v::VARCHAR, {_SHOWN}), p, q FROM movement
-WHERE p <> q ORDER BY abs(p - q) DESC, v LIMIT {_N_MOVERS}
+SELECT left(v::VARCHAR, {_SHOWN}), p / {{n_before}}::DOUBLE, q / {{n_after}}::DOUBLE
+FROM (SELECT *, abs(p::HUGEINT * {{n_after}} - q::HUGEINT * {{n_before}}) AS far FROM movement)
+WHERE far > 0 ORDER BY far DESC, v LIMIT {_N_MOVERS}
 """
 
 
@@ -163,8 +171,8 @@ def _ordered(run: Runner, before: Values, after: Values) -> Movement:
 
 def _named(run: Runner, before: Values, after: Values) -> Movement:
     run(_filled(_GROUPED, before, after))
-    ((moved, divergence, n_new, n_gone),) = run(_MOVEMENT)
-    movers = tuple(Mover(str(value), p, q) for value, p, q in run(_MOVERS))
+    ((moved, divergence, n_new, n_gone),) = run(_filled(_MOVEMENT, before, after))
+    movers = tuple(Mover(str(value), p, q) for value, p, q in run(_filled(_MOVERS, before, after)))
     run("DROP TABLE movement")
     moved = min(1.0, moved)
     scores = {

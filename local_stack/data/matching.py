@@ -19,7 +19,7 @@ that number). Other pairs of types differ wherever a value is not missing on bot
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,25 +37,29 @@ STORED = {
     "date": "DATE",
     "datetime": "TIMESTAMP",
 }
+PER_SCAN = 200
+"""Of how many columns one statement tells; DuckDB's planning grows with the square."""
+
 _ROW_NUMBER = "file_row_number"
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A table of a comparison: its file, its columns in order, and the name of its view."""
+    """A table of a comparison: its file, its columns in order, and the name of its view.
+
+    ``values`` holds the expression of each column in that view, ``kinds`` its type.
+    """
 
     name: str
     file: Path
     columns: tuple[ColumnInfo, ...]
+    values: dict[str, str] = field(default_factory=dict, init=False)
+    kinds: dict[str, str] = field(default_factory=dict, init=False)
 
-    def value(self, column: str) -> str:
-        """Return the expression of a column in this side's view."""
-        position = next(i for i, each in enumerate(self.columns) if each.name == column)
-        return f"x{position}"
-
-    def kind(self, column: str) -> str:
-        """Return the type of a column."""
-        return next(each.type for each in self.columns if each.name == column)
+    def __post_init__(self) -> None:
+        for i, column in enumerate(self.columns):
+            self.values[column.name] = f"x{i}"
+            self.kinds[column.name] = column.type
 
     def definition(self) -> str:
         """Return the SELECT of every column under its internal name, with the row's number.
@@ -136,7 +140,9 @@ def prepare(run: Runner, before: Side, after: Side, common: Sequence[str]) -> No
     for side, other, view in ((before, after, "a"), (after, before, "b")):
         run(f"CREATE TEMP VIEW {side.name} AS {side.definition()}")
         values = [
-            canonical(side.value(name), side.kind(name), other.kind(name), is_before=side is before)
+            canonical(
+                side.values[name], side.kinds[name], other.kinds[name], is_before=side is before
+            )
             + f" AS c{i}"
             for i, name in enumerate(common)
         ]
@@ -175,16 +181,23 @@ def by_key(run: Runner, n_columns: int, key: Sequence[int]) -> Matched:
         f"CREATE TEMP TABLE differing AS SELECT a.n AS an, b.n AS bn{columns} "
         f"FROM {sides[0]} AS a FULL JOIN {sides[1]} AS b ON {on} WHERE {differs}"
     )
-    both = "an IS NOT NULL AND bn IS NOT NULL"
-    counts = "".join(f", count(*) FILTER ({both} AND m{i})" for i in rest)
-    ((added, removed, changed, *cells),) = run(
+    ((added, removed, changed),) = run(
         "SELECT count(*) FILTER (an IS NULL), count(*) FILTER (bn IS NULL), "
-        f"count(*) FILTER ({both}){counts} FROM differing"
+        "count(*) FILTER (an IS NOT NULL AND bn IS NOT NULL) FROM differing"
     )
-    by_column = dict(zip(rest, cells, strict=True))
-    return Matched(
-        added, removed, changed, tuple(by_column.get(i, 0) for i in range(n_columns)), found
-    )
+    return Matched(added, removed, changed, _cells(run, n_columns, rest), found)
+
+
+def _cells(run: Runner, n_columns: int, compared: Sequence[int]) -> tuple[int, ...]:
+    """Return how many cells of matched rows differ, for each common column."""
+    found = [0] * n_columns
+    for start in range(0, len(compared), PER_SCAN):
+        some = compared[start : start + PER_SCAN]
+        counts = ", ".join(f"count_if(m{i})" for i in some)
+        (row,) = run(f"SELECT {counts} FROM differing WHERE an IS NOT NULL AND bn IS NOT NULL")
+        for i, n in zip(some, row, strict=True):
+            found[i] = n or 0  # DuckDB counts nothing of no row
+    return tuple(found)
 
 
 def _same(columns: Sequence[int]) -> str:
