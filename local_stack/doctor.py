@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from local_stack import jobs
 from local_stack.command import command
+from local_stack.data import manifests
 from local_stack.errors import ReadOnlyError, RefusedError, StackError, UnavailableError
 from local_stack.progress import Progress, Step, silent
 from local_stack.registry import mirror
@@ -20,7 +21,7 @@ from local_stack.results import Result, now
 from local_stack.runs.records import find_run, status
 from local_stack.runs.train import mirror_run
 from local_stack.serving import prediction_log
-from local_stack.stores.artifacts import Blob, Tree
+from local_stack.stores.artifacts import Stored, stored
 from local_stack.stores.journal import Draft
 from local_stack.stores.metadata import Metadata, Row
 from local_stack.workspace import Workspace
@@ -162,24 +163,28 @@ def _segments(workspace: Workspace, repair: bool) -> list[Finding]:
 
 def _artifacts(workspace: Workspace, repair: bool) -> list[Finding]:
     """Every artefact that a record refers to is there, and has its recorded size."""
-    wanted: dict[str, tuple[str, Blob]] = {}
-    for row in workspace.query('SELECT dataset, version, original, "table" FROM data_versions'):
-        for part in ("original", "table"):
-            blob = Blob.of(row[part])
-            wanted[blob.md5] = (f"data:{row['dataset']}@{row['version']}", blob)
+    wanted: dict[str, tuple[str, Stored]] = {}
+    for row in workspace.query("SELECT * FROM data_versions WHERE collected_at IS NULL"):
+        for item in manifests.objects(row):
+            wanted[item.key] = (f"data:{row['dataset']}@{row['version']}", item)
     for row in workspace.query("SELECT run_id, model FROM runs WHERE model IS NOT NULL"):
-        for blob in Tree.of(row["model"]).members.values():
-            wanted[blob.md5] = (f"run:{row['run_id']}", blob)
+        for item in stored(row["model"]):
+            wanted[item.key] = (f"run:{row['run_id']}", item)
     try:
-        missing = [item for item in wanted.values() if not workspace.artifacts.has(item[1])]
+        missing = [found for found in wanted.values() if not workspace.artifacts.holds(found[1])]
     except UnavailableError as error:
         return [Finding("store_down", "error", "artifacts", error.message, error.hint, False)]
     fix = "Restore it from a backup or from the bucket."
     return [
         Finding(
-            "artifact_missing", "error", subject, f"The artefact {blob.md5} is missing.", fix, False
+            "artifact_missing",
+            "error",
+            subject,
+            f"The artefact {item.blob.md5} is missing.",
+            fix,
+            False,
         )
-        for subject, blob in missing
+        for subject, item in missing
     ]
 
 

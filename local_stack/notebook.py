@@ -23,13 +23,16 @@ class Verbs:
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         """Return the verb as a function of its own arguments."""
-        command = COMMANDS.get(f"{self._word}.{verb}")
+        command = COMMANDS.get(f"{self._word}.{verb}") or COMMANDS.get(
+            f"{self._word}.{verb.replace('_', '-')}"
+        )
         if command is None:
             raise AttributeError(f"{self._word} has no verb '{verb}'. {nearest(verb, dir(self))}")
         return functools.partial(command.call, self._workspace)
 
     def __dir__(self) -> list[str]:
-        return [command.verb for command in COMMANDS.values() if command.word == self._word]
+        commands = [command for command in COMMANDS.values() if command.word == self._word]
+        return [command.verb.replace("-", "_") for command in commands]
 
 
 class Workspace(_Workspace):

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from local_stack import settings
 from local_stack.command import command
-from local_stack.data import versions
+from local_stack.data import dvc_files, versions
 from local_stack.data.tables import NULLS
 from local_stack.errors import ConflictError, InputError, NotFoundError, nearest
 from local_stack.progress import Progress, Step, silent
@@ -76,6 +76,7 @@ def checkout(
     format: Literal["csv", "parquet", "jsonl", "arrow"] | None = None,
     original: bool = False,
     spreadsheet: bool = False,
+    dvc: bool = False,
     force: bool = False,
     progress: Progress = silent,
 ) -> Checkout:
@@ -94,18 +95,24 @@ def checkout(
     spreadsheet
         Put an apostrophe before texts of a CSV that a spreadsheet would run as a formula
         (beginning with = + - @ tab or line break); without it every value stays as it is.
+    dvc
+        Also write PATH.dvc, by which 'dvc pull' fetches the same bytes from where they were
+        pushed: the original ones, or with --format parquet the table.
     force
         Replace what is there.
     """
     version = versions.find(workspace, name)
     target = _target(workspace, path)
+    if dvc:
+        original = original or format is None
+        _refuse_pointer(target, original, format, force)
     if original:
         if format or spreadsheet:
             raise InputError(
                 "--original writes the bytes as they were imported.",
                 "Leave out --format and --spreadsheet, or --original.",
             )
-        source = versions.record(workspace, version)["original"]
+        source = versions.held(workspace, version)["original"]
         kind, n_files, blob = "original", *_give_back(workspace, source, target, force, progress)
         warnings: tuple[str, ...] = ()
     else:
@@ -115,6 +122,11 @@ def checkout(
             warnings = _write(table, scratch, kind, spreadsheet, version.rows, progress)
         with target.open("rb") as stream:
             blob = digest(stream)
+    if dvc:
+        row = versions.record(workspace, version)
+        with replacing(_pointer(target), force=force) as scratch:
+            text = dvc_files.pointer(target.name, row["original" if original else "table"])
+            scratch.write_text(text, encoding="utf-8")
     return Checkout(
         dataset=version.dataset,
         version=version.version,
@@ -171,6 +183,20 @@ def _put(scratch: Path, target: Path, force: bool) -> None:
 def _refuse_existing(target: Path, force: bool) -> None:
     if not force and os.path.lexists(target):
         raise ConflictError(f"{target} exists already.", "Add --force to replace it.")
+
+
+def _pointer(target: Path) -> Path:
+    return target.with_name(f"{target.name}.dvc")
+
+
+def _refuse_pointer(target: Path, original: bool, format: str | None, force: bool) -> None:
+    """Raise, before anything is written, for what DVC could not fetch or would overwrite."""
+    if not original and format != "parquet":
+        raise InputError(
+            f"DVC fetches what is stored, which is no {format}.",
+            "Leave out --format for the original bytes, or take --format parquet.",
+        )
+    _refuse_existing(_pointer(target), force)
 
 
 def _target(workspace: Workspace, path: Path) -> Path:

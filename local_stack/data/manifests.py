@@ -211,7 +211,7 @@ def _check_record(record: Row) -> None:
         raise ValueError("its columns are not as they must be")
     for warning in record["warnings"]:
         ImportWarning(**warning)
-    if record["table"] is None or record["original"] is None:
+    if record["table"] is None:
         raise ValueError("it names no table")
     for part in PARTS:
         _check_part(record[part])

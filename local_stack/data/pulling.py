@@ -173,11 +173,7 @@ class _Pull:
         if row is not None and not self._is_same(row, manifest):
             return ()
         artifacts = self._workspace.artifacts
-        return tuple(
-            item
-            for item in manifest.objects
-            if self._is_own or not artifacts.has(item.blob, is_folder=item.key.endswith(".dir"))
-        )
+        return tuple(item for item in manifest.objects if self._is_own or not artifacts.holds(item))
 
     def _is_same(self, row: Row, manifest: Manifest) -> bool:
         return manifests.objects(row) == manifest.objects
@@ -221,12 +217,11 @@ class _Pull:
         artifacts = self._workspace.artifacts
         n_bytes = 0
         for item in items:
-            is_folder = item.key.endswith(".dir")
             if self._is_own:
-                artifacts.path(item.blob, is_folder=is_folder)
+                artifacts.locate(item)
                 meter.tick(item.blob.size)
                 continue
-            if artifacts.has(item.blob, is_folder=is_folder):
+            if artifacts.holds(item):
                 continue  # another version of this pull had it too
             with self._workspace.scratch() as folder:
                 scratch = Path(folder) / "object"

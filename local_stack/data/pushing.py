@@ -297,7 +297,7 @@ class _Push:
                 raise NotFoundError(f"The object {item.blob.md5} is missing from its own store.")
             if self._seen.get(item.key):
                 continue  # another version of this push had it too
-            source = artifacts.path(item.blob, is_folder=item.key.endswith(".dir"))
+            source = artifacts.locate(item)
             self._place.send(source, item, meter.tick)
             found = self._place.look(item.key)
             if found is None or found.size != item.blob.size:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local_stack.command import command
+from local_stack.data import compute
+from local_stack.data.rejects import Reject
 from local_stack.data.tables import ColumnInfo, ImportWarning
 from local_stack.errors import NotFoundError, nearest
 from local_stack.names import split_reference
@@ -34,6 +36,7 @@ class DataVersion(Result):
 
     ``lineage`` says where its bytes came from and who called which command, ``decisions`` what
     the import made of them; ``rejects`` counts lines and cells that could not be read.
+    ``collected_at`` is when its bytes were removed (None: they are here).
     """
 
     dataset: str
@@ -52,6 +55,7 @@ class DataVersion(Result):
     created_at: str
     lineage: dict[str, Any]
     decisions: dict[str, Any]
+    collected_at: str | None = None
 
     @property
     def reference(self) -> str:
@@ -87,6 +91,16 @@ class DataRows(Result):
 
     version: DataVersion
     rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RejectList(Result):
+    """What the import of a version could not read as it stands, in the order of lines."""
+
+    dataset: str
+    version: str
+    total: int
+    rejects: tuple[Reject, ...]
 
 
 def reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
@@ -142,6 +156,35 @@ def show(
     return DataRows(version, tuple(tuple(map(plain, row)) for row in frame.iter_rows()))
 
 
+@command("data.rejects", example="paceml-tui data rejects wine --limit 20")
+def rejected(
+    workspace: Workspace, name: str, *, limit: int = 100, progress: Progress = silent
+) -> RejectList:
+    """List what the import of a version could not read as it stands, with line numbers.
+
+    Parameters
+    ----------
+    name
+        Data set, as NAME, NAME@VERSION or NAME@TAG.
+    limit
+        How many entries to return.
+    """
+    version = find(workspace, name)
+    row = held(workspace, version)
+    if not row["rejected"]:
+        return RejectList(version.dataset, version.version, 0, ())
+    path = workspace.artifacts.path(Blob.of(row["rejected"]))
+    with workspace.scratch() as folder, compute.connect(path.parent, scratch=Path(folder)) as duck:
+        table = f"read_parquet({compute.literal(path)})"
+        (total,) = duck.execute(f"SELECT count(*) FROM {table}").fetchall()[0]  # noqa: S608
+        rows = duck.execute(
+            f'SELECT line, "column", code, outcome, message, text, file FROM {table} '  # noqa: S608
+            f"ORDER BY outcome = 'aside', file, line LIMIT ?",
+            [max(0, limit)],
+        ).fetchall()
+    return RejectList(version.dataset, version.version, total, tuple(Reject(*it) for it in rows))
+
+
 def find(workspace: Workspace, reference: str) -> DataVersion:
     """Return the version that ``NAME``, ``NAME@VERSION`` or ``NAME@TAG`` means.
 
@@ -182,6 +225,7 @@ def find(workspace: Workspace, reference: str) -> DataVersion:
         created_at=row["created_at"],
         lineage=row["lineage"] or {},
         decisions=row["decisions"] or {},
+        collected_at=row["collected_at"],
     )
 
 
@@ -194,13 +238,31 @@ def read(workspace: Workspace, version: DataVersion) -> polars.DataFrame:
 
 def table_path(workspace: Workspace, version: DataVersion) -> Path:
     """Return a local Parquet file with the whole table of ``version``, its bytes checked."""
-    return workspace.artifacts.path(Blob.of(record(workspace, version)["table"]))
+    return workspace.artifacts.path(Blob.of(held(workspace, version)["table"]))
 
 
 def record(workspace: Workspace, version: DataVersion) -> Row:
     """Return the stored record of ``version``, blobs and options included."""
     row = workspace.get("data_versions", version.dataset, version.version)
     assert row is not None
+    return row
+
+
+def held(workspace: Workspace, version: DataVersion) -> Row:
+    """Return the stored record of ``version``, whose bytes are to be read.
+
+    Raises
+    ------
+    NotFoundError
+        When ``data.gc`` has removed the bytes; the record stays.
+    """
+    row = record(workspace, version)
+    if row["collected_at"]:
+        raise NotFoundError(
+            f"The bytes of {version.reference} were collected at {row['collected_at']}; "
+            "only its record is here.",
+            f"Bring them back: paceml-tui data pull --name {version.reference}",
+        )
     return row
 
 

@@ -82,9 +82,9 @@ def stored(row: Mapping[str, Any] | None) -> tuple[Stored, ...]:
         return ()
     if "members" not in row:
         blob = Blob.of(row)
-        return (Stored(key_of(blob), blob),)
+        return (_file(blob),)
     tree = Tree.of(row)
-    members = tuple(Stored(key_of(blob), blob) for _, blob in sorted(tree.members.items()))
+    members = tuple(_file(blob) for _, blob in sorted(tree.members.items()))
     return (*members, Stored(key_of(tree.manifest, is_folder=True), tree.manifest))
 
 
@@ -119,7 +119,7 @@ class Artifacts:
         """Store the bytes of ``path`` and return their blob; storing them again is free."""
         with path.open("rb") as stream:
             blob = digest(stream)
-        self.keep(path, Stored(key_of(blob), blob))
+        self.keep(path, _file(blob))
         return blob
 
     def put_bytes(self, data: bytes) -> Blob:
@@ -140,7 +140,11 @@ class Artifacts:
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         ]
-        members = {name: self.put_file(path) for name, path in _checked(folder, names)}
+        return self.put_members(dict(_checked(folder, names)))
+
+    def put_members(self, files: Mapping[str, Path]) -> Tree:
+        """Store files under relative names, then the manifest that makes them one artefact."""
+        members = {name: self.put_file(path) for name, path in sorted(files.items())}
         entries = [{"md5": blob.md5, "relpath": name} for name, blob in sorted(members.items())]
         data = json.dumps(entries).encode()
         with self._scratch(data) as path:
@@ -165,8 +169,8 @@ class Artifacts:
                 self._claim = None
             self._publish(source, item.key, item.blob)
 
-    def path(self, blob: Blob, *, is_folder: bool = False) -> Path:
-        """Return a local file that holds exactly the bytes of ``blob`` (a folder's manifest).
+    def path(self, blob: Blob) -> Path:
+        """Return a local file that holds exactly the bytes of ``blob``.
 
         Raises
         ------
@@ -175,14 +179,17 @@ class Artifacts:
         DamagedError
             When the stored bytes are not those that were put.
         """
-        key = key_of(blob, is_folder=is_folder)
+        return self.locate(_file(blob))
+
+    def locate(self, item: Stored) -> Path:
+        """Return :meth:`path` of an object, which may be the manifest of a folder."""
         if self._is_local:
-            local = Path(self._target(key))
-            verify(local, blob)
+            local = Path(self._target(item.key))
+            verify(local, item.blob)
         else:
-            local = self._cache / key
-            if not is_whole(local, blob):
-                self._download(key, blob, local)
+            local = self._cache / item.key
+            if not is_whole(local, item.blob):
+                self._download(item, local)
         return local
 
     def read(self, blob: Blob) -> bytes:
@@ -197,12 +204,16 @@ class Artifacts:
             shutil.copyfile(self.path(blob), target)
         return folder
 
-    def has(self, blob: Blob, *, is_folder: bool = False) -> bool:
-        """Return whether the store holds an object of that address and size."""
+    def has(self, blob: Blob) -> bool:
+        """Return whether the store holds a file of that address and size."""
+        return self.holds(_file(blob))
+
+    def holds(self, item: Stored) -> bool:
+        """Return whether the store holds an object of that key and size."""
         filesystem, _ = self._open()
-        target = self._target(key_of(blob, is_folder=is_folder))
+        target = self._target(item.key)
         with self._explained():
-            return bool(filesystem.exists(target)) and filesystem.size(target) == blob.size
+            return bool(filesystem.exists(target)) and filesystem.size(target) == item.blob.size
 
     def uri(self, blob: Blob) -> str:
         """Return where the object lies, for people and for other tools."""
@@ -240,17 +251,17 @@ class Artifacts:
         if self._note is not None:
             self._note(key)
 
-    def _download(self, key: str, blob: Blob, local: Path) -> None:
+    def _download(self, item: Stored, local: Path) -> None:
         filesystem, _ = self._open()
         local.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=local.parent, prefix=".") as folder:
             scratch = Path(folder) / local.name
             with self._explained():
                 try:
-                    filesystem.get_file(self._target(key), str(scratch))
+                    filesystem.get_file(self._target(item.key), str(scratch))
                 except FileNotFoundError:
-                    raise _missing(blob, self.url) from None
-            verify(scratch, blob)
+                    raise _missing(item.blob, self.url) from None
+            verify(scratch, item.blob)
             scratch.replace(local)
 
     def _open(self) -> tuple[Any, str]:
@@ -387,6 +398,10 @@ def _missing(blob: Blob, where: str) -> NotFoundError:
 def key_of(blob: Blob, *, is_folder: bool = False) -> str:
     """Return where DVC 3 keeps the object (the manifest of a folder) below a store's root."""
     return f"files/md5/{blob.md5[:2]}/{blob.md5[2:]}{'.dir' if is_folder else ''}"
+
+
+def _file(blob: Blob) -> Stored:
+    return Stored(key_of(blob), blob)
 
 
 def publish(

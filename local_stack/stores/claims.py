@@ -60,25 +60,25 @@ def collecting(place: Depot, workspace: str) -> Iterator[Callable[[], None]]:
 
     say()
     try:
-        others = sharers(place, workspace)
-        if others:
-            raise RefusedError(
-                f"{place.url} is also used by {len(others)} other workspaces, such as {others[0]}, "
-                "so nobody can know what may go.",
-                "Give each workspace a store of its own (storage.artifacts), or remove "
-                f"{_WORKSPACES}/{others[0]}.json there when that workspace is no more.",
-                code="shared_store",
-            )
+        refuse_sharers(place, workspace)
         yield say
     finally:
         place.remove(_COLLECTING)
 
 
-def sharers(place: Depot, workspace: str) -> list[str]:
-    """Return the ids of the other workspaces that store at ``place``."""
+def refuse_sharers(place: Depot, workspace: str) -> None:
+    """Raise :class:`RefusedError` when another workspace stores at ``place`` as well."""
     names = (found.key.rpartition("/")[2] for found in place.names(_WORKSPACES))
     ids = (name.removesuffix(".json") for name in names if name.endswith(".json"))
-    return sorted(one for one in ids if one != workspace)
+    others = sorted(one for one in ids if one != workspace)
+    if others:
+        raise RefusedError(
+            f"{place.url} is also used by {len(others)} other workspaces, such as {others[0]}, "
+            "so nobody can know what may go.",
+            "Give each workspace a store of its own (storage.artifacts), or remove "
+            f"{_WORKSPACES}/{others[0]}.json there when that workspace is no more.",
+            code="shared_store",
+        )
 
 
 def _collector(place: Depot) -> str:

@@ -86,6 +86,16 @@ class Depot:
         """Store the bytes of ``source``, which are those of ``item``."""
         raise NotImplementedError
 
+    def copy(self, key: str, target: Path, tick: Tick) -> None:
+        """Write the bytes of an object to ``target`` as they are; nobody has checked them.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such object.
+        """
+        raise NotImplementedError
+
     def receive(self, item: Stored, target: Path, tick: Tick) -> None:
         """Write the object to ``target``, and raise unless it is exactly ``item``.
 
@@ -96,7 +106,8 @@ class Depot:
         DamagedError
             When its bytes are others.
         """
-        raise NotImplementedError
+        self.copy(item.key, target, tick)
+        verify(target, item.blob)
 
     def remove(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
@@ -172,13 +183,12 @@ class _Folder(Depot):
     def send(self, source: Path, item: Stored, tick: Tick) -> None:
         self._publish(source, item.key, item.blob, tick)
 
-    def receive(self, item: Stored, target: Path, tick: Tick) -> None:
+    def copy(self, key: str, target: Path, tick: Tick) -> None:
         try:
-            with (self.root / item.key).open("rb") as stream, target.open("wb") as out:
+            with (self.root / key).open("rb") as stream, target.open("wb") as out:
                 digest(stream, out, tick)
         except (FileNotFoundError, NotADirectoryError):
-            raise _absent(item, self.url) from None
-        verify(target, item.blob)
+            raise _absent(key, self.url) from None
 
     def remove(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -227,6 +237,8 @@ class _Bucket(Depot):
                 listed = self._files.find(self._path(prefix), detail=True)
             except FileNotFoundError:
                 return []
+            finally:
+                self._files.invalidate_cache()  # others ask the same client for what is new
         start = len(self._path(""))
         found = [self._found(path[start:], facts) for path, facts in listed.items()]
         return sorted(found, key=lambda item: item.key)
@@ -251,13 +263,12 @@ class _Bucket(Depot):
         with self._writing(item.key) as target:
             self._files.put_file(str(source), target, callback=ticking(tick))
 
-    def receive(self, item: Stored, target: Path, tick: Tick) -> None:
+    def copy(self, key: str, target: Path, tick: Tick) -> None:
         with explained(self.url):
             try:
-                self._files.get_file(self._path(item.key), str(target), callback=ticking(tick))
+                self._files.get_file(self._path(key), str(target), callback=ticking(tick))
             except FileNotFoundError:
-                raise _absent(item, self.url) from None
-        verify(target, item.blob)
+                raise _absent(key, self.url) from None
 
     def remove(self, key: str) -> None:
         with explained(self.url), contextlib.suppress(FileNotFoundError):
@@ -350,8 +361,5 @@ def _public(url: str) -> str:
     return f"{scheme}{mark}{place.rpartition('@')[2]}{slash}{path}"
 
 
-def _absent(item: Stored, where: str) -> NotFoundError:
-    return NotFoundError(
-        f"The object {item.blob.md5} is not in {where}.",
-        "Push it again from a workspace that has it.",
-    )
+def _absent(key: str, where: str) -> NotFoundError:
+    return NotFoundError(f"The object {key} is not in {where}.", "Push it again from where it is.")

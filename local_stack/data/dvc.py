@@ -1,0 +1,235 @@
+"""Import what DVC tracks: the bytes come from its cache or its remote, checked by their MD5."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from local_stack.command import Location, command
+from local_stack.data import adding, dvc_files, versions
+from local_stack.data.dvc_files import Member, Repository, Tracked
+from local_stack.data.remotes import Meter
+from local_stack.data.versions import DataVersion
+from local_stack.errors import DamagedError, InputError, NotFoundError
+from local_stack.names import inside, label
+from local_stack.progress import Progress, silent
+from local_stack.stores.depots import Depot, depot
+from local_stack.stores.journal import Draft
+from local_stack.stores.metadata import Metadata
+from local_stack.workspace import Workspace
+
+
+@command(
+    "data.import-dvc",
+    writes=True,
+    is_long=True,
+    example="paceml-tui data import-dvc data/wine.csv.dvc",
+)
+def import_dvc(
+    workspace: Workspace,
+    file: Path,
+    *,
+    name: str | None = None,
+    remote: Location | None = None,
+    member: tuple[str, ...] = (),
+    target: str | None = None,
+    key: tuple[str, ...] = (),
+    sensitive: tuple[str, ...] = (),
+    format: str | None = None,
+    tag: str | None = None,
+    note: str = "",
+    progress: Progress = silent,
+) -> DataVersion:
+    """Import what a .dvc file tracks as a version, from DVC's cache or its remote.
+
+    Parameters
+    ----------
+    file
+        The .dvc file, in its DVC repository.
+    name
+        Data set; the name of the tracked file without its ending when left out.
+    remote
+        Folder or URL to fetch from; the default remote of the repository when left out.
+    member
+        Files of a tracked folder to import as one table, such as '2026/*.csv'; repeat it for
+        more. All when left out.
+    target
+        Column that models of this data set predict.
+    key
+        Column that identifies a row; repeat it for a compound key.
+    sensitive
+        Column whose groups fairness is measured by; repeat it for more.
+    format
+        Format of the tracked file; found from its name and content when left out.
+    tag
+        Name for this version, such as golden.
+    note
+        Why this version exists.
+    """
+    file = file.expanduser()
+    tracked = dvc_files.read(file)
+    dataset = label(name or Path(tracked.path).name.split(".")[0], "data set name")
+    finder = _Finder(file, tracked, remote, progress)
+    with workspace.scratch() as folder:
+        place = Path(folder)
+        files = finder.take(place, member)
+        source = files[0] if len(files) == 1 else place / "files" / "**" / "*"
+        added = adding.add(
+            workspace,
+            dataset,
+            Location(source),
+            target=target,
+            key=key,
+            sensitive=sensitive,
+            format=format,
+            tag=tag,
+            note=note,
+            progress=progress,
+        )
+    facts = {
+        "file": str(file),
+        "path": tracked.path,
+        "md5": f"{tracked.md5}{'.dir' if tracked.is_folder else ''}",
+        "from": finder.origins,
+        "members": list(member),
+    }
+    _say_origin(workspace, added, str(file), facts)
+    return versions.find(workspace, added.reference)
+
+
+def _say_origin(
+    workspace: Workspace, added: DataVersion, source: str, facts: dict[str, Any]
+) -> None:
+    """Record that the version is DVC's; what an earlier import said of it stays."""
+
+    def decide(state: Metadata) -> Draft | None:
+        row = state.get("data_versions", added.dataset, added.version)
+        if row is None or "dvc" in row["lineage"]:
+            return None
+        lineage = {**row["lineage"], "source": source, "dvc": facts}
+        changed = {**row, "source": source, "lineage": lineage}
+        body = {"version": added.version, "source": source, "dvc": facts}
+        return Draft("data.traced", f"data:{added.dataset}", body, [("data_versions", changed)])
+
+    workspace.append(decide)
+
+
+class _Finder:
+    """Looks for objects beside the .dvc file, in the cache, then on the remote."""
+
+    def __init__(
+        self, file: Path, tracked: Tracked, remote: str | None, progress: Progress
+    ) -> None:
+        self._file = file
+        self._tracked = tracked
+        self._named = remote
+        self._meter = Meter(progress, 0)
+        self._repository: Repository | None = dvc_files.repository(file)
+        self._depot: Depot | None = None
+        self.origins: list[str] = []
+        if self._repository is None and remote is None:
+            raise InputError(
+                f"{file} lies in no DVC repository.", "Name where its data is with --remote."
+            )
+
+    def take(self, folder: Path, wanted: Sequence[str]) -> list[Path]:
+        """Bring what is tracked below ``folder / "files"``, each file checked."""
+        tracked = self._tracked
+        self._meter.at(f"Fetching {tracked.path}")
+        root = folder / "files"
+        root.mkdir()
+        if not tracked.is_folder:
+            if wanted:
+                raise InputError(
+                    f"{self._file.name} tracks a file, not a folder.", "Leave out --member."
+                )
+            target = inside(root, Path(tracked.path).name)
+            self._bring(tracked.md5, target, self._file.parent / tracked.path)
+            return [target]
+        manifest = folder / "manifest"
+        self._bring(tracked.md5, manifest, None, is_folder=True)
+        return list(self._members(dvc_files.members(manifest.read_bytes()), root, wanted))
+
+    def _members(
+        self, members: Sequence[Member], root: Path, wanted: Sequence[str]
+    ) -> Iterator[Path]:
+        chosen = [
+            member
+            for member in members
+            if not wanted or any(fnmatchcase(member.path, pattern) for pattern in wanted)
+        ]
+        if not chosen:
+            raise NotFoundError(
+                f"The tracked folder {self._tracked.path} has no such file.",
+                f"It holds: {', '.join(member.path for member in members[:10])}.",
+            )
+        for member in chosen:
+            target = inside(root, member.path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._bring(member.md5, target, self._file.parent / self._tracked.path / member.path)
+            yield target
+
+    def _bring(
+        self, md5: str, target: Path, beside: Path | None, *, is_folder: bool = False
+    ) -> None:
+        """Write the object to ``target``; a damaged copy is passed over for the next place."""
+        damage: DamagedError | None = None
+        for source in self._places(md5, beside, is_folder):
+            try:
+                if not source.is_file():
+                    continue
+                shutil.copyfile(source, target)
+                dvc_files.verify(target, md5, is_legacy=self._tracked.is_legacy)
+            except DamagedError as error:
+                damage = None if source == beside else error  # edited since 'dvc add'
+                continue
+            self._meter.tick(target.stat().st_size)
+            self._from("the working copy" if source == beside else "the DVC cache")
+            return
+        try:
+            self._fetch(md5, target, is_folder)
+        except (InputError, NotFoundError):
+            if damage is not None:
+                raise damage from None
+            raise
+
+    def _places(self, md5: str, beside: Path | None, is_folder: bool) -> Iterator[Path]:
+        if self._repository is not None:
+            for is_legacy in (self._tracked.is_legacy, not self._tracked.is_legacy):
+                key = dvc_files.key_of(md5, is_folder=is_folder, is_legacy=is_legacy)
+                yield self._repository.cache / key
+        if beside is not None:
+            yield beside
+
+    def _fetch(self, md5: str, target: Path, is_folder: bool) -> None:
+        place = self._remote()
+        layouts = (True, False) if self._tracked.is_legacy else (False,)
+        for is_legacy in layouts:
+            key = dvc_files.key_of(md5, is_folder=is_folder, is_legacy=is_legacy)
+            try:
+                place.copy(key, target, self._meter.tick)
+            except NotFoundError:
+                continue
+            dvc_files.verify(target, md5, is_legacy=self._tracked.is_legacy)
+            self._from(place.url)
+            return
+        raise NotFoundError(
+            f"{self._tracked.path} ({md5}) is neither in the DVC cache nor at {place.url}.",
+            "Push it there with 'dvc push', or fetch it with 'dvc pull', then call again.",
+        )
+
+    def _remote(self) -> Depot:
+        if self._depot is None:
+            if self._named is not None:
+                self._depot = depot(self._named)
+            else:
+                assert self._repository is not None
+                self._depot = depot(*self._repository.remote(self._tracked.remote))
+        return self._depot
+
+    def _from(self, origin: str) -> None:
+        if origin not in self.origins:
+            self.origins.append(origin)
