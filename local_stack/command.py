@@ -24,6 +24,7 @@ from __future__ import annotations
 import errno
 import functools
 import inspect
+import keyword
 import re
 import types
 import typing
@@ -151,6 +152,7 @@ def command(
                     f"{name} writes, and the workspace is opened read-only.",
                     "Call it again without --readonly.",
                 )
+            kwargs = {f"{k}_" if keyword.iskeyword(k) else k: v for k, v in kwargs.items()}
             with _naming(name), _explaining(workspace), holds.scope():
                 if is_long:
                     return _as_job(name, function, workspace, args, kwargs)
@@ -302,7 +304,7 @@ def _parameter(parameter: inspect.Parameter, hint: Any, text: str) -> Parameter:
         parameter.kind is not parameter.VAR_POSITIONAL
     )
     return Parameter(
-        name=parameter.name,
+        name=parameter.name.rstrip("_"),  # from_ in Python is --from elsewhere
         kind=hint,
         is_required=is_required,
         is_positional=parameter.kind is not parameter.KEYWORD_ONLY,

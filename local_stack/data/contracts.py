@@ -1,72 +1,58 @@
 """Contracts: what a data set promises, inferred from a good version or written by hand.
 
-A contract is a YAML document, kept under a number of its own::
-
-    dataset: wine
-    rows: {min: 100, max: 10000}
-    columns:
-      alcohol: {type: double, nullable: false, min: 10.0, max: 16.0}
-      cultivar: {type: string, allowed: [class_0, class_1]}
-    checks:
-      - {name: positive, expression: "alcohol > 0", severity: warning}
-
-Every condition has a stable code and a severity (error or warning); only errors fail a check.
+A contract is a YAML document (:mod:`local_stack.data.contract_file` lists its words and the
+stable code of each rule), kept under a number of its own with who set it, when and from what.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from local_stack import marked_yaml
 from local_stack.command import command
-from local_stack.data import versions
+from local_stack.data import checks, contract_file, foreign, learning, versions
+from local_stack.data.checks import Check, Moment, verdicts
+from local_stack.data.contract_file import Document
+from local_stack.data.versions import DataVersion
 from local_stack.errors import InputError, NotFoundError, ReadOnlyError, RefusedError
-from local_stack.marked_yaml import Node
 from local_stack.names import split_reference
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result, now, plain
 from local_stack.stores.journal import Draft
-from local_stack.stores.metadata import Metadata
+from local_stack.stores.metadata import Metadata, Row
 from local_stack.workspace import Workspace
 
-if TYPE_CHECKING:
-    import polars
-
-_TOP = ("dataset", "version", "rows", "columns", "checks")
-_COLUMN = ("type", "nullable", "min", "max", "allowed", "unique", "pattern", "severity")
-_TYPES = ("long", "double", "string", "boolean", "date", "datetime")
-_SEVERITIES = ("error", "warning")
-_MOST_ALLOWED = 20
-_FIRST_ROWS = 5
+__all__ = [
+    "Check",
+    "Contract",
+    "ContractVerdict",
+    "check",
+    "contract",
+    "current",
+    "read_contract",
+    "verdicts",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Contract(Result):
-    """A stored contract: its number, and the document as plain values."""
+    """A stored contract: its number, the document as plain values, and its text to edit.
+
+    ``source`` is inferred, file, edited, great_expectations or pandera; ``learnt_from`` is the
+    version it was inferred from; ``warnings`` name what of a foreign file was not taken over.
+    """
 
     dataset: str
     number: int
     document: dict[str, Any]
     actor: str
     created_at: str
-
-
-@dataclass(frozen=True, slots=True)
-class Check(Result):
-    """One condition and how it went. ``rows`` are the first failing row numbers, from 0."""
-
-    code: str
-    column: str | None
-    severity: str
-    passed: bool
-    observed: Any
-    expected: Any
-    n_failed: int
-    rows: tuple[int, ...]
+    source: str
+    learnt_from: str | None
+    warnings: tuple[str, ...]
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +66,32 @@ class ContractVerdict(Result):
     checks: tuple[Check, ...]
 
 
-def _reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A contract that is about to be set."""
+
+    values: dict[str, Any]
+    text: str
+    source: str
+    warnings: tuple[str, ...] = ()
+
+
+def _contract_reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
     name = split_reference(str(arguments["name"]))[0]
     learnt_from = versions.reads(workspace, arguments) if arguments.get("infer") else None
     return [current(workspace, name).document, learnt_from]
 
 
+def _check_reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
+    """Identify what a check depends on: the clock too, when the contract asks for freshness."""
+    name = split_reference(str(arguments["name"]))[0]
+    is_timed = "freshness" in current(workspace, name).document
+    return [versions.reads(workspace, arguments), now() if is_timed else None]
+
+
 @command(
     "data.contract",
-    reads=_reads,
+    reads=_contract_reads,
     example="paceml-tui data contract wine --infer",
 )
 def contract(
@@ -97,6 +100,9 @@ def contract(
     *,
     infer: bool = False,
     set: Path | None = None,
+    from_: Path | None = None,
+    text: str | None = None,
+    number: int | None = None,
     progress: Progress = silent,
 ) -> Contract:
     """Show the contract of a data set; infer it from a good version, or set it from a file.
@@ -106,49 +112,36 @@ def contract(
     name
         Data set; with --infer also NAME@VERSION or NAME@TAG, the version to learn from.
     infer
-        Learn types, nulls, ranges and small domains from the version.
+        Learn from the version: types, missing values, ranges, domains, lengths, patterns, keys,
+        order, rules between columns, row count and freshness.
     set
         YAML file to take as the contract.
+    from_
+        Great Expectations suite (JSON) or pandera schema (YAML, JSON) to translate and take.
+    text
+        The contract itself as YAML, as an editor hands it over.
+    number
+        Show the contract of that number instead of the newest.
     """
     version = versions.find(workspace, name)
-    if workspace.is_readonly and (infer or set is not None):
+    given = [infer, set is not None, from_ is not None, text is not None, number is not None]
+    if sum(given) > 1:
+        raise InputError(
+            "Only one of --infer, --set, --from, --text and --number can be given.",
+            "Call the command once for each.",
+        )
+    if not any(given[:-1]):
+        return current(workspace, version.dataset, number)
+    if workspace.is_readonly:
         raise ReadOnlyError(
             "Setting a contract writes, and the workspace is opened read-only.",
             "Call it again without --readonly.",
         )
-    if set is not None:
-        document = read_contract(set)
-    elif infer:
-        document = inferred(versions.read(workspace, version), version.dataset)
-    else:
-        return current(workspace, version.dataset)
-
-    at = now()
-
-    def decide(state: Metadata) -> Draft | None:
-        dataset = state.get("datasets", version.dataset)
-        assert dataset is not None
-        number = dataset["contract"] or 0
-        before = state.get("contracts", version.dataset, number)
-        if before is not None and before["document"] == document:
-            return None
-        row = {
-            "dataset": version.dataset,
-            "number": number + 1,
-            "document": document,
-            "actor": workspace.actor,
-            "created_at": at,
-        }
-        head = {**dataset, "contract": number + 1, "updated_at": at}
-        body = {"number": number + 1, "learnt_from": version.version if infer else None}
-        return Draft(
-            "data.contract_set",
-            f"data:{version.dataset}",
-            body,
-            [("contracts", row), ("datasets", head)],
-        )
-
-    workspace.append(decide)
+    draft = _inferred(workspace, version, progress) if infer else _read(set, from_, text)
+    if not infer:
+        document = contract_file.parse(draft.text, _source_of(set or from_))
+        checks.prove(document, {column.name: column.type for column in version.schema})
+    _store(workspace, version, draft)
     return current(workspace, version.dataset)
 
 
@@ -156,7 +149,7 @@ def contract(
     "data.check",
     writes=True,
     is_long=True,
-    reads=versions.reads,
+    reads=_check_reads,
     example="paceml-tui data check wine",
 )
 def check(workspace: Workspace, name: str, *, progress: Progress = silent) -> ContractVerdict:
@@ -170,18 +163,21 @@ def check(workspace: Workspace, name: str, *, progress: Progress = silent) -> Co
     version = versions.find(workspace, name)
     agreed = current(workspace, version.dataset)
     progress(Step("Checking the contract"))
-    checks = tuple(verdicts(agreed.document, versions.read(workspace, version)))
-    failed = [c for c in checks if not c.passed and c.severity == "error"]
-    result = ContractVerdict(version.dataset, version.version, agreed.number, not failed, checks)
+    found = _judged(workspace, version, agreed, progress)
+    failed = [each for each in found if not each.passed and each.severity == "error"]
+    result = ContractVerdict(version.dataset, version.version, agreed.number, not failed, found)
     row = {
         "dataset": version.dataset,
         "version": version.version,
         "contract": agreed.number,
         "passed": result.passed,
         "n_failed": len(failed),
+        "checks": plain(found),
+        "actor": workspace.actor,
         "created_at": now(),
     }
-    body = {k: row[k] for k in ("version", "contract", "passed", "n_failed")}
+    body = {key: row[key] for key in ("version", "contract", "passed", "n_failed")}
+    body["failed"] = [[each.code, each.column] for each in failed[:20]]
     workspace.append(
         lambda _: Draft("data.checked", f"data:{version.dataset}", body, [("checks", row)])
     )
@@ -189,8 +185,8 @@ def check(workspace: Workspace, name: str, *, progress: Progress = silent) -> Co
         first = failed[0]
         where = f" of column '{first.column}'" if first.column else ""
         raise RefusedError(
-            f"{version.reference} breaks {len(failed)} of {len(checks)} checks; "
-            f"the first is {first.code}{where}: {first.observed} instead of {first.expected}.",
+            f"{version.reference} breaks {len(failed)} of {len(found)} checks; "
+            f"the first is {first.code}{where}: {first.message}",
             "Look at the checks in the result, then mend the data or the contract.",
             code="contract_failed",
             result=result,
@@ -198,16 +194,38 @@ def check(workspace: Workspace, name: str, *, progress: Progress = silent) -> Co
     return result
 
 
-def current(workspace: Workspace, dataset: str) -> Contract:
-    """Return the newest contract of ``dataset``."""
+def current(workspace: Workspace, dataset: str, number: int | None = None) -> Contract:
+    """Return the newest contract of ``dataset``, or the one with ``number``.
+
+    Raises
+    ------
+    NotFoundError
+        When there is none.
+    """
     head = workspace.get("datasets", dataset) or {}
-    row = workspace.metadata.get("contracts", dataset, head.get("contract") or 0)
+    newest = head.get("contract") or 0
+    row = workspace.metadata.get("contracts", dataset, number or newest)
+    if row is None and number is not None:
+        raise NotFoundError(
+            f"Data set '{dataset}' has no contract {number}.",
+            f"Its contracts are 1 to {newest}." if newest else "It has none yet.",
+        )
     if row is None:
         raise NotFoundError(
             f"Data set '{dataset}' has no contract.",
             f"Learn one: paceml-tui data contract {dataset} --infer",
         )
-    return Contract(dataset, row["number"], row["document"], row["actor"], row["created_at"])
+    return Contract(
+        dataset=dataset,
+        number=row["number"],
+        document=row["document"],
+        actor=row["actor"],
+        created_at=row["created_at"],
+        source=row.get("source") or "file",
+        learnt_from=row.get("learnt_from"),
+        warnings=tuple(row.get("warnings") or ()),
+        text=row.get("text") or contract_file.text_of(row["document"]),
+    )
 
 
 def read_contract(path: Path) -> dict[str, Any]:
@@ -218,187 +236,95 @@ def read_contract(path: Path) -> dict[str, Any]:
     InputError
         Naming the file, the line and the nearest valid key.
     """
-    root = Node(*marked_yaml.read(path))
-    top = root.fields(_TOP)
-    if "rows" in top:
-        for bound in top["rows"].fields(("min", "max")).values():
-            bound.whole(0, 10**12)
-    for column in top["columns"].mapping().values() if "columns" in top else ():
-        rules = column.fields(_COLUMN)
-        _choice(rules, "type", _TYPES)
-        _choice(rules, "severity", _SEVERITIES)
-        for word in {"nullable", "unique"} & rules.keys():
-            rules[word].truth()
-        for word in {"min", "max"} & rules.keys():
-            _check_bound(rules[word], rules["type"].value if "type" in rules else None)
-        if "allowed" in rules:
-            rules["allowed"].items()
-        if "pattern" in rules:
-            _check_pattern(rules["pattern"])
-    for check in top["checks"].items() if "checks" in top else ():
-        rules = check.fields(("name", "expression", "severity"), ("name", "expression"))
-        _choice(rules, "severity", _SEVERITIES)
-        rules["expression"].text()
-    return dict(plain(root.value))
+    document = contract_file.parse(contract_file.read_text(path), path.name)
+    checks.prove(document, {})
+    return document.values
 
 
-def _check_bound(bound: Node, kind: Any) -> None:
-    if isinstance(bound.value, str) and kind in ("date", "datetime", None):
-        try:
-            datetime.fromisoformat(bound.value)
-        except ValueError:
-            raise bound.error(f"{bound.name} needs a number or an ISO 8601 date.") from None
-        return
-    bound.number(-1e308, 1e308)
-
-
-def _check_pattern(pattern: Node) -> None:
-    import polars
-
-    try:
-        polars.Series([""]).str.contains(pattern.text())
-    except polars.exceptions.PolarsError:
-        raise pattern.error(f"{pattern.name} is not a regular expression.") from None
-
-
-def inferred(frame: polars.DataFrame, dataset: str) -> dict[str, Any]:
-    """Return the contract that ``frame`` keeps: types, nulls, ranges and small domains."""
-    columns: dict[str, Any] = {}
-    for series in frame.iter_columns():
-        rules: dict[str, Any] = {"type": type_of(series), "nullable": series.null_count() > 0}
-        if series.dtype.is_numeric() and series.drop_nulls().len():
-            rules |= {"min": plain(series.min()), "max": plain(series.max())}
-        elif rules["type"] == "string":
-            domain = series.drop_nulls().unique().sort()
-            if 0 < domain.len() <= _MOST_ALLOWED:
-                rules["allowed"] = domain.to_list()
-        columns[series.name] = rules
-    return {"dataset": dataset, "rows": {"min": 1}, "columns": columns}
-
-
-def verdicts(document: Mapping[str, Any], frame: polars.DataFrame) -> Iterator[Check]:
-    """Yield every check of the contract ``document`` on ``frame``."""
-    rows = document.get("rows") or {}
-    for bound, code in (("min", "row_count_min"), ("max", "row_count_max")):
-        if bound in rows:
-            keeps = frame.height >= rows[bound] if bound == "min" else frame.height <= rows[bound]
-            yield Check(code, None, "error", keeps, frame.height, rows[bound], int(not keeps), ())
-    for name, rules in (document.get("columns") or {}).items():
-        yield from _column(frame, name, rules)
-    for rule in document.get("checks") or []:
-        yield _expression(frame, rule)
-
-
-def type_of(series: polars.Series) -> str:
-    """Return the contract's word for the type of ``series``."""
-    import polars
-
-    kinds: dict[Any, str] = {
-        polars.Int64: "long",
-        polars.Float64: "double",
-        polars.Boolean: "boolean",
-        polars.Date: "date",
-    }
-    return (
-        "datetime"
-        if series.dtype.base_type() is polars.Datetime
-        else kinds.get(series.dtype, "string")
-    )
-
-
-def _column(frame: polars.DataFrame, name: str, rules: Mapping[str, Any]) -> Iterator[Check]:
-    severity = str(rules.get("severity", "error"))
-    if name not in frame.columns:
-        yield Check("column_missing", name, severity, False, None, name, 1, ())
-        return
-    series = frame[name]
-    if "type" in rules:
-        seen, wanted = type_of(series), rules["type"]
-        keeps = seen == wanted or (seen, wanted) == ("long", "double")
-        yield Check("type", name, severity, keeps, seen, wanted, int(not keeps), ())
-        if not keeps:
-            return
-    for code, expected, is_bad in _judged(series, rules):
-        bad = is_bad.fill_null(False)
-        first = bad.arg_true().head(_FIRST_ROWS).to_list()
-        n_failed = int(bad.sum())
-        observed = plain(series[first[0]]) if first else None
-        yield Check(code, name, severity, not first, observed, expected, n_failed, tuple(first))
+def document_of(agreed: Contract) -> Document:
+    """Return a stored contract as rules whose errors name its number and line."""
+    return contract_file.parse(agreed.text, f"contract {agreed.number} of '{agreed.dataset}'")
 
 
 def _judged(
-    series: polars.Series, rules: Mapping[str, Any]
-) -> Iterator[tuple[str, Any, polars.Series]]:
-    """Yield the conditions; a rule that does not fit the column's type is an input error."""
-    import polars
-
-    try:
-        yield from _conditions(series, rules)
-    except (polars.exceptions.PolarsError, TypeError) as error:
-        raise InputError(
-            f"A rule of column '{series.name}' does not fit its type {type_of(series)}: "
-            f"{str(error).splitlines()[0]}",
-            "Mend the contract.",
-        ) from error
-
-
-def _conditions(
-    series: polars.Series, rules: Mapping[str, Any]
-) -> Iterator[tuple[str, Any, polars.Series]]:
-    """Yield (code, what is expected, which rows are bad) for each rule of a column."""
-    if rules.get("nullable") is False:
-        yield "null", "no missing value", series.is_null()
-    if "min" in rules:
-        yield "min", rules["min"], series < _bound(series, rules["min"])
-    if "max" in rules:
-        yield "max", rules["max"], series > _bound(series, rules["max"])
-    if "allowed" in rules:
-        yield "allowed", rules["allowed"], ~series.is_in(rules["allowed"]) & series.is_not_null()
-    if rules.get("unique"):
-        yield "unique", "every value once", series.is_duplicated() & series.is_not_null()
-    if "pattern" in rules:
-        yield "pattern", rules["pattern"], ~series.cast(str).str.contains(rules["pattern"])
-
-
-def _bound(series: polars.Series, value: Any) -> Any:
-    """Return a bound as the column compares it: dates stand as ISO text in a contract."""
-    if series.dtype.is_temporal() and isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            raise InputError(
-                f"The bound '{value}' of column '{series.name}' is not an ISO 8601 date."
-            ) from None
-        return moment.date() if type_of(series) == "date" else moment
-    if type_of(series) == "string" and not isinstance(value, str):
-        raise InputError(
-            f"The bound {value} of column '{series.name}' is a number, its values are texts.",
-            "Mend the contract.",
+    workspace: Workspace, version: DataVersion, agreed: Contract, progress: Progress
+) -> tuple[Check, ...]:
+    path = versions.table_path(workspace, version)
+    with workspace.scratch() as folder:
+        return checks.verdicts_of_file(
+            document_of(agreed),
+            path,
+            moment=Moment.of(version.created_at),
+            scratch=Path(folder),
+            progress=progress,
         )
-    return value
 
 
-def _expression(frame: polars.DataFrame, rule: Mapping[str, Any]) -> Check:
-    """Evaluate a cross-column rule as a Polars SQL expression; null counts as kept."""
-    import polars
-
-    name, severity = str(rule["name"]), str(rule.get("severity", "error"))
-    try:
-        bad = ~frame.select(polars.sql_expr(str(rule["expression"])).alias("kept"))["kept"]
-        if bad.dtype != polars.Boolean:
-            raise polars.exceptions.ComputeError("it is not a condition")
-        bad = bad.fill_null(False)
-    except polars.exceptions.PolarsError as error:
-        raise InputError(
-            f"The check '{name}' cannot be evaluated: {str(error).splitlines()[0]}",
-            "Write a condition on columns, such as: amount > 0",
-        ) from error
-    first = tuple(bad.arg_true().head(_FIRST_ROWS).to_list())
-    n_failed = int(bad.sum())
-    observed = f"{n_failed} rows" if n_failed else None
-    return Check(name, None, severity, not first, observed, rule["expression"], n_failed, first)
+def _inferred(workspace: Workspace, version: DataVersion, progress: Progress) -> _Draft:
+    dataset = workspace.get("datasets", version.dataset) or {}
+    path = versions.table_path(workspace, version)
+    with workspace.scratch() as folder:
+        values = learning.inferred(
+            path,
+            version.dataset,
+            keys=dataset.get("keys") or (),
+            imported=version.created_at,
+            scratch=Path(folder),
+            progress=progress,
+        )
+    return _Draft(values, contract_file.text_of(values), "inferred")
 
 
-def _choice(rules: Mapping[str, Node], key: str, choices: tuple[str, ...]) -> None:
-    if key in rules:
-        rules[key].choice(choices)
+def _read(set: Path | None, from_: Path | None, text: str | None) -> _Draft:
+    if from_ is not None:
+        taken = foreign.read(from_)
+        return _Draft(
+            taken.values, contract_file.text_of(taken.values), taken.source, taken.warnings
+        )
+    given = contract_file.read_text(set) if set is not None else text or ""
+    values = contract_file.parse(given, _source_of(set)).values
+    return _Draft(values, given, "file" if set is not None else "edited")
+
+
+def _source_of(path: Path | None) -> str:
+    return path.name if path is not None else "the contract"
+
+
+def _store(workspace: Workspace, version: DataVersion, draft: _Draft) -> None:
+    at = now()
+
+    def decide(state: Metadata) -> Draft | None:
+        dataset = state.get("datasets", version.dataset)
+        assert dataset is not None
+        number = dataset["contract"] or 0
+        if _is_same(state.get("contracts", version.dataset, number), draft):
+            return None
+        learnt_from = version.version if draft.source == "inferred" else None
+        row = {
+            "dataset": version.dataset,
+            "number": number + 1,
+            "document": draft.values,
+            "text": draft.text,
+            "source": draft.source,
+            "learnt_from": learnt_from,
+            "warnings": list(draft.warnings),
+            "actor": workspace.actor,
+            "created_at": at,
+        }
+        head = {**dataset, "contract": number + 1, "updated_at": at}
+        body = {"number": number + 1, "source": draft.source, "learnt_from": learnt_from}
+        return Draft(
+            "data.contract_set",
+            f"data:{version.dataset}",
+            body,
+            [("contracts", row), ("datasets", head)],
+        )
+
+    workspace.append(decide)
+
+
+def _is_same(before: Row | None, draft: _Draft) -> bool:
+    """Return whether the newest contract says this already; a text may differ in its comments."""
+    if before is None or before["document"] != draft.values:
+        return False
+    return draft.source not in ("file", "edited") or before.get("text") == draft.text

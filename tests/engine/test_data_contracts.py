@@ -123,9 +123,29 @@ def test_dates_are_compared_as_dates():
     assert (kind.passed, low.passed, low.observed, low.rows) == (True, False, "2024-01-01", (0,))
 
 
-def test_an_expression_reads_columns_only(workspace, dataset, tmp_path):
-    for expression in ("nope > 1", "amount >", "read_csv('/etc/passwd')", "SELECT 1", "amount"):
-        text = f'checks:\n  - {{name: x, expression: "{expression}"}}\n'
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("nope > 1", "no column 'nope'"),
+        ("amuont > 1", "Did you mean 'amount'"),
+        ("amount >", "syntax error"),
+        ("read_csv('/etc/passwd')", "read_csv"),
+        ("SELECT 1", "subquery"),
+        ("amount > (SELECT 1)", "subquery"),
+        ("amount > 1; SELECT 1", "syntax error"),
+        ("1) , (2", "more than one"),
+        ("amount", "not a condition"),
+        ("kind > 1", "cannot compare"),
+        ("sum(amount) > 1", "sum"),
+        ("amount > 1 OR getenv('HOME') = 'x'", "getenv"),
+        ("now() > '2020-01-01'", "now"),
+        ("*", "star"),
+        ("$1 > 1", "parameter"),
+    ],
+)
+def test_an_expression_reads_columns_only(workspace, dataset, tmp_path, expression, reason):
+    text = f'rows: {{min: 1}}\nchecks:\n  - {{name: x, expression: "{expression}"}}\n'
+    with pytest.raises(InputError, match=f"(?i)line 3: .*cannot be evaluated: .*{reason}"):
         contracts.contract(workspace, "t", set=write(tmp_path, text))
-        with pytest.raises(InputError, match="cannot be evaluated"):
-            contracts.check(workspace, "t")
+    with pytest.raises(NotFoundError):
+        contracts.check(workspace, "t")
