@@ -1,24 +1,32 @@
-"""The ``data add`` verb: a source becomes a version, its original bytes kept beside its table."""
+"""The ``data add`` verb: a source becomes a version.
+
+A version keeps the original bytes, the normalised table, the list of what could not be read,
+and the account of every decision. The same bytes with the same options are the same version.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local_stack.command import Location, command
 from local_stack.data import compute, versions
-from local_stack.data.tables import Imported
+from local_stack.data.asking import gathered, options_of, read
+from local_stack.data.rejects import Rejects
+from local_stack.data.sources import SourceFile
+from local_stack.data.tables import Imported, Options
 from local_stack.data.versions import DataVersion
 from local_stack.errors import InputError, nearest
 from local_stack.names import label
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import now, plain
-from local_stack.stores.artifacts import Blob, fetch
+from local_stack.stores.artifacts import Blob, Tree
 from local_stack.stores.journal import Change, Draft
 from local_stack.stores.metadata import Metadata, Row
+from local_stack.stores.places import redacted
 from local_stack.workspace import Workspace, acting
 
 if TYPE_CHECKING:
@@ -29,10 +37,8 @@ def _add_reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
     """Identify what an import leaves: a tagged one promises its tag, others the newest."""
     name, tag = str(arguments["name"]), arguments.get("tag")
     dataset = workspace.get("datasets", name) or {}
-    return [
-        dataset.get("target"),
-        versions.find(workspace, f"{name}@{tag}" if tag else name).version,
-    ]
+    found = versions.find(workspace, f"{name}@{tag}" if tag else name)
+    return [dataset.get("target"), found.version]
 
 
 @command(
@@ -51,6 +57,22 @@ def add(
     key: tuple[str, ...] = (),
     sensitive: tuple[str, ...] = (),
     format: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    quote: str | None = None,
+    escape: str | None = None,
+    header: int | None = None,
+    skip: int | None = None,
+    footer: int | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    date_format: str | None = None,
+    null: tuple[str, ...] = (),
+    type: tuple[str, ...] = (),
+    rename: tuple[str, ...] = (),
+    sheet: str | None = None,
+    sql: str | None = None,
+    strict: bool = False,
     tag: str | None = None,
     note: str = "",
     progress: Progress = silent,
@@ -62,7 +84,8 @@ def add(
     name
         Data set; it is made when it does not exist.
     source
-        File (CSV, Parquet, JSON lines), or any fsspec URL such as s3://bucket/wine.csv.
+        File, glob or fsspec URL (CSV, Parquet, JSON, JSON lines, Excel, Arrow, compressed or
+        not); with --sql a DuckDB or SQLite file or an SQLAlchemy URL.
     target
         Column that models of this data set predict.
     key
@@ -70,7 +93,39 @@ def add(
     sensitive
         Column whose groups fairness is measured by; repeat it for more.
     format
-        csv, parquet or jsonl; taken from the ending of the source when left out.
+        csv, parquet, json, jsonl, excel or arrow; found out from the source when left out.
+    encoding
+        Encoding of a text, such as cp1252; found out when left out, like all of the next.
+    delimiter
+        What parts the fields: a character or a few, or tab, space.
+    quote
+        What wraps a field, or none.
+    escape
+        What stands before a quote within a field, beside a doubled quote.
+    header
+        How many lines hold the names of columns; 0 for none.
+    skip
+        Lines before the header that are no part of the table.
+    footer
+        Lines at the end that are no part of the table.
+    decimal
+        Mark of decimals in numbers: . or ,
+    thousands
+        Mark between thousands.
+    date_format
+        Format of dates, in strptime's letters such as %d/%m/%Y.
+    null
+        Spelling of a missing value, in place of the usual ones; repeat it for more.
+    type
+        Type of a column, as COLUMN=TYPE (long, double, string, boolean, date, datetime).
+    rename
+        New name of a column, as OLD=NEW.
+    sheet
+        Sheet of a workbook, by name or number from 1.
+    sql
+        Query (one SELECT) to run on the source, which is a database then.
+    strict
+        Refuse the import when anything could not be read as it stands.
     tag
         Name for this version, such as golden.
     note
@@ -83,41 +138,59 @@ def add(
             "Leave it out.",
         )
     tag = label(tag, "tag") if tag else None
-    kind = compute.format_of(source, format)
-    if kind not in compute.FORMATS:
-        raise InputError(f"'{kind}' is not a format.", nearest(kind, compute.FORMATS))
-    with workspace.scratch() as folder:
+    options = options_of(
+        format=format,
+        encoding=encoding,
+        delimiter=delimiter,
+        quote=quote,
+        escape=escape,
+        header=header,
+        skip=skip,
+        footer=footer,
+        decimal=decimal,
+        thousands=thousands,
+        date_format=date_format,
+        null=null,
+        type=type,
+        rename=rename,
+        sheet=sheet,
+        sql=sql,
+        strict=strict,
+    )
+    with workspace.scratch() as folder, Rejects(Path(folder)) as rejects:
         scratch = Path(folder)
-        progress(Step("Reading the source", 0, 4))
-        original = workspace.artifacts.put_file(fetch(source, scratch / "source"))
-        progress(Step("Inferring types", 1, 4))
-        imported = _normalised(workspace, original, kind, scratch / "table.parquet", source)
-        progress(Step("Storing the table", 2, 4))
+        files, ready = gathered(source, options, scratch, progress)
+        original = _kept(workspace, files)
+        imported = read(files, ready, options, scratch, rejects, source, progress)
+        _check_columns(imported, target=target, key=key, sensitive=sensitive)
+        progress(Step("Storing the table"))
         table = workspace.artifacts.put_file(scratch / "table.parquet")
-    _check_columns(imported, target=target, key=key, sensitive=sensitive)
-    options = {"format": kind}
-    version = _identity(original, options)
+        rejected = _kept_rejects(workspace, rejects, scratch)
+    version = _identity(original, options, imported)
     facts = {
         "version": version,
         "n_rows": imported.n_rows,
         "n_columns": len(imported.columns),
         "columns": plain(imported.columns),
         "warnings": plain(imported.warnings),
-        "source": source,
-        "options": options,
+        "source": redacted(source),
+        "options": options.given(),
         "original": original.to_dict(),
         "table": table.to_dict(),
         "rejects": imported.n_rejected,
-        "rejected": None,
-        "decisions": {},
-        "lineage": {"source": source, "command": acting.get(), "original": original.to_dict()},
+        "rejected": rejected.to_dict() if rejected else None,
+        "decisions": {
+            "file": plain(imported.decisions),
+            "columns": plain(imported.column_decisions),
+            "outcomes": {code: n for (code, _), n in rejects.counts.items()},
+        },
+        "lineage": _lineage(workspace, source, files, original, options),
         "note": note,
         "actor": workspace.actor,
         "created_at": now(),
     }
     chosen = {"target": target, "keys": list(key), "sensitive": list(sensitive)}
     workspace.append(lambda state: _record(state, name, facts, chosen, tag))
-    progress(Step("Recorded", 4, 4))
     return versions.find(workspace, f"{name}@{version}")
 
 
@@ -125,21 +198,57 @@ def read_source(workspace: Workspace, source: str, format: str | None = None) ->
     """Return a table that is not a version (a file to compare with), read as ``data.add`` does."""
     import polars
 
-    with workspace.scratch() as folder:
+    options = options_of(format=format)
+    with workspace.scratch() as folder, Rejects(Path(folder)) as rejects:
         scratch = Path(folder)
-        blob = workspace.artifacts.put_file(fetch(source, scratch / "source"))
-        kind = compute.format_of(source, format)
-        _normalised(workspace, blob, kind, scratch / "table.parquet", source)
+        files, ready = gathered(source, options, scratch, silent)
+        read(files, ready, options, scratch, rejects, source, silent)
         return polars.read_parquet(scratch / "table.parquet")
 
 
-def _normalised(
-    workspace: Workspace, original: Blob, kind: str, target: Path, source: str
-) -> Imported:
-    try:
-        return compute.normalise(workspace.artifacts.path(original), kind, target)
-    except InputError as error:
-        raise InputError(f"{source}: {error.message}", error.hint) from error
+def _kept(workspace: Workspace, files: Sequence[SourceFile]) -> Blob | Tree:
+    """Store the original bytes: one file as it is, several as a folder."""
+    if len(files) == 1:
+        return workspace.artifacts.put_file(files[0].path)
+    return workspace.artifacts.put_members({file.name: file.path for file in files})
+
+
+def _kept_rejects(workspace: Workspace, rejects: Rejects, scratch: Path) -> Blob | None:
+    if not rejects.counts:
+        return None
+    target = scratch / "rejects.parquet"
+    with compute.connect(scratch, scratch=scratch) as connection:
+        rejects.write(connection, target)
+    return workspace.artifacts.put_file(target)
+
+
+def _lineage(
+    workspace: Workspace,
+    source: str,
+    files: Sequence[SourceFile],
+    original: Blob | Tree,
+    options: Options,
+) -> dict[str, Any]:
+    blobs = {files[0].name: original} if isinstance(original, Blob) else original.members
+    return {
+        "source": redacted(source),
+        "command": acting.get(),
+        "sql": options.sql,
+        "actor": workspace.actor,
+        "files": [
+            {
+                "name": file.name,
+                "uri": file.uri,
+                "size": file.size,
+                "etag": file.etag,
+                "modified_at": file.modified_at,
+                "compression": file.compression,
+                "md5": blobs[file.name].md5,
+                "sha256": blobs[file.name].sha256,
+            }
+            for file in files
+        ],
+    }
 
 
 def _record(state: Metadata, name: str, facts: Row, chosen: Row, tag: str | None) -> Draft | None:
@@ -189,7 +298,9 @@ def _check_columns(
             )
 
 
-def _identity(original: Blob, options: dict[str, str]) -> str:
-    """Return the version: the hash of the original's hash and the import options."""
-    content = json.dumps([original.sha256, options], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+def _identity(original: Blob | Tree, options: Options, imported: Imported) -> str:
+    """Return the version: the hash of the original's hash, its format and the import options."""
+    content = original.sha256 if isinstance(original, Blob) else original.manifest.sha256
+    kind = next(str(it.value) for it in imported.decisions if it.what == "format")
+    given = {**options.given(), "format": kind}
+    return hashlib.sha256(json.dumps([content, given], sort_keys=True).encode()).hexdigest()[:16]

@@ -89,6 +89,11 @@ def literal(text: Path | str) -> str:
     return "'" + str(text).replace("'", "''") + "'"
 
 
+def only(path: Path) -> str:
+    """Return a path as a quoted SQL literal that matches nothing else where DuckDB globs."""
+    return literal("".join(f"[{mark}]" if mark in "*?[" else mark for mark in str(path)))
+
+
 def identifier(name: str) -> str:
     """Return a column's name as a quoted SQL identifier, whatever it holds."""
     return '"' + name.replace('"', '""') + '"'

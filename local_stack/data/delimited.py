@@ -103,7 +103,7 @@ def _fast(
     dialect = layout.dialect
     kinds = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(layout.width))
     reader = (
-        f"read_csv({compute.literal(text.path)}, auto_detect=false, header=false, "
+        f"read_csv({compute.only(text.path)}, auto_detect=false, header=false, "
         f"skip={layout.first_line - 1}, delim={compute.literal(dialect.delimiter)}, "
         f"quote={compute.literal(dialect.quote)}, "
         f"escape={compute.literal(dialect.escape or dialect.quote)}, "
@@ -327,5 +327,3 @@ def _without_footer(
             message = "It stands behind the table."
             rejects.add(Reject(row[width], None, "footer", "aside", message, row[0], name))
     return replace(staged, n_rows=n_rows - len(taken)) if taken else staged
-
-

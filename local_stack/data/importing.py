@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local_stack.data import compute, delimited, inference, narrowing, sources
+from local_stack.data import compute, delimited, inference, narrowing, readers, sources
 from local_stack.data.encodings import Utf8, as_utf8
 from local_stack.data.rejects import Reject, Rejects
 from local_stack.data.sniffing import sniff
@@ -56,6 +56,7 @@ def normalise(
     rejects: Rejects,
     scratch: Path,
     *,
+    ready: Staged | None = None,
     progress: Progress = silent,
 ) -> Imported:
     """Read ``files`` as one table and write it to ``target`` as Parquet.
@@ -68,6 +69,8 @@ def normalise(
         Takes what could not be read as it stands.
     scratch
         Folder for what lies between; it needs room for the table as text.
+    ready
+        The table when it has been read already: the rows of a query.
 
     Raises
     ------
@@ -76,18 +79,22 @@ def normalise(
         that could not be read as it stands.
     """
     found: list[Source] = []
-    for file in files:
+    for file in files if ready is None else ():
         path = sources.unpacked(file, scratch, progress=progress) if file.compression else file.path
         kind = sources.format_of(file.name, path, options.format)
         found.append(Source(path, kind, file.name if len(files) > 1 else ""))
-    folders = {source.path.parent for source in found}
-    with compute.connect(*folders, scratch=scratch) as connection:
-        staged = [
-            _staged(connection, source, options, rejects, scratch / f"staged{place}", progress)
-            for place, source in enumerate(found)
-        ]
+    folders = {ready.table.parent} if ready else {source.path.parent for source in found}
+    with compute.connect(*folders, target.parent, scratch=scratch) as connection:
+        staged = (
+            [ready]
+            if ready
+            else [
+                _staged(connection, source, options, rejects, scratch / f"staged{place}", progress)
+                for place, source in enumerate(found)
+            ]
+        )
         table = staged[0] if len(staged) == 1 else _union(connection, staged, found, scratch)
-        formats = dict.fromkeys(source.format for source in found)
+        formats = dict.fromkeys(source.format for source in found) or ["sql"]
         decision = Decision("format", ", ".join(formats), _why(options, files))
         table = replace(table, decisions=(decision, *table.decisions))
         return _settled(connection, table, options, target, rejects, progress)
@@ -114,13 +121,13 @@ def _staged(
     try:
         if source.format == "csv":
             return _staged_text(connection, source, options, rejects, target, progress)
-        from local_stack.data import readers
-
         return readers.stage(
             source.path,
             source.format,
             target,
             sheet=options.sheet,
+            skip=options.skip,
+            header=options.header,
             scratch=folder,
             progress=progress,
             rejects=rejects,
@@ -265,12 +272,13 @@ def _settled(
         connection, table, {c: called[c] for c in columns if c not in found}
     )
     names = _renamed(own_names, options)
-    cells = {c: found[c].sql(f'"{c}"') if c in found else narrowed[c].sql for c in columns}
+    cells = {c: found[c].sql(c) if c in found else narrowed[c].sql for c in columns}
+    rows = inference.trimmed(table, found)
     selected = ", ".join(
         f"{cells[column]} AS {compute.identifier(name)}"
         for column, name in zip(columns, names, strict=True)
     )
-    sql = f"COPY (SELECT {selected} FROM {table}) TO {compute.literal(target)} "  # noqa: S608
+    sql = f"COPY (SELECT {selected} FROM {rows}) TO {compute.literal(target)} "  # noqa: S608
     compute.run(
         connection,
         f"{sql}(FORMAT parquet, COMPRESSION zstd)",
@@ -370,10 +378,10 @@ def _unreadable(
     for key, it in found.items():
         if not (it.unreadable or it.reason == "as asked") or not it.readings:
             continue
-        column = compute.identifier(key)
+        lined = f"(SELECT *, {place} FROM {table})"  # noqa: S608
         cursor = connection.execute(
-            f"SELECT line, file, {column} FROM (SELECT *, {place} FROM {table}) "  # noqa: S608
-            f"WHERE {it.sql(column)} IS NULL AND NOT {it.is_missing(column)}"
+            f"SELECT line, file, {compute.identifier(key)} "  # noqa: S608
+            f"FROM {inference.trimmed(lined, [key])} WHERE {it.misfits(key)}"
         )
         name = called[key]
         message = f"It is no {it.type}, as the column is otherwise; it became missing."
@@ -443,14 +451,16 @@ def _spelt(
     """Say which words were taken to be missing values, and how often."""
     if not found:
         return []
-    terms = []
+    terms: list[str] = []
     for key, it in found.items():
-        text = inference.trimmed_sql(compute.identifier(key))
         words = inference.literals([word for word in it.nulls if word])
-        terms.append(
-            f"count(*) FILTER ({text} IN ({words})), min({text}) FILTER ({text} IN ({words}))"
-        )
-    row = connection.execute(f"SELECT {', '.join(terms)} FROM {table}").fetchall()[0]  # noqa: S608
+        is_word = f"{inference.text_of(key)} IN ({words})"
+        terms += [
+            f"count(*) FILTER ({is_word})",
+            f"min({inference.text_of(key)}) FILTER ({is_word})",
+        ]
+    rows = inference.trimmed(table, found)
+    row = connection.execute(f"SELECT {', '.join(terms)} FROM {rows}").fetchall()[0]  # noqa: S608
     warnings = []
     for place, key in enumerate(found):
         n, word = row[2 * place], row[2 * place + 1]

@@ -8,7 +8,7 @@ lines; where they are many, the column stays text and a warning says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,8 @@ SHARE_UNREADABLE = 0.01
 LEAST_ROWS = 200
 """Below so many values, one that does not fit makes the column text."""
 
+_LEAST_MIXED = 10
+_SHARE_MIXED = 0.1
 _MOST_BAD = 40
 _ROUNDS = 4
 
@@ -46,22 +48,40 @@ class Found:
     unreadable: tuple[str, ...] = ()
     warnings: tuple[ImportWarning, ...] = ()
 
-    def sql(self, column: str) -> str:
-        """Return SQL for the value of the staged ``column``."""
-        text = trimmed_sql(column)
+    def sql(self, key: str) -> str:
+        """Return SQL for the value of the staged column ``key`` of a :func:`trimmed` table."""
         if not self.readings:
-            return f"CASE WHEN {self.is_missing(column)} THEN NULL ELSE {column} END"
-        values = ", ".join(reading.sql(text) for reading in self.readings)
-        return f"CASE WHEN {self.is_missing(column)} THEN NULL ELSE coalesce({values}) END"
+            own = compute.identifier(key)
+            return f"CASE WHEN {self.is_missing(key)} THEN NULL ELSE {own} END"
+        values = ", ".join(reading.sql(text_of(key)) for reading in self.readings)
+        return f"CASE WHEN {self.is_missing(key)} THEN NULL ELSE coalesce({values}) END"
 
-    def is_missing(self, column: str) -> str:
-        """Return SQL for whether the text of ``column`` stands for a missing value."""
-        return f"({column} IS NULL OR {trimmed_sql(column)} IN ({literals(self.nulls)}))"
+    def is_missing(self, key: str) -> str:
+        """Return SQL for whether the text of ``key`` stands for a missing value."""
+        text = text_of(key)
+        return f"({text} IS NULL OR {text} IN ({literals(self.nulls)}))"
+
+    def misfits(self, key: str) -> str:
+        """Return SQL for whether the text of ``key`` is a value that the type does not take."""
+        return f"{self.sql(key)} IS NULL AND NOT {self.is_missing(key)}"
 
 
-def trimmed_sql(column: str) -> str:
-    """Return SQL for the text of a column without the white space around it."""
-    return f"trim({column}, {compute.literal(kinds.SPACES)})"
+def trimmed(table: str, keys: Iterable[str]) -> str:
+    """Return ``table`` with a column more for each of ``keys``: its text without outer space."""
+    spaces = compute.literal(kinds.SPACES)
+    cells = ""
+    for key in keys:
+        own = compute.identifier(key)
+        is_bare = f"{own}[1] BETWEEN '!' AND '~' AND {own}[-1:] BETWEEN '!' AND '~'"
+        cells += (
+            f", CASE WHEN {is_bare} THEN {own} ELSE trim({own}, {spaces}) END AS {text_of(key)}"
+        )
+    return f"(SELECT *{cells} FROM {table})"  # noqa: S608
+
+
+def text_of(key: str) -> str:
+    """Return the column of a :func:`trimmed` table that holds the text of ``key``."""
+    return compute.identifier(f"{key}.text")
 
 
 def literals(texts: Sequence[str]) -> str:
@@ -188,13 +208,18 @@ def _judged(column: _Column, nulls: Sequence[str], options: Options, marks: _Mar
         return _text(nulls, "it holds no value")
     if all(map(kinds.TRUTH.fits, values)):
         return Found("boolean", (kinds.TRUTH,), tuple(nulls), "every value is true or false")
+    if moments.is_compact(column.name, values):
+        reading = moments.COMPACT
+        note = ImportWarning("compact_dates", column.name, "Its eight digits were read as days.")
+        reason = "every value is a day in eight digits, and the name says so"
+        return Found("date", (reading,), tuple(nulls), reason, (), (note,))
     extra = tuple(sorted(value for value in values if value in kinds.NUMBER_NULLS))
     rest = [value for value in values if value not in kinds.NUMBER_NULLS]
     found = _typed(rest, marks, options) if rest else None
     if found is None and rest:
         found, rest = _all_but_few(column, rest, marks, options)
     if found is None:
-        return _text(nulls, _why_text(values))
+        return _kept_text(column, nulls)
     kind, readings, reason, warnings = found
     held = set(rest)
     unreadable = tuple(v for v in values if v not in held and v not in kinds.NUMBER_NULLS)
@@ -318,6 +343,24 @@ def _text(nulls: Sequence[str], reason: str) -> Found:
     return Found("string", (), tuple(nulls), reason)
 
 
+def _kept_text(column: _Column, nulls: Sequence[str]) -> Found:
+    """Return text, and warn where something is lost by it or most values are of another type."""
+    values = column.values
+    reason = _why_text(values)
+    note = ""
+    code = "mixed_types"
+    if reason.startswith("whole numbers"):
+        code, note = "huge_integer", "Whole numbers larger than 64 bits hold are kept as text."
+    elif not all(map(kinds.is_digits, values)):
+        odd = [value for value in values if not _looks_typed(value)]
+        if len(values) >= _LEAST_MIXED and 0 < len(odd) <= _SHARE_MIXED * len(values):
+            shown = ", ".join(f"'{value[:20]}'" for value in odd[:3])
+            note = f"Nearly all values are numbers or dates, but some are not: {shown}. It is text;"
+            note += " --type would make those missing."
+    warnings = (ImportWarning(code, column.name, note),) if note else ()
+    return replace(_text(nulls, reason), warnings=warnings)
+
+
 def _why_text(values: Sequence[str]) -> str:
     if all(map(kinds.is_digits, values)):
         if any(map(kinds.has_leading_zero, values)):
@@ -386,27 +429,24 @@ def _misfits(
     typed = {key: it for key, it in found.items() if it.readings and it.reason != "as asked"}
     if not typed:
         return {}
-    flags = ", ".join(f"count(*) FILTER ({_misfit(key, it)})" for key, it in typed.items())
-    sql = f"SELECT {flags} FROM {table}"  # noqa: S608
+    rows = trimmed(table, typed)
+    flags = ", ".join(f"count(*) FILTER ({_unknown(key, it)})" for key, it in typed.items())
+    sql = f"SELECT {flags} FROM {rows}"  # noqa: S608
     (counts,) = compute.run(connection, sql, progress=progress, label="Proving the types")
     bad: dict[str, list[str]] = {}
     for (key, it), n in zip(typed.items(), counts, strict=True):
         if n:
-            text = trimmed_sql(compute.identifier(key))
-            rows = connection.execute(
-                f"SELECT {text} AS t FROM {table} WHERE {_misfit(key, it)} "  # noqa: S608
+            found_rows = connection.execute(
+                f"SELECT {text_of(key)} AS t FROM {rows} WHERE {_unknown(key, it)} "  # noqa: S608
                 f"GROUP BY t ORDER BY min(file_row_number) LIMIT {_MOST_BAD}"
             ).fetchall()
-            bad[key] = [row[0] for row in rows]
+            bad[key] = [row[0] for row in found_rows]
     return bad
 
 
-def _misfit(key: str, it: Found) -> str:
-    column = compute.identifier(key)
-    known = (
-        f" AND {trimmed_sql(column)} NOT IN ({literals(it.unreadable)})" if it.unreadable else ""
-    )
-    return f"{it.sql(column)} IS NULL AND NOT {it.is_missing(column)}{known}"
+def _unknown(key: str, it: Found) -> str:
+    known = f" AND {text_of(key)} NOT IN ({literals(it.unreadable)})" if it.unreadable else ""
+    return f"{it.misfits(key)}{known}"
 
 
 def _again(

@@ -139,6 +139,24 @@ def _moment(kind: str, pattern: str, form: str, time_format: str = "") -> Moment
     return Moment(kind, form or "ISO 8601", pattern, form)
 
 
+COMPACT = Moment("date", "%Y%m%d", "[0-9]{8}", "%Y%m%d")
+_DATED = re.compile(r"(?i)(?:^|[^a-z])(?:date|day|datum|data|fecha|dt|tag|jour|dia)(?:[^a-z]|$)")
+_CAMEL = re.compile(r"Date(?:[^a-z]|$)")
+
+
+def is_compact(name: str, values: Sequence[str]) -> bool:
+    """Return whether a column that its name calls a date holds days in eight digits."""
+    if not (_DATED.search(name) or _CAMEL.search(name)):
+        return False
+    return all(
+        len(text) == 8
+        and text[:2] in ("18", "19", "20")
+        and COMPACT.fits(text)
+        and parsed(COMPACT, text) is not None
+        for text in values
+    )
+
+
 def parsed(moment: Moment, text: str) -> datetime | None:
     """Return what a text says in a format without a zone, or None when there is no such day."""
     try:

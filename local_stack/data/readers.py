@@ -191,16 +191,11 @@ def _parquet(path: Path, target: Path, scratch: Path, progress: Progress) -> Sta
     progress(Step("Reading the footer"))
     with explained(noun), compute.connect(path.parent, scratch=scratch) as connection:
         # the path is a literal without wildcards: a stored object or a file of ours
-        table = f"read_parquet([{literal(_escaped(path))}], hive_partitioning=false)"
+        table = f"read_parquet([{compute.only(path)}], hive_partitioning=false)"
         described = compute.run(connection, f"DESCRIBE SELECT * FROM {table}")  # noqa: S608
         columns = [(str(row[0]), str(row[1])) for row in described]
         warnings = copy(connection, table, columns, target, scratch=scratch, progress=progress)
     return Staged(target, _parquet_names(path, [name for name, _ in columns]), (), (), warnings)
-
-
-def _escaped(path: Path) -> str:
-    """Return the path as a pattern that matches nothing else."""
-    return "".join(f"[{mark}]" if mark in "*?[" else mark for mark in str(path))
 
 
 def _check_footer(path: Path) -> None:

@@ -50,6 +50,12 @@ class Rejects:
         self.first: list[Reject] = []
         self.counts: dict[tuple[str, str], int] = {}
 
+    def __enter__(self) -> Rejects:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
     def add(self, reject: Reject) -> None:
         """Append one reject; its text is cut at ``MOST_TEXT`` characters."""
         key = (reject.code, reject.outcome)
@@ -89,7 +95,3 @@ class Rejects:
             f"COPY (SELECT * FROM read_ndjson({literal(self._path)}, columns={columns}) "  # noqa: S608
             f"ORDER BY file, line) TO {literal(target)} (FORMAT parquet, COMPRESSION zstd)"
         )
-
-    def close(self) -> None:
-        """Release the file."""
-        self._stream.close()
