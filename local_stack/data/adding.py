@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from local_stack.data import compute, versions
 from local_stack.data.asking import gathered, options_of, read
 from local_stack.data.rejects import Rejects
 from local_stack.data.sources import SourceFile
-from local_stack.data.tables import Imported, Options
+from local_stack.data.tables import Imported, Options, Staged
 from local_stack.data.versions import DataVersion
 from local_stack.errors import InputError, nearest
 from local_stack.names import label
@@ -131,13 +132,6 @@ def add(
     note
         Why this version exists.
     """
-    name = label(name, "data set name")
-    if "@" in name:
-        raise InputError(
-            f"The data set name '{name}' holds '@', which stands before a version.",
-            "Leave it out.",
-        )
-    tag = label(tag, "tag") if tag else None
     options = options_of(
         format=format,
         encoding=encoding,
@@ -157,12 +151,69 @@ def add(
         sql=sql,
         strict=strict,
     )
-    with workspace.scratch() as folder, Rejects(Path(folder)) as rejects:
+    wanted = Wanted(name, source, options, target, key, sensitive, tag, note)
+    with workspace.scratch() as folder:
         scratch = Path(folder)
         files, ready = gathered(source, options, scratch, progress)
-        original = _kept(workspace, files)
-        imported = read(files, ready, options, scratch, rejects, source, progress)
-        _check_columns(imported, target=target, key=key, sensitive=sensitive)
+        return import_files(workspace, wanted, files, scratch, ready=ready, progress=progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The version that an import is to make; ``origin`` joins its lineage.
+
+    Raises
+    ------
+    InputError
+        When the data set or the tag cannot be called so.
+    """
+
+    dataset: str
+    source: str
+    options: Options
+    target: str | None = None
+    key: tuple[str, ...] = ()
+    sensitive: tuple[str, ...] = ()
+    tag: str | None = None
+    note: str = ""
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        name = label(self.dataset, "data set name")
+        if "@" in name:
+            raise InputError(
+                f"The data set name '{name}' holds '@', which stands before a version.",
+                "Leave it out.",
+            )
+        object.__setattr__(self, "dataset", name)
+        object.__setattr__(self, "tag", label(self.tag, "tag") if self.tag else None)
+
+
+def import_files(
+    workspace: Workspace,
+    wanted: Wanted,
+    files: Sequence[SourceFile],
+    scratch: Path,
+    *,
+    ready: Staged | None = None,
+    progress: Progress = silent,
+) -> DataVersion:
+    """Make ``files`` a version: their bytes, their table, what was rejected, and the record.
+
+    Parameters
+    ----------
+    files
+        One local file, or several that hold parts of one table.
+    scratch
+        Folder for what lies between.
+    ready
+        The table, when the source was read already.
+    """
+    options = wanted.options
+    original = _kept(workspace, files)
+    with Rejects(scratch) as rejects:
+        imported = read(files, ready, options, scratch, rejects, wanted.source, progress)
+        _check_columns(imported, target=wanted.target, key=wanted.key, sensitive=wanted.sensitive)
         progress(Step("Storing the table"))
         table = workspace.artifacts.put_file(scratch / "table.parquet")
         rejected = _kept_rejects(workspace, rejects, scratch)
@@ -173,7 +224,7 @@ def add(
         "n_columns": len(imported.columns),
         "columns": plain(imported.columns),
         "warnings": plain(imported.warnings),
-        "source": redacted(source),
+        "source": redacted(wanted.source),
         "options": options.given(),
         "original": original.to_dict(),
         "table": table.to_dict(),
@@ -184,14 +235,18 @@ def add(
             "columns": plain(imported.column_decisions),
             "outcomes": {code: n for (code, _), n in rejects.counts.items()},
         },
-        "lineage": _lineage(workspace, source, files, original, options),
-        "note": note,
+        "lineage": {**_lineage(workspace, wanted, files, original), **wanted.origin},
+        "note": wanted.note,
         "actor": workspace.actor,
         "created_at": now(),
     }
-    chosen = {"target": target, "keys": list(key), "sensitive": list(sensitive)}
-    workspace.append(lambda state: _record(state, name, facts, chosen, tag))
-    return versions.find(workspace, f"{name}@{version}")
+    chosen = {
+        "target": wanted.target,
+        "keys": list(wanted.key),
+        "sensitive": list(wanted.sensitive),
+    }
+    workspace.append(lambda state: _record(state, wanted.dataset, facts, chosen, wanted.tag))
+    return versions.find(workspace, f"{wanted.dataset}@{version}")
 
 
 def read_source(workspace: Workspace, source: str, format: str | None = None) -> polars.DataFrame:
@@ -223,17 +278,13 @@ def _kept_rejects(workspace: Workspace, rejects: Rejects, scratch: Path) -> Blob
 
 
 def _lineage(
-    workspace: Workspace,
-    source: str,
-    files: Sequence[SourceFile],
-    original: Blob | Tree,
-    options: Options,
+    workspace: Workspace, wanted: Wanted, files: Sequence[SourceFile], original: Blob | Tree
 ) -> dict[str, Any]:
     blobs = {files[0].name: original} if isinstance(original, Blob) else original.members
     return {
-        "source": redacted(source),
+        "source": redacted(wanted.source),
         "command": acting.get(),
-        "sql": options.sql,
+        "sql": wanted.options.sql,
         "actor": workspace.actor,
         "files": [
             {
@@ -259,6 +310,9 @@ def _record(state: Metadata, name: str, facts: Row, chosen: Row, tag: str | None
         number = (dataset["n_versions"] if dataset else 0) + 1
         version = {**facts, "dataset": name, "number": number}
         changes.append(("data_versions", version))
+    elif version["collected_at"]:  # its bytes had been removed, and are here again
+        again = {name: facts[name] for name in ("original", "table", "rejected", "rejects")}
+        changes.append(("data_versions", {**version, **again, "collected_at": None}))
     head = {
         **(dataset or {"name": name, "contract": None, "created_at": facts["created_at"]}),
         **{k: v for k, v in chosen.items() if v or dataset is None},

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from local_stack.command import Location, command
-from local_stack.data import adding, dvc_files, versions
+from local_stack.data import adding, dvc_files, sources
+from local_stack.data.asking import options_of
 from local_stack.data.dvc_files import Member, Repository, Tracked
 from local_stack.data.remotes import Meter
 from local_stack.data.versions import DataVersion
 from local_stack.errors import DamagedError, InputError, NotFoundError
-from local_stack.names import inside, label
+from local_stack.names import inside
 from local_stack.progress import Progress, silent
 from local_stack.stores.depots import Depot, depot
-from local_stack.stores.journal import Draft
-from local_stack.stores.metadata import Metadata
 from local_stack.workspace import Workspace
 
 
@@ -71,50 +70,33 @@ def import_dvc(
     """
     file = file.expanduser()
     tracked = dvc_files.read(file)
-    dataset = label(name or Path(tracked.path).name.split(".")[0], "data set name")
+    name = name or Path(tracked.path).name.split(".")[0]
     finder = _Finder(file, tracked, remote, progress)
     with workspace.scratch() as folder:
         place = Path(folder)
-        files = finder.take(place, member)
-        source = files[0] if len(files) == 1 else place / "files" / "**" / "*"
-        added = adding.add(
-            workspace,
-            dataset,
-            Location(source),
-            target=target,
-            key=key,
-            sensitive=sensitive,
-            format=format,
-            tag=tag,
-            note=note,
-            progress=progress,
+        files = [
+            replace(sources.source_file(path, shown), uri=f"{tracked.path} of {file}")
+            for shown, path in finder.take(place / "dvc", member)
+        ]
+        facts = {
+            "file": str(file),
+            "path": tracked.path,
+            "md5": f"{tracked.md5}{'.dir' if tracked.is_folder else ''}",
+            "from": finder.origins,
+            "members": list(member),
+        }
+        wanted = adding.Wanted(
+            name,
+            str(file),
+            options_of(format=format),
+            target,
+            key,
+            sensitive,
+            tag,
+            note,
+            origin={"dvc": facts},
         )
-    facts = {
-        "file": str(file),
-        "path": tracked.path,
-        "md5": f"{tracked.md5}{'.dir' if tracked.is_folder else ''}",
-        "from": finder.origins,
-        "members": list(member),
-    }
-    _say_origin(workspace, added, str(file), facts)
-    return versions.find(workspace, added.reference)
-
-
-def _say_origin(
-    workspace: Workspace, added: DataVersion, source: str, facts: dict[str, Any]
-) -> None:
-    """Record that the version is DVC's; what an earlier import said of it stays."""
-
-    def decide(state: Metadata) -> Draft | None:
-        row = state.get("data_versions", added.dataset, added.version)
-        if row is None or "dvc" in row["lineage"]:
-            return None
-        lineage = {**row["lineage"], "source": source, "dvc": facts}
-        changed = {**row, "source": source, "lineage": lineage}
-        body = {"version": added.version, "source": source, "dvc": facts}
-        return Draft("data.traced", f"data:{added.dataset}", body, [("data_versions", changed)])
-
-    workspace.append(decide)
+        return adding.import_files(workspace, wanted, files, place, progress=progress)
 
 
 class _Finder:
@@ -135,27 +117,28 @@ class _Finder:
                 f"{file} lies in no DVC repository.", "Name where its data is with --remote."
             )
 
-    def take(self, folder: Path, wanted: Sequence[str]) -> list[Path]:
-        """Bring what is tracked below ``folder / "files"``, each file checked."""
+    def take(self, folder: Path, wanted: Sequence[str]) -> list[tuple[str, Path]]:
+        """Bring what is tracked to the new ``folder``; return the name and place of each file."""
         tracked = self._tracked
         self._meter.at(f"Fetching {tracked.path}")
         root = folder / "files"
-        root.mkdir()
+        root.mkdir(parents=True)
         if not tracked.is_folder:
             if wanted:
                 raise InputError(
                     f"{self._file.name} tracks a file, not a folder.", "Leave out --member."
                 )
-            target = inside(root, Path(tracked.path).name)
+            name = Path(tracked.path).name
+            target = inside(root, name)
             self._bring(tracked.md5, target, self._file.parent / tracked.path)
-            return [target]
+            return [(name, target)]
         manifest = folder / "manifest"
         self._bring(tracked.md5, manifest, None, is_folder=True)
         return list(self._members(dvc_files.members(manifest.read_bytes()), root, wanted))
 
     def _members(
         self, members: Sequence[Member], root: Path, wanted: Sequence[str]
-    ) -> Iterator[Path]:
+    ) -> Iterator[tuple[str, Path]]:
         chosen = [
             member
             for member in members
@@ -170,7 +153,7 @@ class _Finder:
             target = inside(root, member.path)
             target.parent.mkdir(parents=True, exist_ok=True)
             self._bring(member.md5, target, self._file.parent / self._tracked.path / member.path)
-            yield target
+            yield member.path, target
 
     def _bring(
         self, md5: str, target: Path, beside: Path | None, *, is_folder: bool = False

@@ -222,7 +222,7 @@ def label_of(text: str) -> str:
 def _gather_local(source: str, progress: Progress) -> tuple[SourceFile, ...]:
     path = _local(source)
     if path.is_file():
-        return (_source_file(path, path.name),)
+        return (source_file(path, path.name),)
     if path.is_dir():
         raise _folder(source, f"{str(source).rstrip('/')}/*.csv")
     if path.exists():
@@ -237,7 +237,7 @@ def _gather_local(source: str, progress: Progress) -> tuple[SourceFile, ...]:
     if not found:
         raise NotFoundError(f"No file matches {source}.", "Check the pattern.")
     found.sort(key=lambda one: natural(str(one)))
-    return tuple(_source_file(one, str(one.relative_to(base))) for one in found)
+    return tuple(source_file(one, str(one.relative_to(base))) for one in found)
 
 
 def _walk(base: Path, pattern: str, source: str) -> Iterator[Path]:
@@ -260,7 +260,8 @@ def _parted(path: Path) -> tuple[Path, str]:
     return Path(*parts[:first]), "/".join(parts[first:])
 
 
-def _source_file(path: Path, name: str) -> SourceFile:
+def source_file(path: Path, name: str) -> SourceFile:
+    """Return what is known of a local file that is called ``name``."""
     try:
         status = path.stat()
         packed = archives.compression(path)
@@ -289,10 +290,10 @@ def _gather_remote(source: str, scratch: Path, progress: Progress) -> tuple[Sour
     if not found:
         what = "No file matches" if is_glob else "There is nothing at"
         raise NotFoundError(f"{what} {redacted(source)}.", "Check the URL.")
-    base = _fixed(source)
+    base = _bare(_fixed(source))
     ordered = sorted(found, key=lambda one: natural(one.url))
     return tuple(
-        _copied(one, one.url.removeprefix(base), scratch, progress, (number, len(ordered)))
+        _copied(one, _bare(one.url).removeprefix(base), scratch, progress, (number, len(ordered)))
         for number, one in enumerate(ordered, 1)
     )
 
@@ -330,6 +331,11 @@ def _fixed(url: str) -> str:
     found = _MAGICAL.search(rest)
     head = rest[: found.start()] if found else rest
     return f"{scheme}://{head.rpartition('/')[0]}"
+
+
+def _bare(url: str) -> str:
+    """Return a URL without its scheme; some file systems add a slash after it."""
+    return url.partition("://")[2].lstrip("/")
 
 
 def _last(url: str) -> str:
