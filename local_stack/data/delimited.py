@@ -71,7 +71,8 @@ def stage(
     for record in layout.preamble:
         message = "It stands before the table."
         rejects.add(Reject(record.line, None, "preamble", "aside", message, record.text, text.name))
-    line = "" if footer else _fast(connection, text, layout, target, progress)
+    is_plain = not footer and not layout.dialect.escape
+    line = "" if not is_plain else _fast(connection, text, layout, target, progress)
     if not line:
         last = text.n_lines - (footer or 0)
         _tolerant(text, layout, target, rejects, last, progress)
@@ -106,7 +107,7 @@ def _fast(
         f"read_csv({compute.only(text.path)}, auto_detect=false, header=false, "
         f"skip={layout.first_line - 1}, delim={compute.literal(dialect.delimiter)}, "
         f"quote={compute.literal(dialect.quote)}, "
-        f"escape={compute.literal(dialect.escape or dialect.quote)}, "
+        f"escape={compute.literal(dialect.quote)}, "
         f"columns={{{kinds}}}, strict_mode=true, max_line_size=16777216, encoding='utf-8')"
     )
     sql = f"COPY (SELECT * FROM {reader}) TO {compute.literal(target)} (FORMAT parquet)"  # noqa: S608
@@ -171,27 +172,34 @@ def _rows(
     """
     judge = _Judge(layout, rejects, name)
     held: list[Record] = []
+    last = 0
     for record in records:
         if len(record.fields) == layout.width and not (layout.width > 1 and record.is_blank):
             for earlier in held:
                 yield from judge.odd(earlier)
             held.clear()
+            last = record.line + record.n_lines
             yield from judge.fitting(record)
         elif not record.is_blank or layout.width == 1:
             held.append(record)
-    n_rows = _n_damaged(held, layout.width)
+    n_rows = _n_damaged(held, layout.width, last)
     for record in held[:n_rows]:
         yield from judge.odd(record)
     for record in held[n_rows:]:
         judge.aside(record)
 
 
-def _n_damaged(held: list[Record], width: int) -> int:
-    """Return how many of the last, unfitting records are damaged rows rather than a footer."""
+def _n_damaged(held: list[Record], width: int, after: int) -> int:
+    """Return how many of the last, unfitting records are damaged rows rather than a footer.
+
+    A footer begins with a line of one field, or behind a blank line; ``after`` is the line that
+    follows the last row.
+    """
     for place, record in enumerate(held):
-        is_apart = place and record.line > held[place - 1].line + held[place - 1].n_lines
+        is_apart = after and record.line > after
         if (len(record.fields) == 1 and width > 2) or is_apart:
             return place
+        after = record.line + record.n_lines
     return len(held)
 
 
@@ -214,7 +222,11 @@ class _Judge:
         """Mend a record of another width, or leave it out."""
         n, fields = len(record.fields), record.fields
         other = self._other(record)
-        if other:
+        whole = self._wholly_quoted(record)
+        if whole:
+            self._say(record, "quoted_row", "repaired", "The whole row stands in quotes.")
+            yield record.line, whole
+        elif other:
             self._say(record, "other_delimiter", "repaired", "It uses another delimiter.")
             yield record.line, other
         elif n > self._width and not any(cell.strip() for cell in fields[self._width :]):
@@ -235,6 +247,14 @@ class _Judge:
     def aside(self, record: Record) -> None:
         """Keep a line of the footer apart."""
         self._say(record, "footer", "aside", "It stands behind the table.")
+
+    def _wholly_quoted(self, record: Record) -> list[str]:
+        """Return the fields within a row that is one quoted field, when they are as many."""
+        if len(record.fields) > 1 or self._width < 3:
+            return []
+        again = list(split([record.fields[0]], self._dialect))
+        fits = len(again) == 1 and len(again[0].fields) == self._width
+        return again[0].fields if fits else []
 
     def _other(self, record: Record) -> list[str]:
         """Return the fields under another delimiter when they have just the right number."""

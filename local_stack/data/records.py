@@ -189,7 +189,10 @@ def _plain(text: str, place: int, dialect: Dialect) -> tuple[str, int]:
         stop = text.find(delimiter, stop + 1)
     stop = len(text) if stop < 0 else stop
     value = text[place:stop]
-    return (value.replace(escape + delimiter, delimiter) if escape else value), stop
+    if escape and escape in value:
+        for mark in (delimiter, dialect.quote, escape):
+            value = value.replace(escape + mark, mark) if mark else value
+    return value, stop
 
 
 def _quoted(text: str, start: int, dialect: Dialect) -> tuple[str, int, bool]:

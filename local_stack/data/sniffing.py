@@ -130,7 +130,10 @@ def _quotes(text: str) -> list[str]:
 
 
 def _escapes(text: str, quote: str) -> list[str]:
-    return ["", "\\"] if f"\\{quote}" in text else [""]
+    n_escaped, n_doubled = text.count(f"\\{quote}"), text.count(quote * 2)
+    if not n_escaped:
+        return [""]
+    return ["\\", ""] if n_escaped > n_doubled else ["", "\\"]
 
 
 def _score(lines: Sequence[str], dialect: Dialect) -> float:
