@@ -202,12 +202,16 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
         is_plain = isinstance(marked_yaml.resolve(text), str)
     except ValueError:
         is_plain = False
-    style = None if is_plain and text not in ("<<", "=") else '"'
+    is_plain = is_plain and text.isprintable() and text not in ("<<", "=")
+    style = None if is_plain else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 def _real(dumper: yaml.SafeDumper, number: float) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:float", repr(number))
+    text = repr(number)
+    if "." not in text:  # YAML 1.1 knows no 1e+300
+        text = text.replace("e", ".0e")
+    return dumper.represent_scalar("tag:yaml.org,2002:float", text)
 
 
 _Dumper.add_representer(str, _text)

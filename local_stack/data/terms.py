@@ -7,7 +7,6 @@ that no name of a column ever stands in a statement, and every value is an SQL l
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -98,7 +97,7 @@ def table(connection: Connection, path: Path, names: Sequence[str] | None = None
 
     DuckDB renames columns that differ by case alone, so the names come from the file's schema.
     """
-    place = compute.literal(re.sub(r"([\[*?])", r"[\1]", str(path)))  # no pattern of names
+    place = compute.literal(path)
     described = compute.run(connection, f"DESCRIBE SELECT * FROM read_parquet({place})")
     if names is None:
         names = _names(connection, place, [row[0] for row in described])
