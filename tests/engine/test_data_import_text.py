@@ -309,7 +309,7 @@ def test_a_path_with_the_letters_of_a_glob_is_that_file_alone(workspace, tmp_pat
 
 def test_several_files_are_one_table_matched_by_name(workspace, tmp_path):
     (tmp_path / "a.csv").write_text("id,x\n1,1.5\n2,2.5\n")
-    (tmp_path / "b.csv").write_text("x;id\n3,5;3\n")
+    (tmp_path / "b.csv").write_text("x;id\n3.5;3\n")
     (tmp_path / "c.csv").write_text("id\n4\n")
     added = adding.add(workspace, "t", str(tmp_path / "*.csv"))
     assert added.rows == 4
