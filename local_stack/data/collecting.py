@@ -23,7 +23,7 @@ from local_stack.stores.journal import Change, Draft
 from local_stack.stores.metadata import Metadata, Row
 from local_stack.workspace import Workspace
 
-_AGE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([smhdw]?)")
+_AGE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([smhdw]?)")
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _OBJECT = re.compile(r"files/md5/([0-9a-f]{2})/([0-9a-f]{30})(\.dir)?")
 _TEMPORARY = re.compile(r"tmp/[^/]+|paceml/clock-[0-9a-f]+")
