@@ -55,6 +55,7 @@ from its end. This module only reads; :mod:`local_stack.data.checks` judges.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -414,7 +415,7 @@ def _bound(node: Node, kind: str | None) -> Any:
     if is_time or kind == "boolean":
         wanted = "an ISO 8601 date" if is_time else "another type: a boolean has no bounds"
         raise node.error(f"{node.name} needs {wanted}.")
-    node.number(-1e308, 1e308)
+    node.number(-sys.float_info.max, sys.float_info.max)
     return node.value
 
 
