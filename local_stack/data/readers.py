@@ -57,6 +57,7 @@ def stage(
     """
     if path.stat().st_size == 0:
         raise InputError("The file is empty.", "Give a table with at least its columns.")
+    progress(Step("Reading the table"))
     if kind == "parquet":
         return _parquet(path, target, scratch, progress)
     if kind == "arrow":
@@ -188,7 +189,6 @@ def _fitted(
 def _parquet(path: Path, target: Path, scratch: Path, progress: Progress) -> Staged:
     noun = "The Parquet file"
     _check_footer(path)
-    progress(Step("Reading the footer"))
     with explained(noun), compute.connect(path.parent, scratch=scratch) as connection:
         # the path is a literal without wildcards: a stored object or a file of ours
         table = f"read_parquet([{compute.only(path)}], hive_partitioning=false)"
@@ -269,18 +269,25 @@ def _arrow(path: Path, target: Path, scratch: Path, progress: Progress) -> Stage
         mapped = stack.enter_context(pa.memory_map(str(path), "r"))
         schema, batches = _opened(mapped)
         sources = tuple(str(name) for name in schema.names)
-        names = unique(sources)
-        kept = pa.schema(
-            [(name, _arrow_type(field.type)) for name, field in zip(names, schema, strict=True)]
-        )
-        connection = stack.enter_context(compute.connect(scratch=scratch))
-        if not names:
+        if not sources:
             raise InputError(f"{noun} has no column.", "Give a table with at least one.")
-        reader = pa.RecordBatchReader.from_batches(kept, _checked(batches, kept, progress))
-        relation = connection.from_arrow(reader)
+        kept = pa.schema(
+            [
+                (name, _arrow_type(field.type))
+                for name, field in zip(unique(sources), schema, strict=True)
+            ]
+        )
+        checked = _Checked(batches, kept, progress)
+        connection = stack.enter_context(compute.connect(scratch=scratch))
+        relation = connection.from_arrow(pa.RecordBatchReader.from_batches(kept, iter(checked)))
         columns = list(zip(relation.columns, map(str, relation.types), strict=True))
         connection.register("arrow_source", relation)
-        warnings = copy(connection, "arrow_source", columns, target, scratch=scratch)
+        try:
+            warnings = copy(connection, "arrow_source", columns, target, scratch=scratch)
+        except compute.errors():
+            if checked.stopped is not None:  # DuckDB tells of it in words of its own
+                raise checked.stopped from None
+            raise
     return Staged(target, sources, (), (), warnings)
 
 
@@ -297,22 +304,38 @@ def _opened(mapped: Any) -> tuple[Any, Callable[[], Iterator[Any]]]:
     return stream.schema, lambda: iter(stream)
 
 
-def _checked(
-    batches: Callable[[], Iterator[Any]], schema: Any, progress: Progress
-) -> Iterator[Any]:
-    """Give the batches in types that DuckDB knows, each one validated: offsets may be hostile."""
-    import pyarrow as pa
+class _Checked:
+    """Batches in types that DuckDB knows, each one validated: offsets may be hostile."""
 
-    n_rows = 0
-    for batch in batches():
-        batch.validate(full=True)
+    def __init__(
+        self, batches: Callable[[], Iterator[Any]], schema: Any, progress: Progress
+    ) -> None:
+        self._batches = batches
+        self._schema = schema
+        self._progress = progress
+        self.stopped: Exception | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        """Give the batches; what is raised on the way is kept in ``stopped``."""
+        n_rows = 0
+        try:
+            for batch in self._batches():
+                batch.validate(full=True)
+                n_rows += batch.num_rows
+                self._progress(Step("Reading the batches", n_rows))
+                yield self._narrowed(batch)
+        except Exception as error:
+            self.stopped = error
+            raise
+
+    def _narrowed(self, batch: Any) -> Any:
+        import pyarrow as pa
+
         columns = [
             column if column.type == field.type else column.cast(field.type)
-            for column, field in zip(batch.columns, schema, strict=True)
+            for column, field in zip(batch.columns, self._schema, strict=True)
         ]
-        n_rows += batch.num_rows
-        progress(Step("Reading the batches", n_rows))
-        yield pa.record_batch(columns, schema=schema)
+        return pa.record_batch(columns, schema=self._schema)
 
 
 def _arrow_type(kind: Any) -> Any:
