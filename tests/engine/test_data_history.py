@@ -154,7 +154,7 @@ def test_tags_that_could_be_something_else_are_refused(workspace, two):
 # Checkout --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["t.csv", "t.arrow", "t.parquet"])
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.arrow", "t.parquet"])
 def test_what_is_checked_out_is_added_as_the_same_values(workspace, tmp_path, name):
     add(workspace, FRAME, tmp_path)
     found = checkout.checkout(workspace, "t", tmp_path / name)
