@@ -210,7 +210,7 @@ def import_files(
         The table, when the source was read already.
     """
     options = wanted.options
-    original = _kept(workspace, files)
+    original = _kept(workspace, files, progress)
     with Rejects(scratch) as rejects:
         imported = read(files, ready, options, scratch, rejects, wanted.source, progress)
         _check_columns(imported, target=wanted.target, key=wanted.key, sensitive=wanted.sensitive)
@@ -261,11 +261,18 @@ def read_source(workspace: Workspace, source: str, format: str | None = None) ->
         return polars.read_parquet(scratch / "table.parquet")
 
 
-def _kept(workspace: Workspace, files: Sequence[SourceFile]) -> Blob | Tree:
+def _kept(workspace: Workspace, files: Sequence[SourceFile], progress: Progress) -> Blob | Tree:
     """Store the original bytes: one file as it is, several as a folder."""
+    total, done = 2 * sum(file.size for file in files), 0
+
+    def tick(n_bytes: int) -> None:
+        nonlocal done
+        done += n_bytes
+        progress(Step("Storing the original", done, total))
+
     if len(files) == 1:
-        return workspace.artifacts.put_file(files[0].path)
-    return workspace.artifacts.put_members({file.name: file.path for file in files})
+        return workspace.artifacts.put_file(files[0].path, tick)
+    return workspace.artifacts.put_members({file.name: file.path for file in files}, tick)
 
 
 def _kept_rejects(workspace: Workspace, rejects: Rejects, scratch: Path) -> Blob | None:

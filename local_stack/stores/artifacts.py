@@ -115,11 +115,15 @@ class Artifacts:
         self._is_local = "://" not in url or url.startswith("file://")
         self._opened: tuple[Any, str] | None = None
 
-    def put_file(self, path: Path) -> Blob:
-        """Store the bytes of ``path`` and return their blob; storing them again is free."""
+    def put_file(self, path: Path, tick: Tick | None = None) -> Blob:
+        """Store the bytes of ``path`` and return their blob; storing them again is free.
+
+        ``tick`` hears of each byte once while it is hashed and once while it is copied; it may
+        raise to stop, and nothing is stored then.
+        """
         with path.open("rb") as stream:
-            blob = digest(stream)
-        self.keep(path, _file(blob))
+            blob = digest(stream, tick=tick)
+        self.keep(path, _file(blob), tick)
         return blob
 
     def put_bytes(self, data: bytes) -> Blob:
@@ -142,9 +146,9 @@ class Artifacts:
         ]
         return self.put_members(dict(_checked(folder, names)))
 
-    def put_members(self, files: Mapping[str, Path]) -> Tree:
+    def put_members(self, files: Mapping[str, Path], tick: Tick | None = None) -> Tree:
         """Store files under relative names, then the manifest that makes them one artefact."""
-        members = {name: self.put_file(path) for name, path in sorted(files.items())}
+        members = {name: self.put_file(path, tick) for name, path in sorted(files.items())}
         entries = [{"md5": blob.md5, "relpath": name} for name, blob in sorted(members.items())]
         data = json.dumps(entries).encode()
         with self._scratch(data) as path:
@@ -161,13 +165,13 @@ class Artifacts:
         """Keep everybody else out of the store for the body, so that objects may be removed."""
         return self._hold.alone(wait_seconds) if self._hold else contextlib.nullcontext()
 
-    def keep(self, source: Path, item: Stored) -> None:
+    def keep(self, source: Path, item: Stored, tick: Tick | None = None) -> None:
         """Store the bytes of ``source``, which are those of ``item``, under its key."""
         with self.holding():
             if self._claim is not None:
                 self._claim()
                 self._claim = None
-            self._publish(source, item.key, item.blob)
+            self._publish(source, item.key, item.blob, tick)
 
     def path(self, blob: Blob) -> Path:
         """Return a local file that holds exactly the bytes of ``blob``.
@@ -229,19 +233,20 @@ class Artifacts:
         """Return the temporary files of writers that are at work or were killed."""
         return list(Path(self._target("tmp")).glob("*")) if self._is_local else []
 
-    def _publish(self, source: Path, key: str, blob: Blob) -> None:
+    def _publish(self, source: Path, key: str, blob: Blob, tick: Tick | None = None) -> None:
         filesystem, _ = self._open()
         target = self._target(key)
         if self._is_local:
             if not is_whole(Path(target), blob):  # a damaged one is put anew
                 self._noted(key)
-                publish(source, Path(target), Path(self._target("tmp")), blob)
+                publish(source, Path(target), Path(self._target("tmp")), blob, tick)
             return
         with self._explained():
             try:
                 if not (filesystem.exists(target) and filesystem.size(target) == blob.size):
                     self._noted(key)
-                    filesystem.put_file(str(source), target)
+                    more = {"callback": ticking(tick)} if tick else {}
+                    filesystem.put_file(str(source), target, **more)
             except FileNotFoundError as error:
                 raise UnavailableError(
                     f"{self.url} does not exist: {error}.", "Make the bucket, then call again."
