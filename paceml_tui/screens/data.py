@@ -169,7 +169,8 @@ class DataScreen(RecordsScreen):
             self._marked = tuple(it for it in self._marked if it != version)
         else:
             self._marked = (*self._marked, version)[-2:]
-        self.reload()
+        self.listing = replace(self.listing, columns=self.columns(self.listing.rows))
+        self.table.fill(self.listing, self.name_of)
         self.table.action_cursor_down()
 
     def action_diff(self) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from paceml_tui.render import (
     Block,
     Text,
     count,
-    document,
     fields,
     glyph,
+    grid,
     heading,
     join,
     moment,
@@ -58,7 +59,7 @@ def read(desk: Desk, dataset: str, version: str, wanted: int) -> Board:
         row["number"],
     )
     newest = stored[0] if stored else {}
-    checks = _checked(desk, dataset, version, row["number"], newest)
+    checks = [dict(it) for it in newest.get("checks") or [] if isinstance(it, Mapping)]
     return Board(
         number=row["number"],
         n_numbers=found[-1]["number"],
@@ -71,31 +72,15 @@ def read(desk: Desk, dataset: str, version: str, wanted: int) -> Board:
     )
 
 
-def _checked(desk: Desk, dataset: str, version: str, contract: int, verdict: Row) -> list[Row]:
-    """Return the verdict of each check, as it was stored or as the job that checked left it."""
-    stored = verdict.get("checks")
-    if isinstance(stored, list) and stored:
-        return [dict(it) for it in stored if isinstance(it, Mapping)]
-    if not verdict:
-        return []
-    from local_stack import jobs
-
-    for job in jobs.listed(desk.workspace):
-        if job.command == "data.check" and not job.is_alive:
-            result = desk.job_result(job.job) or {}
-            asked = (result.get("dataset"), result.get("version"), result.get("contract"))
-            if asked == (dataset, version, contract):
-                return [dict(it) for it in result.get("checks") or []]
-    return []
-
-
 def text_of(row: Row) -> str:
     """Return the YAML of a stored contract, with escapes for what no editor can show."""
     import yaml
 
-    text = row.get("text")
-    if isinstance(text, str) and text and safe(text, 0, is_block=True) == text:
-        return text
+    from local_stack.data import contract_file
+
+    text = row["text"] or contract_file.text_of(row["document"] or {})
+    if safe(text, 0, is_block=True) == text:
+        return str(text)
     return str(yaml.safe_dump(row["document"] or {}, allow_unicode=False, sort_keys=False))
 
 
@@ -172,24 +157,30 @@ def check_block(row: Row) -> Block:
     shown = [
         ("column", value_text(row.get("column"))),
         ("severity", value_text(row.get("severity"))),
-        ("expected", value_text(row.get("expected"), 400)),
+        ("expected", _expected(row, 400)),
         ("observed", value_text(row.get("observed"), 400)),
         ("failed", join(number(row.get("n_failed")), styled("rows", "quiet"))),
     ]
-    rows = row.get("rows") or []
-    bad = (
-        [styled(""), heading("First bad rows"), document(list(rows))]
-        if rows
-        else [styled(""), styled("No bad row is known.", "quiet")]
-    )
-    return stack(heading(row.get("code"), word_of(row)), fields(shown), *bad)
+    if row.get("message"):
+        shown.append(("says", styled(row["message"], limit=600)))
+    rows = list(zip_longest(row.get("rows") or [], row.get("values") or []))
+    bad = [(number(place), value_text(value, 120)) for place, value in rows]
+    listed: list[Block] = [styled(""), heading("First bad rows"), grid(("row", "value"), bad, (0,))]
+    return stack(heading(row.get("code"), word_of(row)), fields(shown), *(listed if bad else []))
+
+
+def _expected(row: Row, limit: int) -> Text:
+    found = row.get("expected")
+    if isinstance(found, list) and not any(isinstance(it, list | dict) for it in found):
+        return styled(", ".join(map(str, found)), limit=limit)
+    return value_text(found, limit)
 
 
 COLUMNS = (
     Column("verdict", word_of, rank=0, most=10),
     Column("check", lambda row: styled(row.get("code")), rank=1, most=22),
     Column("column", lambda row: styled(row.get("column")), is_wide=True, rank=2, most=30),
-    Column("expected", lambda row: value_text(row.get("expected"), 40), rank=3, most=20),
+    Column("expected", lambda row: _expected(row, 40), rank=3, most=20),
     Column("observed", lambda row: value_text(row.get("observed"), 40), rank=4, most=16),
     Column("failed", lambda row: number(row.get("n_failed")), is_number=True, rank=5, most=10),
     Column("severity", lambda row: styled(row.get("severity"), "quiet"), rank=6, most=8),

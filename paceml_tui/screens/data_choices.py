@@ -12,10 +12,11 @@ from paceml_tui.screens.data_detail import rejects_grid, warnings
 from paceml_tui.tasks import Row, words_of
 from paceml_tui.widgets.table import Column
 
-_NOT_OPTIONS = ("source", "limit", "rows", "type", "name", "rename")
-_MANY = ("null", "nulls")
-_ESCAPES = {"\t": "\\t", " ": "' '"}
-_UNESCAPES = {"\\t": "\t", "tab": "\t", "' '": " ", "space": " "}
+_NOT_OPTIONS = ("source", "limit", "type", "rename")
+_MANY = ("null",)
+_FLAGS = ("strict",)
+_SPELT = {"\t": "tab", " ": "space"}
+_YES = ("true", "yes", "on", "1")
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Choices:
     """The options of ``data preview`` that a person has set; ``known`` maps them to their help.
 
     ``options`` holds values by option, ``columns`` by what the file calls a column: its
-    ``type`` and its new ``name``.
+    ``type`` and what to ``rename`` it to.
     """
 
     known: Mapping[str, str]
@@ -33,10 +34,10 @@ class Choices:
     def arguments(self) -> dict[str, Any]:
         """Return what was set, as arguments of ``data preview`` and ``data add``."""
         found = dict(self.options)
-        for fact in ("type", "name"):
+        for fact in ("type", "rename"):
             given = tuple(f"{c}={it[fact]}" for c, it in self.columns.items() if it.get(fact))
             if given:
-                found[_argument(fact, self.known)] = given
+                found[fact] = given
         return found
 
     def rows(self, found: Mapping[str, Any]) -> list[Row]:
@@ -99,7 +100,7 @@ class Choices:
         kind, _, name = subject.partition(" ")
         if kind == "option":
             return self._set_option(name, text)
-        fact = "name" if kind == "rename" else "type"
+        fact = "rename" if kind == "rename" else "type"
         value = text.strip()
         if fact == "type" and value and value not in _types():
             hint = nearest(value, _types()) or f"One of: {', '.join(_types())}."
@@ -112,12 +113,11 @@ class Choices:
         return given != before
 
     def _set_option(self, name: str, text: str) -> bool:
-        before = self.options.get(name)
-        value = _UNESCAPES.get(text, text)
-        if not text.strip() and value == text:
+        before, value = self.options.get(name), text.strip()
+        if not value or (name in _FLAGS and value.lower() not in _YES):
             self.options.pop(name, None)
             return before is not None
-        self.options[name] = words_of(text) if name in _MANY else value
+        self.options[name] = words_of(value) if name in _MANY else True if name in _FLAGS else value
         return bool(self.options[name] != before)
 
     def forget(self, row: Row) -> bool:
@@ -132,19 +132,12 @@ def _types() -> tuple[str, ...]:
     return TYPES
 
 
-def _argument(fact: str, known: Mapping[str, str]) -> str:
-    """Return the argument that takes COLUMN=VALUE for a fact."""
-    if fact == "name" and "name" not in known:
-        return "rename"
-    return fact
-
-
 def _shown(value: Any) -> str:
-    if value is None:
+    if value is None or value is False:
         return ""
     if isinstance(value, list | tuple):
         return ", ".join(f'"{it}"' if "," in str(it) or not str(it) else str(it) for it in value)
-    return _ESCAPES.get(str(value), str(value))
+    return _SPELT.get(str(value), str(value))
 
 
 def name_of(row: Row) -> str:
@@ -179,7 +172,7 @@ def _reason(row: Row) -> Text:
 
 
 COLUMNS = (
-    Column("what", _name, rank=0, most=30),
-    Column("value", _value, rank=1, most=24),
+    Column("what", _name, rank=0, most=20),
+    Column("value", _value, rank=1, most=16),
     Column("why", _reason, is_wide=True, rank=2, most=120),
 )

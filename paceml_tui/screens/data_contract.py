@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import DataTable
 from textual.worker import get_current_worker
 
@@ -27,8 +27,8 @@ from paceml_tui.widgets.view import View
 if TYPE_CHECKING:
     from local_stack.jobs import Job
 
-FILE = "contract.yaml"
-"""Name under which the editor hands a contract over; errors name it with the line."""
+_SOURCE = "the contract"
+"""What errors call the text of the editor, before its line."""
 
 
 class Read(Message):
@@ -103,6 +103,10 @@ class ContractView(View):
     def is_editing(self) -> bool:
         """Return whether the editor is open."""
         return self.has_class("-editing")
+
+    def main(self) -> Widget:
+        """Return the text that is edited, or the checks."""
+        return self.query_one(Editor).area if self.is_editing else self.table
 
     def requests(self) -> list[tuple[str, Request]]:
         """Return what was done here last, and the commands that show and check the contract."""
@@ -276,20 +280,8 @@ class ContractView(View):
     @on(Editor.Saved)
     def _save(self, event: Editor.Saved) -> None:
         event.stop()
-        if self._busy:
-            self.say(f"Still {self._busy}.")
-            return
-        self._busy = "saving"
-        self.retitle()
-
-        def work() -> None:
-            worker = get_current_worker()
-            found = attempt(lambda: save(self.desk, self._dataset, event.text))
-            if not worker.is_cancelled:
-                request = Request("data.contract", {"name": self._dataset, "set": FILE})
-                self.post_message(Done(request, found.value or Answer(error=found.error)))
-
-        self.run_worker(work, thread=True, group="doing")
+        request = Request("data.contract", {"name": self._dataset, "text": event.text})
+        self._do(request, "saving")
 
     @on(Editor.Left)
     def _leave(self, event: Editor.Left) -> None:
@@ -321,22 +313,14 @@ class ContractView(View):
         """Bring the list back where there is room for both."""
         if self.app.size.width >= WIDE:
             self.remove_class("-detail")
+        super().on_resize()
 
 
 def judged(text: str) -> object:
     """Return the contract that ``text`` is; raise :class:`InputError` with the line of a fault."""
     from local_stack.data import contract_file
 
-    return contract_file.parse(text, FILE)
-
-
-def save(desk: Desk, dataset: str, text: str) -> Answer:
-    """Set the contract of ``dataset`` to ``text``, as ``data contract --set`` does."""
-    with desk.workspace.scratch() as folder:
-        path = Path(folder) / FILE
-        path.write_text(text, encoding="utf-8", errors="surrogatepass")
-        request = Request("data.contract", {"name": dataset, "set": str(path)})
-        return desk.carry_out(request, lambda _: None, lambda: False)
+    return contract_file.parse(text, _SOURCE)
 
 
 def begun(dataset: str) -> str:

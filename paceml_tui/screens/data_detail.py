@@ -8,6 +8,7 @@ from typing import Any
 from paceml_tui.render import (
     Block,
     Text,
+    count,
     fields,
     glyph,
     grid,
@@ -28,7 +29,9 @@ from paceml_tui.tasks import Desk, Request, Row, attempt
 _MOST_VARIABLES = 200
 _MOST_WARNINGS = 50
 _FIRST_REJECTS = 8
-_LINEAGE = ("source", "command", "at", "actor", "format", "modified_at", "etag", "size")
+_MOST_FILES = 20
+_ABOVE = ("source", "actor")
+_FACTS = ("etag", "modified_at")
 
 
 def block(desk: Desk, row: Row, name: str) -> Block:
@@ -61,7 +64,7 @@ def _about(row: Row) -> list[tuple[str, Text]]:
         ("added", join(moment(row["created_at"]), styled("by"), styled(row["actor"]))),
     ]
     if row["rejects"]:
-        shown.append(("rejected", join(number(row["rejects"]), styled("lines and cells"))))
+        shown.append(("rejected", count(row["rejects"], "line or cell", "lines and cells")))
     if row["note"]:
         shown.append(("note", value_text(row["note"])))
     return [(label, text) for label, text in shown if label != "key" or row["keys"]]
@@ -91,38 +94,48 @@ def warning(it: Any) -> Text:
 
 
 def _lineage(row: Row) -> list[Block]:
-    """Return where the bytes came from: what the import recorded, and the original's hash."""
+    """Return where the bytes came from: command, file or files with etag, and their hash."""
     found = dict(row["lineage"] or {})
     original = found.pop("original", None) or row["original"]
-    shown = [(label, _fact(label, found.pop(label))) for label in _LINEAGE if found.get(label)]
-    if isinstance(original, Mapping):
+    files = [it for it in found.pop("files", None) or [] if isinstance(it, Mapping)]
+    shown = [
+        (label, value_text(it))
+        for label, it in found.items()
+        if label not in _ABOVE and it not in (None, "", {}, [])
+    ]
+    if len(files) == 1:
+        shown += [(label, _fact(label, files[0][label])) for label in _FACTS if files[0].get(label)]
+    shown += [("file", _file(it)) for it in files[:_MOST_FILES] if len(files) > 1]
+    if len(files) > _MOST_FILES:
+        shown.append(("", styled(f"and {len(files) - _MOST_FILES:,} more files", "quiet")))
+    if isinstance(original, Mapping) and original.get("sha256"):
         shown.append(("bytes", size(original.get("size"))))
-        shown.append(("sha256", styled(original.get("sha256"), "quiet")))
-    files = found.pop("files", None)
-    if isinstance(files, list) and files:
-        shown += [("file", _file(it)) for it in files[:20]]
-    shown += [(label, value_text(it)) for label, it in found.items() if it not in (None, "", {})]
+        shown.append(("sha256", styled(original["sha256"], "quiet")))
     return [styled(""), heading("Lineage"), fields(shown)] if shown else []
 
 
 def _fact(label: str, fact: Any) -> Text:
-    if label == "size":
-        return size(fact)
-    return moment(fact) if label in ("at", "modified_at") else value_text(fact)
+    return moment(fact) if label == "modified_at" else value_text(fact)
 
 
-def _file(it: Any) -> Text:
-    if not isinstance(it, Mapping):
-        return styled(it)
-    named = next((it[key] for key in ("source", "path", "name", "uri") if it.get(key)), "")
-    return join(styled(named), size(it.get("size")), styled(it.get("sha256"), "quiet", 16))
+def _file(it: Mapping[str, Any]) -> Text:
+    modified = (
+        join(styled("of", "quiet"), moment(it["modified_at"])) if it.get("modified_at") else ""
+    )
+    return join(
+        styled(it.get("uri") or it.get("name")),
+        size(it.get("size")),
+        modified,
+        styled(it.get("etag"), "quiet", 40),
+        styled(it.get("sha256") or it.get("md5"), "quiet", 16),
+    )
 
 
 def _decisions(found: Any) -> list[Block]:
     """Return what the import decided of the file and of each column, with the reasons."""
     if not isinstance(found, Mapping):
         return []
-    of_file = [it for it in found.get("decisions") or [] if isinstance(it, Mapping)]
+    of_file = [it for it in found.get("file") or [] if isinstance(it, Mapping)]
     of_columns = [it for it in found.get("columns") or [] if isinstance(it, Mapping)]
     rows = [
         (

@@ -88,6 +88,10 @@ class DiffView(View):
         """Lay out the facts, and the examples beside or under them."""
         yield Sheet()
 
+    def main(self) -> Sheet:
+        """Return the facts and examples."""
+        return self.query_one(Sheet)
+
     def requests(self) -> list[tuple[str, Request]]:
         """Return the command that compares the two."""
         return [("This comparison", self.request)]

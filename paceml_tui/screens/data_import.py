@@ -9,6 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import DataTable, Label, Static
 from textual.worker import Worker, get_current_worker
 
@@ -72,10 +73,10 @@ class ImportView(View):
 
     def heading(self) -> Text:
         """Return the title: the step, the source, and what is known of it."""
-        step = {"pick": "1 source", "preview": "2 what was decided", "naming": "3 name"}
+        step = {"pick": "1 source", "preview": "2 decisions", "naming": "3 name"}
         parts = [styled("Import", "heading"), styled(step[self._page], "accent")]
         if self._page != "pick":
-            parts += [styled(self._source, "strong", 40), *self._facts()]
+            parts += [styled(_last(self._source), "strong", 40), *self._facts()]
         if self._busy:
             parts.append(styled(f"{glyph('busy')} {self._busy}", "accent", 40))
         return join(*parts, gap="  ")
@@ -113,6 +114,12 @@ class ImportView(View):
     def table(self) -> RecordTable:
         """Return the list of decisions."""
         return self.query_one(".preview > RecordTable", RecordTable)
+
+    def main(self) -> Widget:
+        """Return what has the focus on each page."""
+        if self._page == "naming":
+            return self.query_one(Naming).line("name")
+        return self.query_one(SourcePicker).line if self._page == "pick" else self.table
 
     @property
     def is_reading(self) -> bool:
@@ -162,8 +169,7 @@ class ImportView(View):
         event.stop()
         if event.source != self._source:
             self._found = {}
-            known = {it.name: it.help for it in command("data.preview").parameters}
-            self._choices = Choices(known, {}, {})
+            self._choices = Choices(known_options(), {}, {})
         self._source = event.source
         self._turn_to("preview")
         self._fill(is_first=True)
@@ -391,6 +397,18 @@ class ImportView(View):
         if self._reader is not None:
             self._reader.cancel()
         self._busy = ""
+
+
+def known_options() -> dict[str, str]:
+    """Return each option of ``data preview`` with its help, which stands at ``data add``."""
+    names = [it.name for it in command("data.preview").parameters]
+    helps = {it.name: it.help for it in command("data.add").parameters}
+    return {name: helps[name] for name in names if name in helps}
+
+
+def _last(source: str) -> str:
+    """Return the last part of a path, which tells it from others."""
+    return source.rstrip("/").rpartition("/")[2] or source
 
 
 def _plain(result: Any) -> dict[str, Any]:

@@ -381,6 +381,8 @@ class RecordsScreen(Container):
         """Bring the detail that has now room beside the list."""
         if self.state == "filled":
             self._describe_soon()
+        if self.screen.focused is None:  # it was too small to show anything
+            self.focus_main()
 
     # Keys.
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Label, Static
 
 from local_stack.errors import StackError
@@ -80,6 +81,18 @@ class View(ModalScreen[Any]):
             self.set_class(name == state, f"-{name}")
         if state != "filled":
             self.call_after_refresh(self.notice.focus)
+
+    def main(self) -> Widget:
+        """Return what has the focus when nothing else asks for it."""
+        return self.notice
+
+    def on_resize(self) -> None:
+        """Take the focus back after the terminal was too small to show anything."""
+        self.call_after_refresh(self._refocus)
+
+    def _refocus(self) -> None:
+        if self.focused is None:
+            (self.main() if self.state == "filled" else self.notice).focus()
 
     def fail(self, error: StackError) -> None:
         """Show an error in place of the body."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import workspaces
 
+from local_stack import jobs
 from local_stack.workspace import Workspace
 from paceml_tui.app import PacemlApp
 
@@ -62,6 +64,40 @@ def filled(templates: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def hostile(templates: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(templates / "hostile", tmp_path / "studio"))
+
+
+@pytest.fixture(scope="session")
+def orders_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a workspace with two real versions, a contract and its verdict, once."""
+    folder = tmp_path_factory.mktemp("orders")
+    with Workspace.create(folder / "studio", actor="ada") as workspace:
+        workspaces.fill_orders(workspace, folder)
+    return folder / "studio"
+
+
+@pytest.fixture
+def orders(orders_template: Path, tmp_path: Path) -> Path:
+    """Return a workspace with two versions of one data set, its contract and a verdict."""
+    return Path(shutil.copytree(orders_template, tmp_path / "studio"))
+
+
+@pytest.fixture
+def cold_jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let jobs start without the heavy libraries that most of them need."""
+    monkeypatch.setattr(jobs, "_WARM", ())
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    yield
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+
+
+async def until(pilot: Pilot[int], text: str, *, seconds: float = 30) -> None:
+    """Wait until the app shows ``text``, or says it in passing."""
+    for _ in range(int(seconds / 0.1)):
+        await pilot.pause(0.1)
+        said = [notification.message for notification in pilot.app._notifications]
+        if text in " ".join(" ".join([all_text(pilot), *said]).split()):
+            return
+    raise AssertionError(f"'{text}' is not shown:\n{all_text(pilot)}")
 
 
 @asynccontextmanager
