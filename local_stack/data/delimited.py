@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from local_stack.data import compute
 from local_stack.data.records import Record, split
 from local_stack.data.rejects import Reject, Rejects
-from local_stack.data.sniffing import Layout
+from local_stack.data.sniffing import Layout, likeness
 from local_stack.data.tables import Staged
 from local_stack.errors import InputError
 from local_stack.progress import Progress, Step
@@ -118,6 +118,8 @@ def _fast(
     n_before = layout.first_line - 1
     table = f"read_parquet({compute.literal(target)}, file_row_number=true)"
     n_rows = connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0]  # noqa: S608
+    if _repeats_header(connection, table, layout):
+        return ""
     if n_rows + n_before == text.n_lines:
         return f"file_row_number + {layout.first_line}"
     breaks = " + ".join(
@@ -129,6 +131,16 @@ def _fast(
         return ""
     before = "ORDER BY file_row_number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
     return f"file_row_number + {layout.first_line} + coalesce(sum({breaks}) OVER ({before}), 0)"
+
+
+def _repeats_header(connection: duckdb.DuckDBPyConnection, table: str, layout: Layout) -> bool:
+    """Return whether a row is the header again, as where files were put below one another."""
+    if not any(layout.names):
+        return False
+    first = [(f'"c{i}"', name) for i, name in enumerate(layout.names) if name]
+    same = " AND ".join(f"trim({cell}) = ?" for cell, _ in first)
+    sql = f"SELECT count(*) FROM {table} WHERE {same}"  # noqa: S608
+    return bool(connection.execute(sql, [name for _, name in first]).fetchall()[0][0])
 
 
 def _tolerant(
@@ -175,6 +187,11 @@ def _rows(
     last = 0
     for record in records:
         if len(record.fields) == layout.width and not (layout.width > 1 and record.is_blank):
+            if 0 < last < record.line and not held and judge.is_other_header(record):
+                judge.aside(record, "second_table")
+                for later in records:
+                    judge.aside(later, "second_table")
+                return
             for earlier in held:
                 yield from judge.odd(earlier)
             held.clear()
@@ -208,12 +225,17 @@ class _Judge:
 
     def __init__(self, layout: Layout, rejects: Rejects, name: str) -> None:
         self._width = layout.width
+        self._names = list(layout.names) if any(layout.names) else None
+        self._typed = layout.typed
         self._dialect = layout.dialect
         self._rejects = rejects
         self._name = name
 
     def fitting(self, record: Record) -> Iterator[tuple[int, list[str]]]:
         """Take a record of the right width; its quotes may have been mended."""
+        if self._names == [cell.strip() for cell in record.fields]:
+            self._say(record, "repeated_header", "aside", "It is the header once more.")
+            return
         if record.flaw:
             self._say(record, record.flaw, "repaired", _FLAWS[record.flaw])
         yield record.line, record.fields
@@ -244,9 +266,15 @@ class _Judge:
             self._say(record, "short_row", "repaired", message)
             yield record.line, fields + [""] * (self._width - n)
 
-    def aside(self, record: Record) -> None:
-        """Keep a line of the footer apart."""
-        self._say(record, "footer", "aside", "It stands behind the table.")
+    def is_other_header(self, record: Record) -> bool:
+        """Return whether a row behind a blank line begins another table: text in every column."""
+        looks = [likeness(record.fields[place]) for place in self._typed]
+        return len(looks) > 1 and all(look in ("word", "plain", "text") for look in looks)
+
+    def aside(self, record: Record, code: str = "footer") -> None:
+        """Keep a line behind the table apart."""
+        if not record.is_blank:
+            self._say(record, code, "aside", "It stands behind the table.")
 
     def _wholly_quoted(self, record: Record) -> list[str]:
         """Return the fields within a row that is one quoted field, when they are as many."""

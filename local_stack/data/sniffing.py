@@ -23,7 +23,11 @@ from local_stack.errors import InputError
 MOST_RECORDS = 400
 """Records that are looked at to tell the dialect; the layout takes all of the sample."""
 
-_DELIMITERS = (",", ";", "\t", "|", ":", "~", "^", "\x01", "\x1f", " ", "*", "#", "&")
+_DELIMITERS = (",", ";", "\t", "|", "\x01", "\x1f", "~", "^", ":", " ", "*", "#", "&")
+_WEAK = frozenset(": *#&")
+"""Marks that stand in ordinary text: they part fields only where every row says so."""
+
+_DIRECTIVE = re.compile(r"(?i)\"?sep=(.)\"?\s*")
 _LEAST = 1e-3
 _MOST_LINES = 60
 """Lines that a field may span while dialects are compared: a wrong quote would run on and on."""
@@ -41,7 +45,8 @@ class Layout:
     """Where the table of a text lies.
 
     ``first_line`` is the line of the first row of data, ``header_line`` that of the names (0:
-    there are none), ``width`` the number of fields of a row.
+    there are none), ``width`` the number of fields of a row, ``typed`` the places of columns
+    that hold numbers, dates or truth values.
     """
 
     dialect: Dialect
@@ -50,6 +55,7 @@ class Layout:
     header_line: int
     first_line: int
     n_header: int
+    typed: frozenset[int] = frozenset()
     preamble: tuple[Record, ...] = ()
     decisions: tuple[Decision, ...] = field(default=())
 
@@ -65,6 +71,9 @@ def sniff(text: str, options: Options, *, is_whole: bool) -> Layout:
         When the text holds nothing, or options contradict it.
     """
     lines = _lines(text)
+    told = _DIRECTIVE.fullmatch(lines[0]) if lines and options.delimiter is None else None
+    if told:  # a line for spreadsheets that names the delimiter
+        options = replace(options, delimiter=told[1], skip=options.skip or 1)
     if not is_whole and len(lines) > 1:
         lines = lines[:-1]
     if not any(line.strip() for line in lines):
@@ -84,8 +93,13 @@ def _lines(text: str) -> list[str]:
 
 def _dialect(lines: Sequence[str], options: Options) -> tuple[Dialect, dict[str, str]]:
     text = "".join(lines[: MOST_RECORDS * 2])
+    if options.delimiter is None and _is_one_column(lines):
+        return Dialect(";", options.quote or '"'), _why_one(options)
     best, best_score = Dialect(), -1.0
+    can_be_weak = options.delimiter is not None or not _is_settled(lines)
     for candidate in _candidates(text, options):
+        if candidate.delimiter[0] in _WEAK and not can_be_weak:
+            continue
         score = _score(lines, candidate)
         if score > best_score * 1.0001:
             best, best_score = candidate, score
@@ -96,6 +110,32 @@ def _dialect(lines: Sequence[str], options: Options) -> tuple[Dialect, dict[str,
         "escape": f"it stands before {best.quote or 'the delimiter'} within fields",
     }
     return best, why | given
+
+
+def _is_one_column(lines: Sequence[str]) -> bool:
+    """Return whether a name without any delimiter stands above numbers with a decimal comma."""
+    held = [kinds.trimmed(line) for line in lines[:MOST_RECORDS] if line.strip()]
+    if len(held) < 2 or any(mark in held[0] for mark in ",;\t|"):
+        return False
+    return all("," in line and is_number(line) for line in held[1:])
+
+
+def _why_one(options: Options) -> dict[str, str]:
+    word = "every line is one number"
+    return {"delimiter": word, "quote": "as asked" if options.quote else "the usual", "escape": ""}
+
+
+def _is_settled(lines: Sequence[str]) -> bool:
+    """Return whether lines are values as they stand, or a usual mark parts all of them alike."""
+    held = [line.rstrip("\r\n") for line in lines[:MOST_RECORDS] if line.strip()]
+    if sum(likeness(line) in ("number", "date") for line in held) > 0.8 * len(held):
+        return True
+    for mark in ",;\t|":
+        records = list(split(held, Dialect(mark), most_lines=_MOST_LINES))
+        width, n = Counter(len(record.fields) for record in records).most_common(1)[0]
+        if width > 1 and n >= 0.95 * len(records):
+            return True
+    return False
 
 
 def _candidates(text: str, options: Options) -> list[Dialect]:
@@ -120,7 +160,7 @@ def _delimiters(text: str) -> list[str]:
             found += [
                 long for long in (mark * 2, mark + " ") if text.count(long) * len(long) > 0.9 * n
             ]
-    return found or [","]
+    return found if "," in found else [",", *found]
 
 
 def _quotes(text: str) -> list[str]:
@@ -148,9 +188,28 @@ def _score(lines: Sequence[str], dialect: Dialect) -> float:
         return 0.0
     widths = Counter(len(record.fields) for record in records)
     alike = sum(n * max(_LEAST, width - 1) / width for width, n in widths.items()) / len(widths)
-    n_flawed = sum(bool(record.flaw) for record in records)
+    if dialect.delimiter[0] in _WEAK and not _is_sure(records, widths):
+        return 0.0
+    n_flawed = sum(_is_flawed(record, dialect.quote) for record in records)
     likely = _likely(records, dialect)
     return alike / len(records) * likely * (1 - 0.5 * n_flawed / len(records))
+
+
+def _is_flawed(record: Record, quote: str) -> bool:
+    """Return whether quotes stand where they neither wrap a field nor are doubled in one."""
+    if record.flaw or not quote:
+        return bool(record.flaw)
+    return sum(cell.count(quote) for cell in record.fields) > record.text.count(quote * 2)
+
+
+def _is_sure(records: Sequence[Record], widths: Counter[int]) -> bool:
+    """Return whether nearly all rows have one width, and many of their cells are values."""
+    width, n = widths.most_common(1)[0]
+    if n < 0.95 * len(records) or width < 2:
+        return False
+    cells = [cell for record in records for cell in record.fields]
+    n_values = sum(likeness(cell) in ("number", "date", "truth") for cell in cells)
+    return width >= 3 and n_values >= 0.4 * len(cells)
 
 
 def _likely(records: Sequence[Record], dialect: Dialect) -> float:
@@ -200,7 +259,9 @@ def _layout(
 ) -> Layout:
     held = [r for r in records if not r.is_blank and r.line > (options.skip or 0)]
     if not held:
-        raise InputError("There is nothing after the lines that were skipped.", "Lower --skip.")
+        if options.skip:
+            raise InputError("There is nothing behind the lines that are skipped.", "Lower --skip.")
+        raise InputError("The file holds nothing but blank lines.", "Give a table.")
     width = _width(held)
     start = 0 if options.skip is not None else _start(held, width)
     n_header, reason = _header(held[start:], options)
@@ -219,6 +280,7 @@ def _layout(
         header_line=header[0].line if header else 0,
         first_line=first,
         n_header=n_header,
+        typed=frozenset(_typed_columns(body)) if body else frozenset(),
         preamble=preamble,
     )
     return replace(layout, decisions=_decisions(layout, why, reason, options))

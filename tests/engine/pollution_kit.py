@@ -136,6 +136,11 @@ def _frames(whole: Whole, table: list[tuple[Any, ...]]) -> Iterator[Polluted]:
     yield whole("blank_lines_between", "\n".join(f"{line}\n" for line in text.splitlines()))
     second = "\nplace,people\nOslo,700000\nPorto,230000\n"
     yield whole("second_table", text + second)
+    alike = "\nno,product,price,since,town,share\n1,desk,10.5,2024-01-02,Oslo,0.5\n"
+    yield whole("second_table_alike", text + alike)
+    lines = text.splitlines(keepends=True)
+    yield whole("header_again", "".join([*lines[:7], lines[0], *lines[7:]]))
+    yield whole("first_table_small", "place,people\nOslo,700000\n\n" + text)
 
 
 def _headers(table: list[tuple[Any, ...]]) -> Iterator[Polluted]:
