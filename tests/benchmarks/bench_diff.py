@@ -140,15 +140,16 @@ def changed(before: pl.DataFrame, r: np.random.Generator) -> pl.DataFrame:
     return pl.concat([kept, new]).sample(fraction=1, shuffle=True, seed=2)
 
 
-def timed(words: list[str]) -> tuple[float, int, str]:
-    """Return the seconds, the peak memory in MiB and the output of a process."""
+def timed(words: list[str]) -> tuple[float, float, int, str]:
+    """Return seconds, CPU seconds, peak memory in MiB and output of a process."""
     start = time.perf_counter()
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     assert status == 0, words
-    return time.perf_counter() - start, usage.ru_maxrss // 1024, output
+    seconds, busy = time.perf_counter() - start, usage.ru_utime + usage.ru_stime
+    return seconds, busy, usage.ru_maxrss // 1024, output
 
 
 def ours(output: str) -> list[object]:
@@ -188,12 +189,14 @@ def main(n_rows: int, n_rounds: int) -> None:
             "polars": [sys.executable, "-c", POLARS, *files],
         }
         taken: dict[str, list[float]] = {name: [] for name in programs}
+        busy: dict[str, list[float]] = {name: [] for name in programs}
         peaks: dict[str, int] = {}
         results: dict[str, list[object]] = {}
         for _ in range(n_rounds):
             for name, words in programs.items():
-                seconds, peak, output = timed(words)
+                seconds, cpu, peak, output = timed(words)
                 taken[name].append(seconds)
+                busy[name].append(cpu)
                 peaks[name] = max(peaks.get(name, 0), peak)
                 results[name] = ours(output) if name == "paceml-tui" else json.loads(output)
         assert same(results["paceml-tui"], results["polars"]), results
@@ -203,7 +206,11 @@ def main(n_rows: int, n_rounds: int) -> None:
     print("rows added, removed, changed; cells:", *results["paceml-tui"][:4])
     for name, times in taken.items():
         middle = statistics.median(times)
-        print(f"{name:<11} {middle:6.2f} s  x{middle / base:.2f}  peak {peaks[name]:,} MiB")
+        cpu = statistics.median(busy[name])
+        print(
+            f"{name:<11} {middle:6.2f} s  x{middle / base:.2f}  "
+            f"CPU {cpu:.2f} s  peak {peaks[name]:,} MiB"
+        )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import subprocess
+import sys
 from collections import Counter
 from datetime import date, datetime
 from pathlib import Path
@@ -470,3 +473,13 @@ def test_summaries_equal_numpys(workspace, tmp_path):
     expected = {"mean": rest.mean(), "std": rest.std(ddof=1), "min": rest.min(), "max": rest.max()}
     assert found.after == pytest.approx(expected, rel=1e-11)
     assert (found.n_changed, found.missing_before, found.missing_after) == (1000, 0, 0.1)
+
+
+@pytest.mark.slow
+def test_a_million_rows_take_less_than_ten_seconds_and_agree_with_pandas_and_polars():
+    place = Path(__file__).parents[1] / "benchmarks" / "bench_diff.py"
+    words = [sys.executable, str(place), "1000000", "1"]
+    told = subprocess.run(words, capture_output=True, text=True, check=True, timeout=600).stdout
+    assert "all agree" in told
+    (seconds,) = re.findall(r"^paceml-tui +([\d.]+) s", told, re.M)
+    assert float(seconds) < 10, told
