@@ -129,6 +129,7 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("contract", "repeat", "c", "repeat", "as command", "The commands for this.", 5),
     Key("contract", "back", "escape,q", "back", "back", "From a check to the list, and out.", 6),
     Key("editor", "save", "ctrl+r", "save", "save", "Keep the text as a new contract.", 1),
+    Key("editor", "indent", "tab", "indent", "indent", "Spaces up to the next indentation."),
     Key("editor", "leave", "escape", "leave", "leave", "Leave the text (asks).", 2),
     Key("pick", "type", "slash", "type", "type a path", "Type a path, a URL or a glob.", 2),
     Key("pick", "up", "h,left,backspace", "up", "up", "To the folder above.", 3),

@@ -326,9 +326,9 @@ def judged(text: str) -> object:
 def begun(dataset: str) -> str:
     """Return the text that a first contract is begun with."""
     return (
-        f"dataset: {_quoted(dataset)}\nrows: {{min: 1}}\ncolumns:\n"
-        "  # name: {type: double, nullable: false, min: 0, max: 100}\n"
-        "checks: []\n"
+        f"dataset: {_quoted(dataset)}\nrows: {{min: 1}}\n"
+        "# Such as: {name: {type: double, nullable: false, min: 0, max: 100}}\n"
+        "columns: {}\nchecks: []\n"
     )
 
 

@@ -19,6 +19,7 @@ from paceml_tui.render import glyph, join, styled
 from paceml_tui.tasks import attempt
 
 _PAUSE_SECONDS = 0.3
+_INDENT = 2
 _LINE = re.compile(r"\bline (\d+)")
 
 
@@ -58,7 +59,7 @@ class Editor(Vertical):
 
     def compose(self) -> ComposeResult:
         """Lay out the text over the verdict."""
-        yield TextArea(show_line_numbers=True, tab_behavior="indent", soft_wrap=False, compact=True)
+        yield TextArea(show_line_numbers=True, tab_behavior="focus", soft_wrap=False, compact=True)
         yield Static(styled(""), classes="judgement")
 
     @property
@@ -74,7 +75,6 @@ class Editor(Vertical):
     def begin(self, text: str) -> None:
         """Start with a text; the last net under the app keeps its characters harmless."""
         self._begun = text
-        self.area.indent_width = 2
         self.area.text = text
         self.area.move_cursor((0, 0))
         self.area.focus()
@@ -122,6 +122,11 @@ class Editor(Vertical):
         if is_moving and found:
             last = self.area.document.line_count - 1
             self.area.move_cursor((max(0, min(int(found[1]) - 1, last)), 0))
+
+    def action_indent(self) -> None:
+        """Go on to the next column that is a multiple of the indentation."""
+        column = self.area.cursor_location[1]
+        self.area.insert(" " * (_INDENT - column % _INDENT))
 
     def action_save(self) -> None:
         """Hand over the text."""
