@@ -118,7 +118,7 @@ def check_members(path: Path, limit: int, *, label: str, progress: Progress = si
                             f"{label} unpacks to more than {limit} bytes.",
                             "Save it as CSV or Parquet, and import that.",
                         )
-                progress(Step(f"Checking {label}", n_bytes))
+                progress(Step("Checking the archive", n_bytes))
     except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError) as error:
         raise _damaged(label, "zip", error) from None
 

@@ -31,6 +31,7 @@ def stage(
     *,
     scratch: Path,
     rejects: Rejects | None = None,
+    name: str = "",
     progress: Progress = silent,
 ) -> Staged:
     """Write the records in ``path`` to ``target``; ``kind`` is json or jsonl.
@@ -50,7 +51,7 @@ def stage(
     names: Sequence[str] | None = None
     if typed is None:
         target.unlink(missing_ok=True)
-        reading = Reading(path, kind, rejects)
+        reading = Reading(path, kind, rejects, name)
         names, typed = _slow(reading, target, scratch, progress)
         notes, decisions = reading.warnings(), tuple(reading.decisions)
     return Staged(target, tuple(names or typed.names), (), decisions, (*notes, *typed.warnings()))

@@ -131,6 +131,7 @@ def _staged(
             scratch=folder,
             progress=progress,
             rejects=rejects,
+            name=source.name,
         )
     except InputError as error:
         raise InputError(f"{label}{error.message}", error.hint, details=error.details) from error

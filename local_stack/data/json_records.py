@@ -40,10 +40,13 @@ class _Broken(Exception):
 class Reading:
     """One reading of a file record by record, and what it found on the way."""
 
-    def __init__(self, path: Path, kind: str, rejects: Rejects | None) -> None:
+    def __init__(
+        self, path: Path, kind: str, rejects: Rejects | None = None, name: str = ""
+    ) -> None:
         self._path = path
         self._kind = kind
         self._rejects = rejects
+        self._name = name
         self.decisions: list[Decision] = []
         self.n_repeated = 0
         self.n_left_out = 0
@@ -96,7 +99,7 @@ class Reading:
                     raise
                 message = f"column {broken.column}: {broken.reason}"
                 text = line.rstrip("\r\n")
-                reject = Reject(number, None, "broken_json", "left_out", message, text)
+                reject = Reject(number, None, "broken_json", "left_out", message, text, self._name)
                 self._rejects.add(reject)
 
     def _repaired(self, number: int, line: str) -> str:
@@ -107,7 +110,8 @@ class Reading:
         if self._rejects is None:
             raise _Broken(number, column, "bytes that are not UTF-8", "Write it as UTF-8.")
         message = f"column {column}: bytes that are not UTF-8 were read as Latin-1"
-        self._rejects.add(Reject(number, None, "encoding", "repaired", message, line.rstrip()))
+        text = line.rstrip("\r\n")
+        self._rejects.add(Reject(number, None, "encoding", "repaired", message, text, self._name))
         return "".join(
             chr(ord(mark) - 0xDC00) if "\udc80" <= mark <= "\udcff" else mark for mark in line
         )

@@ -35,6 +35,7 @@ def stage(
     header: int | None = None,
     scratch: Path,
     rejects: Rejects | None = None,
+    name: str = "",
     progress: Progress = silent,
 ) -> Staged:
     """Write the table in ``path`` to ``target`` and return what is known of its columns.
@@ -49,6 +50,8 @@ def stage(
         Folder for what is needed meanwhile, on a disk with room for the table.
     rejects
         Takes broken JSON lines, which are left out; without it the first one is an error.
+    name
+        What rejects call the file.
 
     Raises
     ------
@@ -78,7 +81,7 @@ def stage(
         from local_stack.data import documents
 
         return documents.stage(
-            path, kind, target, scratch=scratch, rejects=rejects, progress=progress
+            path, kind, target, scratch=scratch, rejects=rejects, name=name, progress=progress
         )
     raise InputError(f"'{kind}' is not read here.", "Use parquet, arrow, json, jsonl or excel.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import mmap
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,8 @@ _LOOKED_AT = 100
 _MOST_NAMED = 10
 _ENOUGH = 0.6
 _YEARS = range(1900, 2101)
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _ERROR_CELL = re.compile(rb'<c [^>]*?t="e"')
 
 
@@ -69,6 +72,8 @@ def stage(
 
     if archives.is_workbook(path):
         archives.check_members(path, MAX_BYTES, label="The workbook", progress=progress)
+    elif _is_encrypted(path):
+        raise InputError("The workbook is encrypted.", "Save it without a password.")
     progress(Step("Reading the workbook"))
     try:
         with python_calamine.CalamineWorkbook.from_path(str(path)) as book:
@@ -90,6 +95,15 @@ def stage(
         (decision, *staged.decisions),
         (*notes, *staged.warnings),
     )
+
+
+def _is_encrypted(path: Path) -> bool:
+    """Return whether an OLE 2 file holds the stream in which Office keeps an encrypted xlsx."""
+    with path.open("rb") as stream:
+        if stream.read(8) != _OLE:
+            return False
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return data.find(_ENCRYPTED) >= 0
 
 
 def _damaged(error: Exception) -> InputError:
