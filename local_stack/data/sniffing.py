@@ -196,7 +196,7 @@ def _score(lines: Sequence[str], dialect: Dialect) -> float:
     n_flawed = sum(_is_flawed(record, dialect.quote) for record in records)
     likely = _likely(records, dialect)
     if max(widths.values()) >= 0.95 * len(records):
-        likely *= _RARE.get(dialect.delimiter, 1.0)
+        likely *= _RARE.get(dialect.delimiter[0], 1.0)
     return alike / len(records) * likely * (1 - 0.5 * n_flawed / len(records))
 
 
