@@ -9,7 +9,7 @@ for its first rows. Memory stays within :data:`local_stack.data.compute.MEMORY_L
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,6 +121,9 @@ def _prove_pattern(scene: Scene, rule: Rule) -> None:
         ) from None
 
 
+_Found = tuple[Question, int | None, list[tuple[int, Any]]]
+
+
 class _Judge:
     """Asks the questions of one contract of one table."""
 
@@ -134,7 +137,12 @@ class _Judge:
         open_ones = [item for item in asked if isinstance(item, Question)]
         counts = self._counts(open_ones)
         findings = {id(each): each.answer(counts[id(each)]) for each in open_ones}
-        rows = self._rows([each for each in open_ones if each.bad and findings[id(each)].n_failed])
+        failed = [each for each in open_ones if each.bad and findings[id(each)].n_failed]
+        rows: dict[int, list[tuple[int, Any]]] = {}
+        for each, n_failed, first in self._rows(failed):
+            rows[id(each)] = first
+            if n_failed is not None:
+                findings[id(each)] = replace(findings[id(each)], n_failed=n_failed)
         return tuple(
             _check(item, findings[id(item)], rows.get(id(item), ()))
             if isinstance(item, Question)
@@ -179,26 +187,26 @@ class _Judge:
                 reason = questions.first_line(error)
                 raise questions.uncomputable(self._scene.document, question.rule, reason) from error
 
-    def _rows(self, failed: Sequence[Question]) -> dict[int, list[tuple[int, Any]]]:
-        """Return the number and the value of the first failing rows of each question."""
-        found: dict[int, list[tuple[int, Any]]] = {}
+    def _rows(self, failed: Sequence[Question]) -> Iterator[_Found]:
+        """Yield how many rows fail each question, and the number and value of the first ones."""
         simple = [question for question in failed if not question.rows_of]
         for start in range(0, len(simple), _ROWS_A_SCAN):
             some = simple[start : start + _ROWS_A_SCAN]
-            firsts = [
+            items = [
+                f"count(*) FILTER (WHERE {each.bad}), "
                 f"min({{r: r, v: {each.shown}}}, {FIRST_ROWS}) FILTER (WHERE {each.bad})"
                 for each in some
             ]
-            row = self._run(f"SELECT {', '.join(firsts)} FROM {self._scene.table.relation}")[0]
-            for question, items in zip(some, row, strict=True):
-                found[id(question)] = [(item["r"], item["v"]) for item in items or ()]
+            row = self._run(f"SELECT {', '.join(items)} FROM {self._scene.table.relation}")[0]
+            for question, n_failed, first in zip(some, row[::2], row[1::2], strict=True):
+                yield question, n_failed, [(item["r"], item["v"]) for item in first or ()]
         for question in failed:
             if question.rows_of:
-                found[id(question)] = self._run(
+                first = self._run(
                     f"SELECT r, {question.shown} FROM {question.rows_of} "
                     f"WHERE {question.bad} ORDER BY r LIMIT {FIRST_ROWS}"
                 )
-        return found
+                yield question, None, [(row[0], row[1]) for row in first]
 
     def _run(self, sql: str) -> list[tuple[Any, ...]]:
         return compute.run(

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 FIRST_ROWS = 5
 """So many failing rows are named."""
 
+UNCOUNTED = -1
+"""Stands for a number of failing rows, at least 1, that was not counted yet."""
+
 _TOLERANCE = 1e-12
 
 Counts = Sequence[Any]
@@ -67,7 +70,10 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What counts come to: how many rows fail, of how many that count, what was measured."""
+    """What counts come to: how many rows fail, of how many that count, what was measured.
+
+    ``n_failed`` is :data:`UNCOUNTED` when some do, and only a look at the rows tells how many.
+    """
 
     n_failed: int
     n_counted: int = 0
@@ -184,43 +190,68 @@ def fitting(document: Document, rule: Rule, column: Column) -> str:
 def _value(scene: Scene, rule: Rule, column: Column) -> Question:
     """Ask for the values that break a rule one by one."""
     bad = fitting(scene.document, rule, column)
-    measured = _measure(rule.code, column)
-    whole = "count(*)" if rule.code == "null" else f"count({column.sql})"
-
-    def answer(found: Counts) -> Finding:
-        return Finding(found[0], found[1], found[2] if measured else None)
-
+    if rule.code in _MEASURES:
+        return _bounded(rule, column, bad)
     return Question(
         rule,
-        (f"count(*) FILTER (WHERE {bad})", whole, *measured),
-        answer,
-        "no missing value" if rule.code == "null" else rule.value,
+        (f"count(*) FILTER (WHERE {bad})", f"count({column.sql})"),
+        lambda found: Finding(found[0], found[1]),
+        rule.value,
         bad=bad,
         shown=column.shown,
     )
 
 
-def _measure(code: str, column: Column) -> tuple[str, ...]:
-    """Return the aggregate that is the observed value of a rule, if it has one."""
-    if code in ("min", "exclusive_min"):
-        return (column.extreme("min"),)
-    if code in ("max", "exclusive_max"):
-        return (column.extreme("max"),)
-    if code == "min_length":
-        return (f"min(length({column.sql}))",)
-    if code == "max_length":
-        return (f"max(length({column.sql}))",)
-    return ()
+_MEASURES = {
+    "min": "min",
+    "exclusive_min": "min",
+    "max": "max",
+    "exclusive_max": "max",
+    "min_length": "min",
+    "max_length": "max",
+}
+"""The aggregate that is the observed value of a bound."""
+
+
+def _bounded(rule: Rule, column: Column, bad: str) -> Question:
+    """Ask for the extreme value alone, which says whether any breaks the bound."""
+    word = _MEASURES[rule.code]
+    if rule.code in terms.BOUNDS:
+        extreme = Column(column.name, column.type, f"{word}({column.sql})")
+        breach, observed = terms.bad(rule, extreme), extreme.shown
+    else:
+        observed = f"{word}(length({column.sql}))"
+        breach = f"{observed} {'<' if word == 'min' else '>'} {int(rule.value)}"
+    return Question(
+        rule,
+        (f"coalesce({breach}, FALSE)", f"count({column.sql})", observed),
+        lambda found: Finding(UNCOUNTED if found[0] else 0, found[1], found[2]),
+        rule.value,
+        bad=bad,
+        shown=column.shown,
+    )
+
+
+def _null(scene: Scene, rule: Rule, column: Column) -> Question:
+    return Question(
+        rule,
+        ("count(*)", f"count({column.sql})"),
+        lambda found: Finding(found[0] - found[1], found[0]),
+        "no missing value",
+        bad=fitting(scene.document, rule, column),
+        shown="NULL",
+    )
 
 
 def _max_missing(scene: Scene, rule: Rule, column: Column) -> Question:
     def answer(found: Counts) -> Finding:
-        n_rows, n_missing = found
-        share = n_missing / n_rows if n_rows else 0.0
-        return Finding(n_missing if share > rule.value + _TOLERANCE else 0, n_rows, round(share, 6))
+        n_rows, n_values = found
+        share = (n_rows - n_values) / n_rows if n_rows else 0.0
+        is_broken = share > rule.value + _TOLERANCE
+        return Finding(n_rows - n_values if is_broken else 0, n_rows, round(share, 6))
 
     bad = f"{column.sql} IS NULL"
-    counts = ("count(*)", f"count(*) FILTER (WHERE {bad})")
+    counts = ("count(*)", f"count({column.sql})")
     return Question(rule, counts, answer, rule.value, bad=bad, shown="NULL")
 
 
@@ -456,6 +487,7 @@ _OF_TABLE: dict[str, Callable[[Scene, Rule], Check | Question]] = {
 }
 
 _OF_COLUMN: dict[str, Callable[[Scene, Rule, Column], Question]] = {
+    "null": _null,
     "max_missing": _max_missing,
     "unique": _unique,
     "min_distinct": _distinct,
