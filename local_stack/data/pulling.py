@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from local_stack.command import Location, command
-from local_stack.data import history, manifests
+from local_stack.data import contract_file, history, manifests
 from local_stack.data.manifests import Manifest
 from local_stack.data.remotes import Meter, is_own_store, open_remote, wanted
 from local_stack.errors import ConflictError, DamagedError, InputError, NotFoundError, nearest
@@ -311,6 +311,9 @@ class _Pull:
         if agreed and not self._is_force:
             taken.kept.append("There it has another contract.")
             return
+        if not _is_contract(offered):
+            taken.kept.append("Its contract there is not one that can be read.")
+            return
         number = (after["contract"] or 0) + 1
         row = {"dataset": manifest.dataset, "number": number, **offered}
         after["contract"] = number
@@ -342,6 +345,18 @@ def _with_single_tags(found: Sequence[Manifest]) -> list[Manifest]:
         for tag in manifest.tags:
             owners[manifest.dataset, tag] = manifest
     return [m.tagged(*(tag for tag in m.tags if owners[m.dataset, tag] is m)) for m in found]
+
+
+def _is_contract(offered: Mapping[str, Any]) -> bool:
+    """Return whether a contract that somebody else wrote is one, and says what its text says."""
+    document, text = offered["document"], offered["text"]
+    try:
+        if text is None:
+            contract_file.of_values(document)
+            return True
+        return bool(contract_file.parse(text).values == document)
+    except InputError:
+        return False
 
 
 def _told(value: Any) -> str:

@@ -28,6 +28,7 @@ from local_stack.stores.artifacts import (
     ticking,
     verify,
 )
+from local_stack.stores.places import redacted
 
 _ATOMIC = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "oss", "memory"})
 _NEVER = float("inf")
@@ -212,7 +213,7 @@ class _Bucket(Depot):
     is_local = False
 
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
-        self.url = _public(url)
+        self.url = redacted(url)
         self._files, self._root = opened(url, options)
         protocols = self._files.protocol
         names = {protocols} if isinstance(protocols, str) else set(protocols)
@@ -352,13 +353,6 @@ def _seconds(stamp: Any) -> float:
     if not isinstance(stamp, datetime):
         return _NEVER
     return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
-
-
-def _public(url: str) -> str:
-    """Return a URL without the user and the password that some carry."""
-    scheme, mark, rest = url.partition("://")
-    place, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{place.rpartition('@')[2]}{slash}{path}"
 
 
 def _absent(key: str, where: str) -> NotFoundError:

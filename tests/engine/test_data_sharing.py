@@ -451,6 +451,26 @@ def test_what_is_known_of_a_data_set_is_kept_where_it_is_otherwise(workspace, ot
     assert other.get("datasets", "t")["target"] == "x"
 
 
+def test_a_contract_that_is_none_is_not_taken(workspace, other, remote):
+    add(workspace, "t", "x\n1\n")
+    call(workspace, "data.contract", {"name": "t", "infer": True})
+    push(workspace, remote)
+    (path,) = shown(remote)
+    path.chmod(0o600)
+    whole = path.read_bytes()
+    for change in (
+        put("contract", "document", {"columns": {"x": {"colour": "red"}}}),
+        put("contract", "text", "columns: {x: {type: string}}"),
+        put("contract", "text", "&a [*a"),
+    ):
+        path.write_bytes(forged(whole, change))
+        with pytest.raises(ConflictError, match="not one that can be read"):
+            pull(other, remote)
+        assert other.query("SELECT * FROM contracts") == []
+    path.write_bytes(whole)
+    assert states(pull(other, remote)) == ["updated"]
+
+
 def test_the_newest_version_stays_the_newest_whatever_comes_later(workspace, other, remote):
     add(workspace, "t", "x\n1\n")
     push(workspace, remote)
