@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from local_stack.command import Location, command
 from local_stack.data import compute, versions
 from local_stack.data.asking import gathered, options_of, read
+from local_stack.data.history import tag_label
 from local_stack.data.rejects import Rejects
 from local_stack.data.sources import SourceFile
 from local_stack.data.tables import Imported, Options, Staged
@@ -186,7 +187,7 @@ class Wanted:
                 "Leave it out.",
             )
         object.__setattr__(self, "dataset", name)
-        object.__setattr__(self, "tag", label(self.tag, "tag") if self.tag else None)
+        object.__setattr__(self, "tag", tag_label(self.tag) if self.tag else None)
 
 
 def import_files(

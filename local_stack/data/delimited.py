@@ -22,7 +22,7 @@ from local_stack.errors import InputError
 from local_stack.progress import Progress, Step
 
 if TYPE_CHECKING:
-    import duckdb
+    from local_stack.data.compute import Connection
 
 LONGEST_LINE = 64 * 1024 * 1024
 """Characters of a line; a longer one is no text table."""
@@ -48,7 +48,7 @@ class Text:
 
 
 def stage(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     text: Text,
     layout: Layout,
     target: Path,
@@ -94,7 +94,7 @@ def columns_of(width: int) -> str:
 
 
 def _fast(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     text: Text,
     layout: Layout,
     target: Path,
@@ -133,7 +133,7 @@ def _fast(
     return f"file_row_number + {layout.first_line} + coalesce(sum({breaks}) OVER ({before}), 0)"
 
 
-def _repeats_header(connection: duckdb.DuckDBPyConnection, table: str, layout: Layout) -> bool:
+def _repeats_header(connection: Connection, table: str, layout: Layout) -> bool:
     """Return whether a row is the header again, as where files were put below one another."""
     if not any(layout.names):
         return False
@@ -344,9 +344,7 @@ class _Writer:
         self._rows, self._numbers, self._size = [], [], 0
 
 
-def _without_footer(
-    connection: duckdb.DuckDBPyConnection, staged: Staged, rejects: Rejects, name: str
-) -> Staged:
+def _without_footer(connection: Connection, staged: Staged, rejects: Rejects, name: str) -> Staged:
     """Cut text that spreadsheets put below a table and pad to its width, behind an empty row."""
     width = len(staged.texts)
     table = f"read_parquet({compute.literal(staged.table)}, file_row_number=true)"

@@ -30,11 +30,12 @@ from local_stack.errors import InputError
 from local_stack.progress import Progress, silent
 
 if TYPE_CHECKING:
-    import duckdb
+    from local_stack.data.compute import Connection
 
 SAMPLE_BYTES = 1024 * 1024
 """Beginning of a text on which dialect and layout are judged."""
 
+_OWN_NAMES = frozenset({"file_row_number", "line", "file", "filename"})
 _MANY = 1000
 _N_EXAMPLES = 3
 _FIRST_LINES = 5
@@ -108,7 +109,7 @@ def _why(options: Options, files: Sequence[SourceFile]) -> str:
 
 
 def _staged(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     source: Source,
     options: Options,
     rejects: Rejects,
@@ -137,8 +138,22 @@ def _staged(
         raise InputError(f"{label}{error.message}", error.hint, details=error.details) from error
 
 
+def _numbered(connection: Connection, staged: Staged, folder: Path) -> Staged:
+    """Call the columns c0, c1, ... where a name of theirs is one that this module needs."""
+    table = f"read_parquet({compute.literal(staged.table)})"
+    described = connection.execute(f"SELECT * FROM {table} LIMIT 0").description or ()  # noqa: S608
+    names = [str(column[0]) for column in described]
+    if not any(name.lower() in _OWN_NAMES or name.endswith(".text") for name in names):
+        return staged
+    called = {name: f"c{place}" for place, name in enumerate(names)}
+    cells = ", ".join(f"{compute.identifier(name)} AS {called[name]}" for name in names)
+    target = folder / "numbered.parquet"
+    connection.execute(f"COPY (SELECT {cells} FROM {table}) TO {compute.literal(target)}")  # noqa: S608
+    return replace(staged, table=target, texts=tuple(called[name] for name in staged.texts))
+
+
 def _staged_text(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     source: Source,
     options: Options,
     rejects: Rejects,
@@ -186,7 +201,7 @@ def _some(lines: Sequence[int | None], n: int) -> str:
 
 
 def _union(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     staged: Sequence[Staged],
     found: Sequence[Source],
     scratch: Path,
@@ -231,7 +246,7 @@ def _union(
     )
 
 
-def _staged_columns(connection: duckdb.DuckDBPyConnection, staged: Staged) -> list[str]:
+def _staged_columns(connection: Connection, staged: Staged) -> list[str]:
     """Return the columns of the staged file that belong to the table, in order."""
     relation = f"SELECT * FROM read_parquet({compute.literal(staged.table)}) LIMIT 0"  # noqa: S608
     columns = [column[0] for column in connection.execute(relation).description or ()]
@@ -246,7 +261,7 @@ def _rows_of(staged: Staged) -> str:
 
 
 def _settled(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     staged: Staged,
     options: Options,
     target: Path,
@@ -364,7 +379,7 @@ def _renamed(names: Sequence[str], options: Options) -> list[str]:
 
 
 def _unreadable(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     staged: Staged,
     table: str,
     found: Mapping[str, inference.Found],
@@ -444,7 +459,7 @@ def _refuse(rejects: Rejects) -> None:
 
 
 def _spelt(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     table: str,
     found: Mapping[str, inference.Found],
     called: Mapping[str, str],
@@ -471,18 +486,14 @@ def _spelt(
     return warnings
 
 
-def _counted(
-    connection: duckdb.DuckDBPyConnection, target: Path, names: Sequence[str]
-) -> tuple[int, list[int]]:
+def _counted(connection: Connection, target: Path, names: Sequence[str]) -> tuple[int, list[int]]:
     table = f"read_parquet({compute.literal(target)})"
     terms = ", ".join(f"count({compute.identifier(name)})" for name in names)
     row = connection.execute(f"SELECT count(*), {terms} FROM {table}").fetchall()[0]  # noqa: S608
     return row[0], [row[0] - held for held in row[1:]]
 
 
-def _examples(
-    connection: duckdb.DuckDBPyConnection, target: Path, names: Sequence[str]
-) -> list[tuple[str, ...]]:
+def _examples(connection: Connection, target: Path, names: Sequence[str]) -> list[tuple[str, ...]]:
     """Return the first distinct values of each column, as text."""
     cells = ", ".join(f"CAST({compute.identifier(name)} AS VARCHAR)" for name in names)
     rows = connection.execute(

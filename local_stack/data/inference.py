@@ -19,7 +19,7 @@ from local_stack.errors import InputError, nearest
 from local_stack.progress import Progress
 
 if TYPE_CHECKING:
-    import duckdb
+    from local_stack.data.compute import Connection
 
 SAMPLE_ROWS = 20_000
 """Rows from the whole length of a table on which the types are first judged."""
@@ -102,7 +102,7 @@ class _Column:
 
 
 def inferred(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     table: str,
     columns: Mapping[str, str],
     options: Options,
@@ -139,7 +139,7 @@ def inferred(
 
 
 def _samples(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     table: str,
     columns: Mapping[str, str],
     nulls: Sequence[str],
@@ -419,7 +419,7 @@ def _numbers_as_asked(asked: str, values: Sequence[str], marks: _Marks) -> tuple
 
 
 def _misfits(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     table: str,
     found: Mapping[str, Found],
     samples: Mapping[str, _Column],

@@ -10,7 +10,7 @@ from local_stack.data.compute import identifier
 from local_stack.data.tables import ImportWarning
 
 if TYPE_CHECKING:
-    import duckdb
+    from local_stack.data.compute import Connection
 
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 _LARGE = ("UBIGINT", "HUGEINT", "UHUGEINT")
@@ -27,9 +27,7 @@ class Narrowed:
     warnings: tuple[ImportWarning, ...] = ()
 
 
-def narrowed(
-    connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str]
-) -> dict[str, Narrowed]:
+def narrowed(connection: Connection, table: str, columns: Mapping[str, str]) -> dict[str, Narrowed]:
     """Return how each of ``columns`` (staged name to the name in messages) is kept."""
     if not columns:
         return {}
@@ -42,9 +40,7 @@ def narrowed(
     }
 
 
-def _one(
-    connection: duckdb.DuckDBPyConnection, table: str, column: str, name: str, kind: str
-) -> Narrowed:
+def _one(connection: Connection, table: str, column: str, name: str, kind: str) -> Narrowed:
     cell = identifier(column)
     came = f"the source says {kind.lower()}"
     if kind in _WHOLE:
@@ -66,7 +62,7 @@ def _one(
 
 
 def _lossy(
-    connection: duckdb.DuckDBPyConnection, table: str, cell: str, name: str, kind: str, came: str
+    connection: Connection, table: str, cell: str, name: str, kind: str, came: str
 ) -> Narrowed:
     is_whole = kind in _LARGE or (kind.startswith("DECIMAL") and kind.endswith(",0)"))
     if is_whole:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from local_stack.results import Result
 
 if TYPE_CHECKING:
-    import duckdb
+    from local_stack.data.compute import Connection
 
 MOST_TEXT = 1_000
 """Characters of a rejected text that are kept; the original bytes hold all of it."""
@@ -82,7 +82,7 @@ class Rejects:
         lost = ("left_out", "missing")
         return sum(n for (_, outcome), n in self.counts.items() if outcome in lost)
 
-    def write(self, connection: duckdb.DuckDBPyConnection, target: Path) -> None:
+    def write(self, connection: Connection, target: Path) -> None:
         """Write all of them to a Parquet file, in the order of their lines."""
         from local_stack.data.compute import literal
 
