@@ -32,6 +32,7 @@ from local_stack.errors import Cancelled, NotFoundError, StackError, Unavailable
 from local_stack.progress import Progress, Step
 from local_stack.results import Result, now, plain
 from local_stack.stores.journal import Draft
+from local_stack.stores.places import redacted
 from local_stack.workspace import Workspace
 
 Status = Literal["queued", "running", "finished", "failed", "cancelled", "killed"]
@@ -92,8 +93,11 @@ def tracked(
     if _current.get() or workspace.is_readonly:
         yield progress, workspace.root / "jobs" / (_current.get() or "none")
         return
-    job = _adopted.get() or _create(workspace, command, arguments)
+    shown = _without_secrets(plain(arguments))
+    job = _adopted.get() or _create(workspace, command, shown)
     folder = _folder(workspace, job)
+    if _adopted.get():  # it was asked for with secrets, which this process needed until now
+        _write(folder / "job.json", {**(_load(folder / "job.json") or {}), "arguments": shown})
     token = _current.set(job)
     lock = _hold(folder)
     started = {"pid": os.getpid(), "started_at": now(), "is_detached": bool(_adopted.get())}
@@ -240,6 +244,17 @@ def _create(workspace: Workspace, command: str, arguments: Mapping[str, Any]) ->
         },
     )
     return job
+
+
+def _without_secrets(value: Any) -> Any:
+    """Return arguments without the passwords of URLs; the work has them in memory by now."""
+    if isinstance(value, str):
+        return redacted(value)
+    if isinstance(value, list):
+        return [_without_secrets(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_secrets(item) for key, item in value.items()}
+    return value
 
 
 _COLD = "import sys; from local_stack.jobs import begin; begin(*sys.argv[1:])"

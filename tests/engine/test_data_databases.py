@@ -6,12 +6,15 @@ import datetime as dt
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import duckdb
 import polars
 import pytest
 
+from local_stack import jobs
+from local_stack.command import find
 from local_stack.data import databases
 from local_stack.errors import Cancelled, InputError, NotFoundError, UnavailableError
 from local_stack.progress import silent
@@ -222,6 +225,26 @@ def test_a_password_is_in_no_message_and_no_result(tmp_path, scratch):
     assert "p@ss-word" not in text
     assert "other-secret" not in text
     assert "ann" in text
+
+
+@pytest.mark.parametrize("is_detached", [False, True])
+def test_a_password_is_nowhere_in_the_workspace_after_an_import(workspace, is_detached):
+    url = "mysql://ann:geheim-7@127.0.0.1/sales?ssl_password=geheim-8"
+    arguments = {"name": "sales", "source": url, "sql": "SELECT 1"}
+    if is_detached:
+        job = jobs.spawn(workspace, "data.add", arguments)
+        deadline = time.monotonic() + 60
+        while jobs.show(workspace, job).status in ("queued", "running"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert jobs.show(workspace, job).status == "failed"
+    else:
+        with pytest.raises(UnavailableError):
+            find("data.add").call(workspace, **arguments)
+    (job_file,) = workspace.root.glob("jobs/*/job.json")
+    assert "mysql://ann:***@127.0.0.1/sales" in job_file.read_text()
+    for path in workspace.root.rglob("*"):
+        assert not path.is_file() or b"geheim" not in path.read_bytes(), path
 
 
 def test_a_missing_driver_says_what_to_install(scratch):
