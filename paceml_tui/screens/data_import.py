@@ -86,9 +86,12 @@ class ImportView(View):
         if not found:
             return []
         rows = count(found.get("n_rows") or 0, "row")
+        files = found.get("files") or 1
         if found.get("is_sample"):
             rows = join(rows, styled("(a sample)", "quiet"))
-        parts = [styled(found.get("format"), "quiet", 12), size(found.get("size")), rows]
+        named = [styled(found.get("format"), "quiet", 12)]
+        named += [count(files, "file")] if files > 1 else []
+        parts = [*named, size(found.get("size")), rows]
         if found.get("n_rejected"):
             rejected = count(found["n_rejected"], "reject")
             parts.append(join(styled(glyph("warning"), "warning"), rejected))
