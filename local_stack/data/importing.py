@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local_stack.data import compute, delimited, inference, narrowing, readers, sources
-from local_stack.data.encodings import Utf8, as_utf8
+from local_stack.data import account, compute, delimited, inference, narrowing, readers, sources
+from local_stack.data.encodings import as_utf8
 from local_stack.data.rejects import Reject, Rejects
 from local_stack.data.sniffing import sniff
 from local_stack.data.sources import SourceFile
@@ -37,8 +37,6 @@ SAMPLE_BYTES = 1024 * 1024
 
 _OWN_NAMES = frozenset({"file_row_number", "line", "file", "filename"})
 _MANY = 1000
-_N_EXAMPLES = 3
-_FIRST_LINES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +120,7 @@ def _staged(
     try:
         if source.format == "csv":
             return _staged_text(connection, source, options, rejects, target, progress)
-        return readers.stage(
+        staged = readers.stage(
             source.path,
             source.format,
             target,
@@ -134,6 +132,7 @@ def _staged(
             rejects=rejects,
             name=source.name,
         )
+        return _numbered(connection, staged, folder)
     except InputError as error:
         raise InputError(f"{label}{error.message}", error.hint, details=error.details) from error
 
@@ -178,26 +177,7 @@ def _staged_text(
         connection, read, layout, target, rejects, footer=options.footer, progress=progress
     )
     copy.unlink(missing_ok=True)
-    return replace(staged, warnings=(*_encoding_warning(text, rejects), *staged.warnings))
-
-
-def _encoding_warning(text: Utf8, rejects: Rejects) -> tuple[ImportWarning, ...]:
-    if text.n_repaired:
-        first = [it.line for it in rejects.first if it.code == "encoding" and it.line is not None]
-        used = text.reason.removeprefix("some lines are ")
-        note = f"{text.n_repaired} lines are not UTF-8 and were read as {used}: "
-        note += f"{_some(first, text.n_repaired)}."
-    elif text.encoding == "utf-8":
-        return ()
-    else:
-        note = f"The text is {text.encoding.upper()}, {text.reason}."
-    return (ImportWarning("encoding", None, note),)
-
-
-def _some(lines: Sequence[int | None], n: int) -> str:
-    """Return the first line numbers in words."""
-    shown = ", ".join(str(line) for line in lines[:_FIRST_LINES])
-    return f"{shown} and more" if n > _FIRST_LINES else shown
+    return replace(staged, warnings=(*account.of_encoding(text, rejects), *staged.warnings))
 
 
 def _union(
@@ -302,19 +282,19 @@ def _settled(
         label="Writing the table",
     )
     unreadable = _unreadable(connection, staged, table, found, called, rejects)
-    n_rows, n_missing = _counted(connection, target, names)
+    n_rows, n_missing = account.counted(connection, target, names)
     if options.strict:
-        _refuse(rejects)
-    spelt = _spelt(connection, table, found, called)
-    warnings = [*staged.warnings, *name_warnings, *_told(rejects)]
+        account.refuse(rejects)
+    spelt = account.of_nulls(connection, table, found, called)
+    warnings = [*staged.warnings, *name_warnings, *account.of_rejects(rejects)]
     warnings += [w for it in narrowed.values() for w in it.warnings]
     warnings += [w for it in found.values() for w in it.warnings]
-    warnings += _told_of_cells(unreadable, rejects) + spelt
+    warnings += account.of_cells(unreadable, rejects) + spelt
     if n_rows == 0:
         warnings.append(ImportWarning("no_rows", None, "The table has no row."))
     types = {c: found[c].type if c in found else narrowed[c].type for c in columns}
     reasons = {c: found[c].reason if c in found else narrowed[c].reason for c in columns}
-    samples = _examples(connection, target, names)
+    samples = account.examples(connection, target, names)
     return Imported(
         n_rows=n_rows,
         columns=tuple(
@@ -362,7 +342,8 @@ def unique_names(names: Sequence[str]) -> tuple[list[str], list[ImportWarning]]:
         found.append(chosen)
     empty = [place for place, name in enumerate(names, 1) if not name]
     if empty and len(empty) < len(names):
-        note = f"Columns without a name were called after their place: {_some(empty, len(empty))}."
+        places = account.some(empty, len(empty))
+        note = f"Columns without a name were called after their place: {places}."
         warnings.append(ImportWarning("empty_name", None, note))
     return found, warnings
 
@@ -408,99 +389,3 @@ def _unreadable(
                 for row in rows
             )
     return counts
-
-
-def _told_of_cells(counts: Mapping[str, int], rejects: Rejects) -> list[ImportWarning]:
-    warnings = []
-    for name, n in counts.items():
-        lines = [it.line for it in rejects.first if it.column == name]
-        where = f": line {_some(lines, n)}" if lines else ""
-        note = f"{n} cells are not of the column's type and became missing{where}."
-        warnings.append(ImportWarning("unreadable_cells", name, note))
-    return warnings
-
-
-_TOLD = {
-    "left_out": ("rejected_lines", "lines could not be read and were left out"),
-    "repaired": ("repaired_lines", "lines were mended to be read"),
-    "aside": ("not_rows", "lines before or behind the table are no part of it"),
-}
-
-
-def _told(rejects: Rejects) -> list[ImportWarning]:
-    """Return a warning a kind of outcome; cells and encodings have their own."""
-    warnings = []
-    for outcome, (code, words) in _TOLD.items():
-        n = sum(
-            count
-            for (kind, what), count in rejects.counts.items()
-            if what == outcome and kind != "encoding"
-        )
-        if n:
-            first = [it for it in rejects.first if it.outcome == outcome and it.code != "encoding"]
-            lines = [it.line for it in first]
-            why = f" ({first[0].message.rstrip('.')})" if first and outcome != "aside" else ""
-            note = f"{n} {words}: {_some(lines, n)}{why}."
-            warnings.append(ImportWarning(code, None, note))
-    return warnings
-
-
-def _refuse(rejects: Rejects) -> None:
-    """Raise for the first thing that was not read as it stands."""
-    if not rejects.n:
-        return
-    first = next(it for it in rejects.first if it.outcome != "aside")
-    where = f"{first.file}, line {first.line}" if first.file else f"line {first.line}"
-    more = f" There are {rejects.n - 1} more." if rejects.n > 1 else ""
-    raise InputError(
-        f"Strict: {where}: {first.message}{more}",
-        "Mend the file, or leave --strict out to import the rest and list these.",
-    )
-
-
-def _spelt(
-    connection: Connection,
-    table: str,
-    found: Mapping[str, inference.Found],
-    called: Mapping[str, str],
-) -> list[ImportWarning]:
-    """Say which words were taken to be missing values, and how often."""
-    if not found:
-        return []
-    terms: list[str] = []
-    for key, it in found.items():
-        words = inference.literals([word for word in it.nulls if word])
-        is_word = f"{inference.text_of(key)} IN ({words})"
-        terms += [
-            f"count(*) FILTER ({is_word})",
-            f"min({inference.text_of(key)}) FILTER ({is_word})",
-        ]
-    rows = inference.trimmed(table, found)
-    row = connection.execute(f"SELECT {', '.join(terms)} FROM {rows}").fetchall()[0]  # noqa: S608
-    warnings = []
-    for place, key in enumerate(found):
-        n, word = row[2 * place], row[2 * place + 1]
-        if n:
-            note = f"{n} cells such as '{word}' were read as missing."
-            warnings.append(ImportWarning("null_spelling", called[key], note))
-    return warnings
-
-
-def _counted(connection: Connection, target: Path, names: Sequence[str]) -> tuple[int, list[int]]:
-    table = f"read_parquet({compute.literal(target)})"
-    terms = ", ".join(f"count({compute.identifier(name)})" for name in names)
-    row = connection.execute(f"SELECT count(*), {terms} FROM {table}").fetchall()[0]  # noqa: S608
-    return row[0], [row[0] - held for held in row[1:]]
-
-
-def _examples(connection: Connection, target: Path, names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the first distinct values of each column, as text."""
-    cells = ", ".join(f"CAST({compute.identifier(name)} AS VARCHAR)" for name in names)
-    rows = connection.execute(
-        f"SELECT {cells} FROM read_parquet({compute.literal(target)}) LIMIT 50"  # noqa: S608
-    ).fetchall()
-    columns: Sequence[Sequence[str | None]] = list(zip(*rows, strict=True)) or [()] * len(names)
-    return [
-        tuple(dict.fromkeys(cell[:40] for cell in column if cell is not None))[:_N_EXAMPLES]
-        for column in columns
-    ]
