@@ -81,6 +81,8 @@ def sniff(text: str, options: Options, *, is_whole: bool) -> Layout:
         lines = lines[:-1]
     if not any(line.strip() for line in lines):
         raise InputError("The file is empty.", "Give a table with a header line.")
+    if not any(line.strip() for line in lines[(options.skip or 0) :]):
+        raise InputError("There is nothing behind the lines that are skipped.", "Lower --skip.")
     dialect, why = _dialect(lines[(options.skip or 0) :], options)
     records = list(split(lines, dialect))
     return _layout(records, dialect, options, why)
@@ -264,8 +266,6 @@ def _layout(
 ) -> Layout:
     held = [r for r in records if not r.is_blank and r.line > (options.skip or 0)]
     if not held:
-        if options.skip:
-            raise InputError("There is nothing behind the lines that are skipped.", "Lower --skip.")
         raise InputError("The file holds nothing but blank lines.", "Give a table.")
     width = _width(held)
     start = 0 if options.skip is not None else _start(held, width)
