@@ -327,24 +327,25 @@ def _unwrap(hint: Any) -> tuple[type, bool, tuple[str, ...]]:
     return hint, is_repeated, ()
 
 
-_ENTRY = re.compile(r"^(\w+)(?: : .*)?$")
+_ENTRY = re.compile(r"^(\w+(?:, \w+)*)(?: : .*)?$")
 
 
 def _documented(doc: str) -> dict[str, str]:
     """Return the text of each entry under numpydoc's ``Parameters`` heading."""
     _, _, section = doc.partition("Parameters\n----------\n")
     texts: dict[str, str] = {}
-    name = ""
+    names: list[str] = []
     for line in section.splitlines():
-        if set(line) == {"-"} and name:  # the previous line was the next heading
-            texts.pop(name, None)
+        if set(line) == {"-"} and names:  # the previous line was the next heading
+            for name in names:
+                texts.pop(name, None)
             break
         entry = _ENTRY.match(line)
         if entry:
-            name = entry[1]
-            texts[name] = ""
-        elif name and line.strip():
-            texts[name] = f"{texts[name]} {line.strip()}".strip()
+            names = entry[1].split(", ")  # several may share one text
+            texts |= dict.fromkeys(names, "")
+        elif line.strip():
+            texts |= {name: f"{texts[name]} {line.strip()}".strip() for name in names}
     return texts
 
 

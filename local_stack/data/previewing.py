@@ -76,7 +76,11 @@ def preview(
     Parameters
     ----------
     source
-        As for data add, and so are the options that follow.
+        File, glob or fsspec URL; with --sql a database.
+    format, encoding, delimiter, quote, escape, header, skip, footer
+        As for data add.
+    decimal, thousands, date_format, null, type, rename, sheet, sql, strict
+        As for data add.
     limit
         How many rows to return.
     """
