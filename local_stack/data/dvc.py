@@ -167,7 +167,8 @@ class _Finder:
                 shutil.copyfile(source, target)
                 dvc_files.verify(target, md5, is_legacy=self._tracked.is_legacy)
             except DamagedError as error:
-                damage = None if source == beside else error  # edited since 'dvc add'
+                if source != beside:  # that one was edited since 'dvc add'
+                    damage = error
                 continue
             self._meter.tick(target.stat().st_size)
             self._from("the working copy" if source == beside else "the DVC cache")

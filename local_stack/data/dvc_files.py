@@ -10,6 +10,7 @@ from __future__ import annotations
 import configparser
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ class Repository:
             return url, self._s3(f"remote {name}")
         if "://" in url:
             raise InputError(f"The remote '{name}' is not a folder and not on S3: {url}", _NAME_ONE)
-        return str(self.root / ".dvc" / Path(url).expanduser()), {}
+        return os.path.normpath(self.root / ".dvc" / Path(url).expanduser()), {}
 
     def _s3(self, section: str) -> dict[str, Any]:
         options: dict[str, Any] = {}
@@ -250,13 +251,19 @@ def pointer(name: str, row: Mapping[str, Any]) -> str:
     """
     if "members" in row:
         tree = Tree.of(row)
-        facts = {
-            "md5": f"{tree.manifest.md5}.dir",
-            "size": sum(blob.size for blob in tree.members.values()),
-            "nfiles": len(tree.members),
-        }
+        size = sum(blob.size for blob in tree.members.values())
+        facts = [f"{tree.manifest.md5}.dir", f"size: {size}", f"nfiles: {len(tree.members)}"]
     else:
         blob = Blob.of(row)
-        facts = {"md5": blob.md5, "size": blob.size}
-    document = {"outs": [{**facts, "hash": "md5", "path": name}]}
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+        facts = [_spelt(blob.md5), f"size: {blob.size}"]
+    md5, *counts = facts
+    lines = [f"- md5: {md5}", *(f"  {count}" for count in counts), "  hash: md5"]
+    return "\n".join(["outs:", *lines, f"  path: {_spelt(name)}", ""])
+
+
+def _spelt(text: str) -> str:
+    """Return a text as YAML, in quotes unless everybody reads it as a text without them."""
+    is_plain = re.fullmatch(r"[A-Za-z][\w./-]*", text, re.ASCII) and isinstance(
+        yaml.safe_load(text), str
+    )
+    return text if is_plain else json.dumps(text)
