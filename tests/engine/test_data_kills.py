@@ -1,0 +1,239 @@
+"""Imports, tags and pushes killed with -9 at random: nothing acknowledged is lost, nothing is half.
+
+Each worker writes what a call has returned to a file of its own. After every round of kills a
+checker compares that with the workspace and the remote, reads every visible version whole, and
+calls the next command.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars
+import pytest
+from s3_kit import BUCKET
+
+from local_stack.catalog import call
+from local_stack.data import manifests, versions
+from local_stack.stores.depots import Depot, depot
+from local_stack.workspace import Workspace
+
+WORKER = """
+    import itertools, os, random, sys
+    from pathlib import Path
+
+    from local_stack import environment
+    environment.prepare()
+    from local_stack.catalog import call
+    from local_stack.workspace import Workspace
+
+    mode, root, acks, remote = sys.argv[1:]
+    out = os.open(acks, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    source = Path(acks + ".csv")
+    dice = random.Random(acks)
+
+    def acknowledge(*words):
+        os.write(out, (" ".join(words) + "\\n").encode())
+
+    def add(workspace, name, n):
+        rows = dice.choice((3, 3, 20_000))
+        text = "x,y\\n" + "".join(f"{n},{k}\\n" for k in range(rows))
+        source.write_text(text)
+        added = call(workspace, "data.add", {"name": name, "source": str(source)})
+        acknowledge("add", name, added.version, str(n), str(rows))
+        return added.version
+
+    with Workspace.open(root) as workspace:
+        name = f"{mode}-{Path(acks).name}"
+        pair = [add(workspace, name, n) for n in range(2)] if mode == "tag" else []
+        acknowledge("ready", name, "")
+        for n in itertools.count(2):
+            if mode == "tag":
+                version = pair[n % 2]
+                call(workspace, "data.tag", {"name": f"{name}@{version}", "tag": f"t{n}-x"})
+                acknowledge("tag", name, version, f"t{n}-x")
+                call(workspace, "data.tag", {"name": f"{name}@{version}", "tag": "head"})
+                acknowledge("head", name, version)
+                continue
+            version = add(workspace, name, n)
+            if mode == "push":
+                call(workspace, "data.push", {"remote": remote, "name": [name]})
+                acknowledge("push", name, version)
+"""
+MODES = ("add", "tag", "push")
+
+
+def kill_round(workspace: Workspace, remote: str, folder: Path, dice: random.Random) -> None:
+    """Start one worker of each kind on the workspace, and kill each at a moment of its own."""
+    names = [folder / f"{mode}-{dice.randrange(10**9)}" for mode in MODES]
+    words = [sys.executable, "-c", textwrap.dedent(WORKER)]
+    processes = [
+        subprocess.Popen([*words, mode, str(workspace.root), str(name), remote])
+        for mode, name in zip(MODES, names, strict=True)
+    ]
+    deadline = time.monotonic() + 120
+    for process, name in zip(processes, names, strict=True):
+        while not (name.exists() and "ready" in name.read_text()):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    for process in dice.sample(processes, len(processes)):
+        time.sleep(dice.uniform(0, 0.4))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+
+
+def acknowledged(folder: Path) -> Iterator[list[str]]:
+    for path in folder.iterdir():
+        if path.suffix != ".csv":
+            lines = path.read_text().split("\n")[:-1]
+            yield from (line.split() for line in lines if not line.startswith("ready"))
+
+
+def check(root: Path, place: Depot, folder: Path) -> None:
+    """Check that what was acknowledged is there, and that what is there is whole."""
+    acks = list(acknowledged(folder))
+    shown = {found.reference: found for found in read_remote(place)}
+    with Workspace.open(root) as workspace:
+        assert workspace.journal.verify().problem == ""
+        for row in workspace.query("SELECT dataset, version FROM data_versions"):
+            read_whole(workspace, f"{row['dataset']}@{row['version']}")
+        heads: dict[str, str] = {}
+        for what, name, version, *rest in acks:
+            found = versions.find(workspace, f"{name}@{version}")
+            if what == "add":
+                table = versions.read(workspace, found)
+                n, n_rows = map(int, rest)
+                assert table["y"].equals(polars.Series("y", range(n_rows)))
+                assert table["x"].unique().to_list() == [n]
+            elif what == "tag":
+                assert rest[0] in found.tags
+            elif what == "head":
+                heads[name] = version
+            else:
+                assert found.reference in shown
+        for name, version in heads.items():  # the killed call may have moved it once more
+            both = {v for w, n, v, *_ in acks if (w, n) == ("add", name)}
+            pointed = versions.find(workspace, f"{name}@head").version
+            last = [v for w, n, v, *_ in acks if (w, n) == ("tag", name)][-1]
+            assert pointed in {version, last} | (both - {version} if version == last else set())
+
+
+def read_whole(workspace: Workspace, reference: str) -> None:
+    row = versions.record(workspace, versions.find(workspace, reference))
+    assert not row["collected_at"]
+    for item in manifests.objects(row):
+        data = workspace.artifacts.locate(item).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == item.blob.sha256
+
+
+def read_remote(place: Depot) -> Iterator[manifests.Manifest]:
+    """Yield every visible version of a remote, after reading each of its objects whole."""
+    for key in manifests.listed(place):
+        manifest = manifests.read(place, key)
+        assert manifest is not None
+        for item in manifest.objects:
+            data = place.read(item.key, item.blob.size + 1)
+            assert data is not None
+            assert hashlib.sha256(data).hexdigest() == item.blob.sha256
+        yield manifest
+
+
+def check_commands(workspace: Workspace, remote: str, folder: Path) -> None:
+    """Check that every command goes on, that cleaning up takes nothing, and a pull gives all."""
+    source = folder.parent / "after.csv"
+    source.write_text("x\n1\n")
+    call(workspace, "data.add", {"name": "after", "source": str(source)})
+    call(workspace, "data.tag", {"name": "after", "tag": "golden"})
+    assert call(workspace, "data.push", {"remote": remote}).n_changed >= 1
+    call(workspace, "doctor.check", {"repair": True})
+    assert call(workspace, "doctor.check", {}).findings == ()
+    call(workspace, "data.gc", {"older_than": "0s"})
+    check(workspace.root, depot(remote), folder)
+    with Workspace.create(folder.parent / "fresh") as fresh:
+        pulled = call(fresh, "data.pull", {"remote": remote})
+        rows = "SELECT dataset, version, n_rows, actor FROM data_versions ORDER BY ALL"
+        assert fresh.query(rows) == workspace.query(rows)
+        tags = "SELECT * FROM data_tags ORDER BY ALL"
+        assert fresh.query(tags) == workspace.query(tags)
+        assert {version.state for version in pulled.versions} == {"pulled"}
+
+
+def kill_loop(workspace: Workspace, remote: str, tmp_path: Path, n_kills: int) -> None:
+    folder = tmp_path / "acks"
+    folder.mkdir()
+    dice = random.Random(n_kills)
+    for _ in range(0, n_kills, len(MODES)):
+        kill_round(workspace, remote, folder, dice)
+        check(workspace.root, depot(remote), folder)
+    acks = list(acknowledged(folder))
+    assert {ack[0] for ack in acks} >= {"add", "tag"}
+    check_commands(workspace, remote, folder)
+
+
+@pytest.mark.parametrize("n_kills", [9, pytest.param(60, marks=pytest.mark.slow)])
+def test_kills_of_imports_tags_and_pushes_to_a_folder(workspace, tmp_path, n_kills):
+    kill_loop(workspace, str(tmp_path / "remote"), tmp_path, n_kills)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_kills_of_imports_tags_and_pushes_to_a_bucket(workspace, s3_environment, tmp_path):
+    kill_loop(workspace, f"s3://{BUCKET}/{tmp_path.name}", tmp_path, 51)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_kills_of_a_workspace_whose_artefacts_lie_in_a_bucket(s3_environment, tmp_path):
+    url = f"s3://{BUCKET}/{tmp_path.name}-own"
+    with Workspace.create(tmp_path / "ws", artifacts=url) as workspace:
+        kill_loop(workspace, f"s3://{BUCKET}/{tmp_path.name}", tmp_path, 30)
+
+
+@pytest.mark.slow
+def test_kills_of_the_program_itself(workspace, tmp_path):
+    """Each command is a process of its own; exit 0 is what acknowledges."""
+    dice = random.Random(0)
+    remote = tmp_path / "remote"
+    done: list[tuple[Any, ...]] = []
+    n_killed = 0
+    for n in range(45):
+        name = f"d{n}"
+        source = tmp_path / f"{name}.csv"
+        source.write_text(f"x\n{n}\n")
+        for words in (("add", name, str(source)), ("tag", name, "golden"), ("push", str(remote))):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "paceml_tui", "data", *words],
+                env={**os.environ, "PACEML_WORKSPACE": str(workspace.root)},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                code = process.wait(dice.uniform(0.2, 2.5))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                code = process.wait()
+            if code != 0:
+                n_killed += code == -signal.SIGKILL
+                break
+            done.append((words[0], name))
+    assert n_killed >= 10
+    shown = {found.dataset for found in read_remote(depot(str(remote)))}
+    for what, name in done:
+        found = versions.find(workspace, name)
+        assert versions.read(workspace, found)["x"].to_list() == [int(name[1:])]
+        assert what != "tag" or found.tags == ("golden",)
+        assert what != "push" or name in shown
+    for row in workspace.query("SELECT dataset, version FROM data_versions"):
+        read_whole(workspace, f"{row['dataset']}@{row['version']}")
+    call(workspace, "doctor.check", {"repair": True})
