@@ -90,6 +90,8 @@ _LONG = ("value", "severity", "mostly", "name")
 _MOST_ROWS = 10**12
 _LONGEST_TEXT = 10**9
 _PATTERN_LIMIT = 1_000
+_LINE = 120
+_UNFOLDED = 10**6
 _AGE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _WHOLE = frozenset(("type", "nullable", "max_missing", "min_distinct", "max_distinct", "monotonic"))
@@ -174,9 +176,11 @@ def text_of(values: Mapping[str, Any]) -> str:
     """Return plain values as the YAML that a person would edit.
 
     ``parse(text_of(values)).values`` equals ``values``: a text that YAML 1.2 would read as
-    another thing stands in quotes, and what holds no mapping stands on one line.
+    another thing stands in quotes, what is short stands on one line, and no text is folded.
     """
-    return yaml.dump(plain(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return yaml.dump(
+        plain(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_UNFOLDED
+    )
 
 
 class _Dumper(yaml.SafeDumper):
@@ -191,11 +195,12 @@ class _Dumper(yaml.SafeDumper):
             and not (isinstance(item, list) and any(isinstance(e, dict | list) for e in item))
             for item in mapping.values()
         )
-        return super().represent_mapping(tag, mapping, flow_style=bool(mapping) and is_flat)
+        is_short = is_flat and bool(mapping) and len(str(mapping)) <= _LINE
+        return super().represent_mapping(tag, mapping, flow_style=is_short)
 
     def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> Any:
-        is_flat = not any(isinstance(item, dict) for item in sequence)
-        return super().represent_sequence(tag, sequence, flow_style=is_flat)
+        is_short = len(str(sequence)) <= _LINE and not any(isinstance(e, dict) for e in sequence)
+        return super().represent_sequence(tag, sequence, flow_style=is_short)
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

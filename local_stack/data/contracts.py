@@ -242,8 +242,14 @@ def read_contract(path: Path) -> dict[str, Any]:
 
 
 def document_of(agreed: Contract) -> Document:
-    """Return a stored contract as rules whose errors name its number and line."""
-    return contract_file.parse(agreed.text, f"contract {agreed.number} of '{agreed.dataset}'")
+    """Return a stored contract as rules whose errors name its number and line.
+
+    What was inferred has no lines: for a very wide table it is longer than a file may be.
+    """
+    name = f"contract {agreed.number} of '{agreed.dataset}'"
+    if agreed.source == "inferred":
+        return contract_file.of_values(agreed.document, name)
+    return contract_file.parse(agreed.text, name)
 
 
 def _judged(

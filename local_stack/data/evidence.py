@@ -26,6 +26,8 @@ LARGEST_DOMAIN = 20
 _MANY = 1_000
 _LONGEST_SHAPE = 40
 _FIRST = 2_000
+_WINDOWS_A_SCAN = 100
+_AGGREGATES_A_SCAN = 400  # planning more at once takes longer than another scan
 _BELIEVED_REPEATS = 3
 
 _CLASSES = (
@@ -199,31 +201,43 @@ class Reader:
 
     def _order(self, asked: Sequence[Seen]) -> None:
         """Find which columns only rise or only fall; most show in a few rows that they do not."""
-        first = [each for each in asked if self._direction([each], _FIRST)[0]]
-        for each, direction in zip(first, self._direction(first), strict=True):
+        first = [
+            each
+            for each, direction in zip(asked, self._directions(asked, _FIRST), strict=True)
+            if direction
+        ]
+        for each, direction in zip(first, self._directions(first), strict=True):
             each.monotonic = direction
 
-    def _direction(self, asked: Sequence[Seen], limit: int = 0) -> list[str]:
-        if not asked:
-            return []
+    def _directions(self, asked: Sequence[Seen], limit: int = 0) -> list[str]:
+        found: list[str] = []
+        for start in range(0, len(asked), _WINDOWS_A_SCAN):
+            found += self._direction([e.column.sql for e in asked[start:][:_WINDOWS_A_SCAN]], limit)
+        return found
+
+    def _direction(self, columns: Sequence[str], limit: int) -> list[str]:
         before = ", ".join(
-            f"lag({each.column.sql} IGNORE NULLS) OVER (ORDER BY r) AS p{i}"
-            for i, each in enumerate(asked)
+            f"{sql} AS v{i}, lag({sql} IGNORE NULLS) OVER (ORDER BY r) AS p{i}"
+            for i, sql in enumerate(columns)
         )
         items = [
-            f"count(*) FILTER (WHERE {each.column.sql} {mark} p{i})"
-            for i, each in enumerate(asked)
+            f"count(*) FILTER (WHERE v{i} {mark} p{i})"
+            for i in range(len(columns))
             for mark in ("<=", ">=")
         ]
         some = f"WHERE r < {limit}" if limit else ""
-        row = self._select(items, f"(SELECT *, {before} FROM {self._table.relation} {some})")
+        row = self._select(items, f"(SELECT {before} FROM {self._table.relation} {some})")
         return [
             "strictly_increasing" if not falls else "strictly_decreasing" if not rises else ""
             for falls, rises in zip(row[::2], row[1::2], strict=True)
         ]
 
-    def _select(self, items: Sequence[str], relation: str = "") -> tuple[Any, ...]:
-        return self._run(f"SELECT {', '.join(items)} FROM {relation or self._table.relation}")[0]
+    def _select(self, items: Sequence[str], relation: str = "") -> list[Any]:
+        found: list[Any] = []
+        for start in range(0, len(items), _AGGREGATES_A_SCAN):
+            some = ", ".join(items[start : start + _AGGREGATES_A_SCAN])
+            found += self._run(f"SELECT {some} FROM {relation or self._table.relation}")[0]
+        return found
 
     def _run(self, sql: str) -> list[tuple[Any, ...]]:
         return compute.run(
