@@ -62,6 +62,7 @@ from paceml_tui.widgets.keybar import KeyBar
 from paceml_tui.widgets.records import Copied, RecordsScreen
 from paceml_tui.widgets.status import StatusLine
 from paceml_tui.widgets.tabs import WordTabs
+from paceml_tui.widgets.view import View
 from paceml_tui.widgets.welcome import Welcome
 
 SCREENS: dict[str, type[Any]] = {
@@ -220,8 +221,11 @@ class PacemlApp(App[int], inherit_bindings=False):
         for screen in self.screen_stack[0].query("#screens > *").results():
             if screen.concerns(event.pulse, event.before):  # type: ignore[attr-defined]
                 screen.changed(is_visible=screen is self.page)  # type: ignore[attr-defined]
-        if isinstance(self.screen, JobsPanel):
-            self.screen.show(event.pulse)
+        for shown in self.screen_stack[1:]:
+            if isinstance(shown, JobsPanel):
+                shown.show(event.pulse)
+            elif isinstance(shown, View) and event.before and event.before.seq != event.pulse.seq:
+                shown.changed()
         if event.before is not None:
             self._tell_ends(event.before, event.pulse)
 

@@ -116,6 +116,8 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("data", "profile", "p", "ask('data.profile')", "profile", "Profile the selected version."),
     Key("data", "tag", "T", "ask('data.tag')", "tag", "Give the selected version a name."),
     Key("data", "checkout", "e", "ask('data.checkout')", "export", "Write a version to a file."),
+    Key("view", "help", "question_mark", "help", "help", "Help for what you look at."),
+    Key("view", "jobs", "J", "jobs", "jobs", "Jobs: their progress, log and end."),
     Key("compare", "cancel", "x", "cancel", "cancel", "Stop the comparison (asks).", 2),
     Key("compare", "copy", "y", "copy", "copy", "Copy the names of the two versions.", 3),
     Key("compare", "repeat", "c", "repeat", "as command", "The command for this.", 1),

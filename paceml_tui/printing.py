@@ -14,6 +14,8 @@ from paceml_tui.safe import safe
 
 _MOST_ROWS = 60
 _WIDEST_CELL = 40
+_SENTENCES = {"message": 200, "reason": 120, "hint": 200}
+"""Columns of sentences, which say nothing when they are cut; the terminal's width still holds."""
 
 
 def text(value: str) -> None:
@@ -70,7 +72,8 @@ def _table(rows: Sequence[Mapping[str, Any]], indent: str) -> Iterator[str]:
         dict.fromkeys(key for row in rows for key, cell in row.items() if not _is_bulky(cell))
     )
     cells = [
-        [safe(_scalar(row.get(key)), _WIDEST_CELL) for key in columns] for row in rows[:_MOST_ROWS]
+        [safe(_scalar(row.get(key)), _SENTENCES.get(key, _WIDEST_CELL)) for key in columns]
+        for row in rows[:_MOST_ROWS]
     ]
     widths = [
         max(len(safe(key)), *(len(line[position]) for line in cells))

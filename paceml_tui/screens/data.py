@@ -240,13 +240,13 @@ SET_COLUMNS = (
 VERSION_COLUMNS = (
     Column("no", lambda row: number(row["number"]), order="number", is_number=True, rank=0),
     Column("version", lambda row: _short(row["version"]), rank=0, most=12),
-    Column("tags", lambda row: styled(row["tags"], "accent"), order="tags", rank=5, most=16),
+    Column("tags", lambda row: styled(row["tags"], "accent"), order="tags", rank=4, most=16),
     Column("rows", lambda row: number(row["n_rows"]), order="n_rows", is_number=True, rank=1),
     Column("cols", lambda row: number(row["n_columns"]), order="n_columns", is_number=True, rank=7),
-    Column("rejects", _rejects, order="rejects", is_number=True, rank=4),
+    Column("rejects", _rejects, order="rejects", is_number=True, rank=6),
     Column("check", check_of, order="passed", rank=3),
     Column("created", lambda row: moment(row["created_at"]), order="created_at", rank=2),
-    Column("change", lambda row: styled(row.get("change"), limit=40), rank=6, most=24),
+    Column("change", lambda row: styled(row.get("change"), limit=40), rank=5, most=18),
     Column("by", lambda row: styled(row["actor"]), order="actor", rank=8, most=12),
     Column("note", lambda row: styled(row["note"], "quiet"), is_wide=True, rank=9, most=40),
 )

@@ -12,6 +12,9 @@ from paceml_tui.screens.data_detail import rejects_grid, warnings
 from paceml_tui.tasks import Row, words_of
 from paceml_tui.widgets.table import Column
 
+MOST_COLUMNS = 400
+"""Columns that are listed; the command line corrects those beyond."""
+
 _NOT_OPTIONS = ("source", "limit", "type", "rename")
 _MANY = ("null",)
 _FLAGS = ("strict",)

@@ -72,6 +72,7 @@ class ContractView(View):
         self._board: Board | None = None
         self._busy = ""
         self._last: Request | None = None
+        self._edited = 0
 
     def heading(self) -> Text:
         """Return the title: whose contract, which number, and the verdict."""
@@ -273,6 +274,7 @@ class ContractView(View):
             return
         board = self._board
         text = board.text if board and board.number else begun(self._dataset)
+        self._edited = board.n_numbers if board else 0
         self.add_class("-editing")
         self._keys("editor")
         self.call_after_refresh(self.query_one(Editor).begin, text)
@@ -281,7 +283,19 @@ class ContractView(View):
     def _save(self, event: Editor.Saved) -> None:
         event.stop()
         request = Request("data.contract", {"name": self._dataset, "text": event.text})
-        self._do(request, "saving")
+        n = self._board.n_numbers if self._board else 0
+        if n == self._edited:
+            self._do(request, "saving")
+            return
+
+        def answered(is_sure: bool | None) -> None:
+            if is_sure:
+                self._do(request, "saving")
+
+        lost = "What it says is replaced by your text; it stays as an older number."
+        self.app.push_screen(
+            Confirm(f"Contract {n} was set while you edited. Save?", lost), answered
+        )
 
     @on(Editor.Left)
     def _leave(self, event: Editor.Left) -> None:
@@ -303,6 +317,15 @@ class ContractView(View):
         self.remove_class("-editing")
         self._keys(*self.SCOPES)
         self.call_after_refresh(self.table.focus if self.state == "filled" else self.notice.focus)
+
+    def scopes(self) -> tuple[str, ...]:
+        """Return the scopes of the keys that work now."""
+        return ("editor",) if self.is_editing else self.SCOPES
+
+    def changed(self) -> None:
+        """Read again what somebody may have changed; the text being edited stays."""
+        if not self._busy and self.state != "loading":
+            self._reload()
 
     def _keys(self, *scopes: str) -> None:
         from paceml_tui.widgets.keybar import KeyBar

@@ -168,7 +168,8 @@ def _rejects(desk: Desk, row: Row, name: str) -> list[Block]:
     if found.error is not None:
         return [*title, styled(found.error.message, "bad")]
     result = found.value.to_dict() if found.value is not None else {}
-    return [*title, rejects_grid(result.get("rejects") or [])]
+    listed = result.get("rejects") or []
+    return [*title, rejects_grid(listed) if listed else styled("The list was not kept.", "quiet")]
 
 
 def rejects_grid(found: Sequence[Any]) -> Block:

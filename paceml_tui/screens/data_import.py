@@ -17,7 +17,7 @@ from local_stack.errors import Cancelled, InputError, StackError
 from local_stack.progress import Step
 from paceml_tui import keys
 from paceml_tui.render import Text, count, glyph, join, lines, marked, size, styled
-from paceml_tui.screens.data_choices import COLUMNS, Choices, facts, name_of
+from paceml_tui.screens.data_choices import COLUMNS, MOST_COLUMNS, Choices, facts, name_of
 from paceml_tui.tasks import Desk, Outcome, Request, Row, as_command_line, attempt, command
 from paceml_tui.widgets.correction import Correction
 from paceml_tui.widgets.detail import Detail
@@ -123,6 +123,11 @@ class ImportView(View):
         if self._page == "naming":
             return self.query_one(Naming).line("name")
         return self.query_one(SourcePicker).line if self._page == "pick" else self.table
+
+    def scopes(self) -> tuple[str, ...]:
+        """Return the scopes of the keys that work on the page."""
+        more = ("table", "rows") if self._page == "preview" else ()
+        return (*_KEYS[self._page], *more)
 
     @property
     def is_reading(self) -> bool:
@@ -246,9 +251,8 @@ class ImportView(View):
             self.set_class(True, "-facts")
             return
         self.set_class(self.has_class("-wanted"), "-facts")
-        columns = [
-            (str(it.get("name")), str(it.get("type"))) for it in self._found.get("columns") or []
-        ]
+        found = (self._found.get("columns") or [])[:MOST_COLUMNS]
+        columns = [(str(it.get("name")), str(it.get("type"))) for it in found]
         self.query_one(RowsTable).show(columns, self._found.get("rows") or [])
         self.query_one(".look Detail", Detail).show(facts(self._found))
 
@@ -263,7 +267,9 @@ class ImportView(View):
         rejects = count(self._found.get("n_rejected") or 0, "reject")
         noted = join(rejects, count(len(self._found.get("warnings") or []), "warning"), gap=", ")
         first = marked(join(styled("first"), count(n_rows, "row")), shown)
-        return join(first, marked(noted, other), styled("(v)", "accent"), gap="  ")
+        n = len(self._found.get("columns") or [])
+        cut = styled(f"{MOST_COLUMNS} of {n:,} columns" if n > MOST_COLUMNS else "", "warning")
+        return join(first, cut, marked(noted, other), styled("(v)", "accent"), gap="  ")
 
     def action_turn(self) -> None:
         """Show the first rows, or the warnings and rejects."""

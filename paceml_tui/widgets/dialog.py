@@ -179,6 +179,15 @@ _SCOPES = {
     "list": "What the list shows",
     "table": "Moving in the list",
     "detail": "Moving in the detail",
+    "view": "In every view",
+    "compare": "The comparison",
+    "contract": "The contract",
+    "editor": "The editor",
+    "pick": "Picking a source",
+    "import": "What was decided",
+    "naming": "Naming the version",
+    "rows": "Moving in the rows",
+    "correct": "Correcting",
 }
 
 _ABOUT = {

@@ -11,7 +11,6 @@ from paceml_tui import keys
 from paceml_tui.render import Text, fit, glyph, right, styled, value_text
 
 _MOST_ROWS = 100
-_MOST_COLUMNS = 200
 _WIDEST = 24
 
 
@@ -27,11 +26,11 @@ class RowsTable(DataTable[Text], inherit_bindings=False):
         """Show rows of plain values under the names and types of their columns."""
         with self.app.batch_update():
             self.clear(columns=True)
-            for name, kind in columns[:_MOST_COLUMNS]:
+            for name, kind in columns:
                 title = fit(styled(name), _WIDEST)
                 self.add_column(right(title) if kind in ("long", "double") else title)
             for row in rows[:_MOST_ROWS]:
-                self.add_row(*_cells(row, columns[:_MOST_COLUMNS]))
+                self.add_row(*_cells(row, columns))
         self.scroll_home(animate=False)
 
 

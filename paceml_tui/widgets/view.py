@@ -11,9 +11,10 @@ from textual.widget import Widget
 from textual.widgets import Label, Static
 
 from local_stack.errors import StackError
+from paceml_tui import keys
 from paceml_tui.render import Text, lines, safe, styled
 from paceml_tui.tasks import Desk, Request, attempt
-from paceml_tui.widgets.dialog import error_dialog, repeat_dialog
+from paceml_tui.widgets.dialog import error_dialog, help_dialog, repeat_dialog
 from paceml_tui.widgets.keybar import KeyBar
 from paceml_tui.widgets.notice import Notice
 from paceml_tui.widgets.records import State
@@ -21,6 +22,8 @@ from paceml_tui.widgets.records import State
 
 class View(ModalScreen[Any]):
     """Base of the views: a subclass lays out its body and says which command it stands for."""
+
+    BINDINGS = keys.bindings("view")
 
     SCOPES: ClassVar[tuple[str, ...]] = ()
     """Scopes of the keys that the footer shows."""
@@ -111,6 +114,21 @@ class View(ModalScreen[Any]):
             self.app.push_screen(dialog.value)
         elif dialog.error is not None:
             self.app.push_screen(error_dialog("There is no command for this", dialog.error))
+
+    def scopes(self) -> tuple[str, ...]:
+        """Return the scopes of the keys that work now."""
+        return self.SCOPES
+
+    def action_help(self) -> None:
+        """Show every key that works here."""
+        self.app.push_screen(help_dialog("data", (*self.scopes(), "view")))
+
+    async def action_jobs(self) -> None:
+        """Open the jobs."""
+        await self.app.run_action("jobs")
+
+    def changed(self) -> None:
+        """Notice that the workspace has changed."""
 
     def action_close(self) -> None:
         """Go back to the screen."""

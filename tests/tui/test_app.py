@@ -211,6 +211,7 @@ def test_every_action_exists() -> None:
         records,
         rows,
         table,
+        view,
         welcome,
     )
 
@@ -233,6 +234,7 @@ def test_every_action_exists() -> None:
         "rows": rows.RowsTable,
         "correct": correction.Correction,
         "naming": naming.Naming,
+        "view": view.View,
         **app.SCREENS,
     }
     for key in keys.KEYS:

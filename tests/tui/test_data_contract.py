@@ -21,6 +21,7 @@ from paceml_tui.screens.data_contract import ContractView, begun, judged
 from paceml_tui.tasks import Desk
 from paceml_tui.widgets.dialog import Confirm, Notification
 from paceml_tui.widgets.editor import Editor
+from paceml_tui.widgets.jobs import JobsPanel
 
 
 def words(pilot: Pilot[int]) -> str:
@@ -186,6 +187,37 @@ async def test_leaving_changed_text_asks_first(orders: Path) -> None:
         await settle(pilot)
         assert not view.is_editing
         assert "1 of 1" in words(pilot)
+
+
+async def test_a_contract_that_somebody_else_sets_is_shown_and_not_overwritten_unasked(
+    orders: Path,
+) -> None:
+    async with running(orders, SMALL, "2 K e") as pilot:
+        with Workspace.open(orders) as workspace:
+            text = "dataset: orders\nrows: {min: 5}\n"
+            catalog.call(workspace, "data.contract", {"name": "orders", "text": text})
+        await until(pilot, "2 of 2")
+        mine = "dataset: orders\nrows: {min: 7}\n"
+        await retype(pilot, mine)
+        await pilot.press("ctrl+r")
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, Confirm)
+        assert "Contract 2 was set while you edited" in words(pilot)
+        await pilot.press("y")
+        await until(pilot, "3 of 3")
+        with Workspace.open(orders) as workspace:
+            assert catalog.call(workspace, "data.contract", {"name": "orders"}).text == mine
+
+
+async def test_help_and_jobs_work_in_a_view(orders: Path) -> None:
+    async with running(orders, SMALL, "2 K question_mark") as pilot:
+        assert "Check the version against it." in all_text(pilot)
+        await pilot.press("escape", "J")
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, JobsPanel)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert view_of(pilot).state == "filled"
 
 
 async def test_a_first_contract_can_be_written_by_hand(unpromised: Path) -> None:

@@ -145,21 +145,79 @@ def _add_data(
             rejects=0,
             note="",
             actor="ada",
+            decisions=_DECISIONS,
+            lineage={
+                "source": f"sample_data/{name}.csv",
+                "command": "data.add",
+                "files": [
+                    {"name": f"{name}.csv", "size": 84_199, "modified_at": at(days=days + 1)}
+                ],
+                "original": {"md5": "0f" * 16, "sha256": "1e" * 32, "size": 84_199},
+            },
             created_at=at(days=days),
         ),
+        row(
+            "data_versions",
+            dataset=name,
+            version=f"{version[::-1]}",
+            number=1,
+            n_rows=n_rows - 12,
+            n_columns=len(columns),
+            columns=columns,
+            warnings=[],
+            source=f"sample_data/{name}-old.csv",
+            rejects=3,
+            note="the first delivery",
+            actor="grace",
+            created_at=at(days=days + 30),
+        ),
         row("data_tags", dataset=name, tag="reviewed", version=version),
+        row(
+            "contracts",
+            dataset=name,
+            number=1,
+            document={"dataset": name, "columns": {target: {"type": "long", "nullable": False}}},
+            text=f"dataset: {name}\ncolumns:\n  {target}: {{type: long, nullable: false}}\n",
+            actor="ada",
+            created_at=at(days=days),
+        ),
         row(
             "checks",
             dataset=name,
             version=version,
             contract=1,
             passed=name != "loans",
-            n_failed=0,
+            n_failed=int(name == "loans"),
+            checks=_checks(target, is_kept=name != "loans"),
             created_at=at(days=days),
         ),
         version=version,
         rows=n_rows,
     )
+
+
+_DECISIONS = {
+    "file": [
+        {"what": "encoding", "value": "utf-8", "reason": "every byte is valid"},
+        {"what": "delimiter", "value": ";", "reason": "rows are most alike with it"},
+    ],
+    "columns": [
+        {"name": "colour", "type": "string", "reason": "it holds text such as 'white'"},
+    ],
+}
+
+
+def _checks(target: str, *, is_kept: bool) -> list[dict[str, Any]]:
+    """Return the verdicts on the contract that every data set here has."""
+    common = {"column": target, "severity": "error"}
+    return [
+        {**common, "code": "type", "passed": True, "observed": "long", "expected": "long",
+         "n_failed": 0, "rows": [], "values": [], "message": ""},
+        {**common, "code": "null", "passed": is_kept, "observed": None,
+         "expected": "no missing value", "n_failed": 0 if is_kept else 2,
+         "rows": [] if is_kept else [7, 4211], "values": [] if is_kept else [None, None],
+         "message": "" if is_kept else "2 of 24000 are missing; the first is in row 7."},
+    ]  # fmt: skip
 
 
 def run_id(index: int) -> str:
