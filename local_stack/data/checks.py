@@ -30,6 +30,7 @@ _AGGREGATES_A_SCAN = 400
 _ROWS_A_SCAN = 100
 """Planning a SELECT takes more than twice the time for twice the aggregates: more are parted."""
 _TOLERANCE = 1e-12
+_SHOWN = 80
 
 
 def verdicts_of_file(
@@ -252,5 +253,6 @@ def _worded(check: Check, n_counted: int) -> Check:
     first = f"the first is {check.values[0]!r} in row {check.rows[0]}"
     if check.code in ("null", "max_missing"):
         first = f"the first in row {check.rows[0]}"
-    message = f"{check.n_failed:,} of {n_counted:,} fail; {first}."
+    wanted = "" if check.code == "null" else f" (expected: {str(check.expected)[:_SHOWN]})"
+    message = f"{check.n_failed:,} of {n_counted:,} fail{wanted}; {first}."
     return replace(check, message=message)
