@@ -65,6 +65,7 @@ def run(
     """
     if progress is silent:
         return connection.execute(sql, list(parameters)).fetchall()
+    progress(Step(label))
     with ThreadPoolExecutor(1) as pool:
         work = pool.submit(lambda: connection.execute(sql, list(parameters)).fetchall())
         try:
