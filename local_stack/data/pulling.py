@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from local_stack.command import Location, command
-from local_stack.data import contract_file, history, manifests
+from local_stack.data import contract_file, history, manifests, versions
 from local_stack.data.manifests import Manifest
 from local_stack.data.remotes import Meter, is_own_store, open_remote, wanted
 from local_stack.errors import ConflictError, DamagedError, InputError, NotFoundError, nearest
@@ -160,12 +160,22 @@ class _Pull:
     def _meant(self, dataset: str, own: Sequence[Manifest], what: str) -> str:
         exact = [m.version for m in own if what in m.tags or m.version == what]
         short = [m.version for m in own if len(what) >= 4 and m.version.startswith(what)]
+        if not exact and not short:
+            exact = self._meant_here(dataset, own, what)
         if len(exact or short) != 1:
             raise NotFoundError(
                 f"Data set '{dataset}' has no version or tag '{what}' at {self._place.url}.",
                 f"There are: {', '.join(m.version for m in own[-5:])}." if own else "",
             )
         return (exact or short)[0]
+
+    def _meant_here(self, dataset: str, own: Sequence[Manifest], what: str) -> list[str]:
+        """Return the version that a number or a tag of this workspace means, if it is there."""
+        try:
+            version = versions.find(self._workspace, f"{dataset}@{what}").version
+        except NotFoundError:
+            return []
+        return [m.version for m in own if m.version == version]
 
     def _lacking(self, manifest: Manifest) -> tuple[Stored, ...]:
         """Return the objects that are to be fetched; none when the record here is another."""

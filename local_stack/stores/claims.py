@@ -70,7 +70,7 @@ def refuse_sharers(place: Depot, workspace: str) -> None:
     """Raise :class:`RefusedError` when another workspace stores at ``place`` as well."""
     names = (found.key.rpartition("/")[2] for found in place.names(_WORKSPACES))
     ids = (name.removesuffix(".json") for name in names if name.endswith(".json"))
-    others = sorted(one for one in ids if one != workspace)
+    others = sorted(one for one in ids if one != workspace and _OWN.fullmatch(one))
     if others:
         raise RefusedError(
             f"{place.url} is also used by {len(others)} other workspaces, such as {others[0]}, "

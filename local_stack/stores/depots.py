@@ -145,9 +145,9 @@ class _Folder(Depot):
     is_local = True
 
     def __init__(self, root: Path, url: str = "") -> None:
-        self.root = root.absolute()
+        self.root = root.resolve()
         self.url = url or str(self.root)
-        self.identity = f"file:{self.root.resolve()}"
+        self.identity = f"file:{self.root}"
 
     def look(self, key: str) -> Found | None:
         try:
@@ -281,10 +281,13 @@ class _Bucket(Depot):
         bucket, _, root = self._root.partition("/")
         wanted = f"{root}/{prefix}" if root else prefix
         marks: dict[str, str] = {}
-        found = []
+        found: list[Unfinished] = []
         with explained(self.url):
             while True:
-                page = self._files.call_s3("list_multipart_uploads", Bucket=bucket, **marks)
+                try:
+                    page = self._files.call_s3("list_multipart_uploads", Bucket=bucket, **marks)
+                except PermissionError:  # a key that may not list them cannot give them up either
+                    return found
                 for item in page.get("Uploads") or ():
                     key = str(item["Key"])
                     if key.startswith(wanted):

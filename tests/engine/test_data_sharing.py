@@ -144,6 +144,8 @@ def test_only_what_is_named_travels(workspace, other, remote):
     assert [v.version for v in pull(other, remote, name=["a@old"]).versions] == [first.version]
     short = pull(other, remote, name=[f"a@{first.version[:6]}"])
     assert [v.version for v in short.versions] == [first.version]
+    here = pull(other, remote, name=["a@1"])  # by its number in this workspace
+    assert [v.version for v in here.versions] == [first.version]
     with pytest.raises(NotFoundError, match="no data set 'bb'") as caught:
         pull(other, remote, name=["bb"])
     assert "'b'" in caught.value.hint
