@@ -55,7 +55,7 @@ WORKER = """
 
     with Workspace.open(root) as workspace:
         name = f"{mode}-{Path(acks).name}"
-        pair = [add(workspace, name, n) for n in range(2)] if mode == "tag" else []
+        pair = [add(workspace, name, n) for n in range(2)] if mode != "add" else []
         acknowledge("ready", name, "")
         for n in itertools.count(2):
             if mode == "tag":
@@ -65,16 +65,21 @@ WORKER = """
                 call(workspace, "data.tag", {"name": f"{name}@{version}", "tag": "head"})
                 acknowledge("head", name, version)
                 continue
-            version = add(workspace, name, n)
-            if mode == "push":
-                call(workspace, "data.push", {"remote": remote, "name": [name]})
-                acknowledge("push", name, version)
+            if mode == "add":
+                add(workspace, name, n)
+                continue
+            call(workspace, "data.push", {"remote": f"{remote}/{name}-{n}"})
+            for version in pair:
+                acknowledge("push", name, version, str(n))
 """
 MODES = ("add", "tag", "push")
 
 
-def kill_round(workspace: Workspace, remote: str, folder: Path, dice: random.Random) -> None:
-    """Start one worker of each kind on the workspace, and kill each at a moment of its own."""
+def kill_round(workspace: Workspace, remote: str, folder: Path, dice: random.Random) -> str:
+    """Start one worker of each kind on the workspace, and kill each at a moment of its own.
+
+    Returns the data set of the one that pushed, each time to a new remote that it is named for.
+    """
     names = [folder / f"{mode}-{dice.randrange(10**9)}" for mode in MODES]
     words = [sys.executable, "-c", textwrap.dedent(WORKER)]
     processes = [
@@ -91,6 +96,7 @@ def kill_round(workspace: Workspace, remote: str, folder: Path, dice: random.Ran
         time.sleep(dice.uniform(0, 0.4))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
+    return f"push-{names[-1].name}"
 
 
 def acknowledged(folder: Path) -> Iterator[list[str]]:
@@ -100,10 +106,9 @@ def acknowledged(folder: Path) -> Iterator[list[str]]:
             yield from (line.split() for line in lines if not line.startswith("ready"))
 
 
-def check(root: Path, place: Depot, folder: Path) -> None:
+def check(root: Path, folder: Path) -> None:
     """Check that what was acknowledged is there, and that what is there is whole."""
     acks = list(acknowledged(folder))
-    shown = {found.reference: found for found in read_remote(place)}
     with Workspace.open(root) as workspace:
         assert workspace.journal.verify().problem == ""
         for row in workspace.query("SELECT dataset, version FROM data_versions"):
@@ -120,13 +125,25 @@ def check(root: Path, place: Depot, folder: Path) -> None:
                 assert rest[0] in found.tags
             elif what == "head":
                 heads[name] = version
-            else:
-                assert found.reference in shown
         for name, version in heads.items():  # the killed call may have moved it once more
             both = {v for w, n, v, *_ in acks if (w, n) == ("add", name)}
             pointed = versions.find(workspace, f"{name}@head").version
             last = [v for w, n, v, *_ in acks if (w, n) == ("tag", name)][-1]
             assert pointed in {version, last} | (both - {version} if version == last else set())
+
+
+def check_pushes(workspace: Workspace, remote: str, folder: Path, name: str) -> None:
+    """Check every remote that a killed worker pushed to, and push again to the last of them."""
+    pushed = [(int(n), v) for what, its, v, *rest in acknowledged(folder)
+              if (what, its) == ("push", name) for n in rest]  # fmt: skip
+    last = max((n for n, _ in pushed), default=1) + 1
+    for n in range(2, last + 1):
+        place = depot(f"{remote}/{name}-{n}")
+        shown = {found.reference for found in read_remote(place)}
+        assert {f"{name}@{version}" for at, version in pushed if at == n} <= shown
+    call(workspace, "data.push", {"remote": f"{remote}/{name}-{last}"})
+    everything = workspace.query("SELECT dataset, version FROM data_versions")
+    assert len(list(read_remote(depot(f"{remote}/{name}-{last}")))) == len(everything)
 
 
 def read_whole(workspace: Workspace, reference: str) -> None:
@@ -159,7 +176,7 @@ def check_commands(workspace: Workspace, remote: str, folder: Path) -> None:
     call(workspace, "doctor.check", {"repair": True})
     assert call(workspace, "doctor.check", {}).findings == ()
     call(workspace, "data.gc", {"older_than": "0s"})
-    check(workspace.root, depot(remote), folder)
+    check(workspace.root, folder)
     with Workspace.create(folder.parent / "fresh") as fresh:
         pulled = call(fresh, "data.pull", {"remote": remote})
         rows = "SELECT dataset, version, n_rows, actor FROM data_versions ORDER BY ALL"
@@ -174,11 +191,11 @@ def kill_loop(workspace: Workspace, remote: str, tmp_path: Path, n_kills: int) -
     folder.mkdir()
     dice = random.Random(n_kills)
     for _ in range(0, n_kills, len(MODES)):
-        kill_round(workspace, remote, folder, dice)
-        check(workspace.root, depot(remote), folder)
-    acks = list(acknowledged(folder))
-    assert {ack[0] for ack in acks} >= {"add", "tag"}
-    check_commands(workspace, remote, folder)
+        name = kill_round(workspace, remote, folder, dice)
+        check(workspace.root, folder)
+        check_pushes(workspace, remote, folder, name)
+    assert {ack[0] for ack in acknowledged(folder)} >= {"add", "tag", "push"}
+    check_commands(workspace, f"{remote}/all", folder)
 
 
 @pytest.mark.parametrize("n_kills", [9, pytest.param(60, marks=pytest.mark.slow)])
