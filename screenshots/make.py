@@ -21,6 +21,11 @@ sys.path.insert(0, str(HERE.parent))
 from local_stack import environment  # noqa: E402
 
 SIZE = (160, 45)
+VIEWS = {"data-diff": "2 d", "data-contract": "2 K", "data-import": "2 n"}
+"""Pictures of views over a screen, and the keys that lead there."""
+
+IMPORTED = "sample_data/loans_2025.csv"
+"""What the picture of the import looks at."""
 SETTLE_SECONDS = 3.0
 
 
@@ -37,6 +42,18 @@ async def picture_screens(root: Path) -> None:
             await asyncio.sleep(SETTLE_SECONDS)
             await pilot.pause()
             draw(app.export_screenshot(title=f"paceml-tui: {word}"), HERE / f"{word}.png")
+        for name, keys in VIEWS.items():
+            for key in keys.split():
+                await pilot.press(key)
+                await asyncio.sleep(SETTLE_SECONDS)
+            if name == "data-import":
+                from paceml_tui.widgets.picker import SourcePicker
+
+                app.screen.post_message(SourcePicker.Picked(IMPORTED))
+            await asyncio.sleep(4 * SETTLE_SECONDS)  # a comparison is a job
+            await pilot.pause()
+            draw(app.export_screenshot(title=f"paceml-tui: {name}"), HERE / f"{name}.png")
+            await pilot.press("escape", "escape", "escape")
 
 
 def draw(svg: str, target: Path) -> None:
@@ -52,10 +69,11 @@ def draw(svg: str, target: Path) -> None:
 def main() -> None:
     """Run the demo, then draw every screen of its workspace."""
     environment.prepare()
+    os.chdir(HERE.parent)
     if shutil.which("rsvg-convert") is None:
         sys.exit("rsvg-convert is missing; on Debian and Ubuntu install librsvg2-bin.")
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(folder) / "demo"
+        root = Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else Path(folder) / "demo"
         if len(sys.argv) == 1:
             command = [sys.executable, "-m", "paceml_tui", "demo", str(root)]
             env = {**os.environ, "PACEML_ACTOR": "demo"}
