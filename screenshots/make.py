@@ -69,12 +69,13 @@ def draw(svg: str, target: Path) -> None:
 def main() -> None:
     """Run the demo, then draw every screen of its workspace."""
     environment.prepare()
+    given = [Path(word).absolute() for word in sys.argv[1:2]]
     os.chdir(HERE.parent)
     if shutil.which("rsvg-convert") is None:
         sys.exit("rsvg-convert is missing; on Debian and Ubuntu install librsvg2-bin.")
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else Path(folder) / "demo"
-        if len(sys.argv) == 1:
+        root = given[0] if given else Path(folder) / "demo"
+        if not given:
             command = [sys.executable, "-m", "paceml_tui", "demo", str(root)]
             env = {**os.environ, "PACEML_ACTOR": "demo"}
             subprocess.run(command, cwd=HERE.parent, env=env, check=True, stdin=subprocess.DEVNULL)
