@@ -57,7 +57,7 @@ WORKER = """
         name = f"{mode}-{Path(acks).name}"
         pair = [add(workspace, name, n) for n in range(2)] if mode != "add" else []
         acknowledge("ready", name, "")
-        for n in itertools.count(2):
+        for n in itertools.count(3):
             if mode == "tag":
                 version = pair[n % 2]
                 call(workspace, "data.tag", {"name": f"{name}@{version}", "tag": f"t{n}-x"})
@@ -68,14 +68,17 @@ WORKER = """
             if mode == "add":
                 add(workspace, name, n)
                 continue
-            call(workspace, "data.push", {"remote": f"{remote}/{name}-{n}"})
+            chosen = {"name": [name]} if n % 2 else {}
+            call(workspace, "data.push", {"remote": f"{remote}/{name}-{n}", **chosen})
             for version in pair:
                 acknowledge("push", name, version, str(n))
 """
 MODES = ("add", "tag", "push")
 
 
-def kill_round(workspace: Workspace, remote: str, folder: Path, dice: random.Random) -> str:
+def kill_round(
+    workspace: Workspace, remote: str, folder: Path, dice: random.Random, patience: float
+) -> str:
     """Start one worker of each kind on the workspace, and kill each at a moment of its own.
 
     Returns the data set of the one that pushed, each time to a new remote that it is named for.
@@ -93,7 +96,7 @@ def kill_round(workspace: Workspace, remote: str, folder: Path, dice: random.Ran
             assert time.monotonic() < deadline
             time.sleep(0.01)
     for process in dice.sample(processes, len(processes)):
-        time.sleep(dice.uniform(0, 0.4))
+        time.sleep(dice.uniform(0, patience))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
     return f"push-{names[-1].name}"
@@ -136,8 +139,8 @@ def check_pushes(workspace: Workspace, remote: str, folder: Path, name: str) -> 
     """Check every remote that a killed worker pushed to, and push again to the last of them."""
     pushed = [(int(n), v) for what, its, v, *rest in acknowledged(folder)
               if (what, its) == ("push", name) for n in rest]  # fmt: skip
-    last = max((n for n, _ in pushed), default=1) + 1
-    for n in range(2, last + 1):
+    last = max((n for n, _ in pushed), default=2) + 1
+    for n in range(3, last + 1):
         place = depot(f"{remote}/{name}-{n}")
         shown = {found.reference for found in read_remote(place)}
         assert {f"{name}@{version}" for at, version in pushed if at == n} <= shown
@@ -186,18 +189,22 @@ def check_commands(workspace: Workspace, remote: str, folder: Path) -> None:
         assert {version.state for version in pulled.versions} == {"pulled"}
 
 
-def kill_loop(workspace: Workspace, remote: str, tmp_path: Path, n_kills: int) -> None:
+def kill_loop(
+    workspace: Workspace, remote: str, tmp_path: Path, n_kills: int, patience: float = 0.4
+) -> None:
+    """Kill so many workers, each after at most ``patience`` seconds of work."""
     folder = tmp_path / "acks"
     folder.mkdir()
     dice = random.Random(n_kills)
     for _ in range(0, n_kills, len(MODES)):
-        name = kill_round(workspace, remote, folder, dice)
+        name = kill_round(workspace, remote, folder, dice, patience)
         check(workspace.root, folder)
         check_pushes(workspace, remote, folder, name)
     assert {ack[0] for ack in acknowledged(folder)} >= {"add", "tag", "push"}
     check_commands(workspace, f"{remote}/all", folder)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("n_kills", [9, pytest.param(60, marks=pytest.mark.slow)])
 def test_kills_of_imports_tags_and_pushes_to_a_folder(workspace, tmp_path, n_kills):
     kill_loop(workspace, str(tmp_path / "remote"), tmp_path, n_kills)
@@ -206,7 +213,7 @@ def test_kills_of_imports_tags_and_pushes_to_a_folder(workspace, tmp_path, n_kil
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_kills_of_imports_tags_and_pushes_to_a_bucket(workspace, s3_environment, tmp_path):
-    kill_loop(workspace, f"s3://{BUCKET}/{tmp_path.name}", tmp_path, 51)
+    kill_loop(workspace, f"s3://{BUCKET}/{tmp_path.name}", tmp_path, 51, 1.0)
 
 
 @pytest.mark.slow
@@ -214,7 +221,7 @@ def test_kills_of_imports_tags_and_pushes_to_a_bucket(workspace, s3_environment,
 def test_kills_of_a_workspace_whose_artefacts_lie_in_a_bucket(s3_environment, tmp_path):
     url = f"s3://{BUCKET}/{tmp_path.name}-own"
     with Workspace.create(tmp_path / "ws", artifacts=url) as workspace:
-        kill_loop(workspace, f"s3://{BUCKET}/{tmp_path.name}", tmp_path, 30)
+        kill_loop(workspace, f"s3://{BUCKET}/{tmp_path.name}", tmp_path, 30, 1.0)
 
 
 @pytest.mark.slow
