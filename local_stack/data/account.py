@@ -76,22 +76,21 @@ def of_nulls(
     """Say which words were taken to be missing values, and how often."""
     if not found:
         return []
-    terms: list[str] = []
-    for key, it in found.items():
-        words = inference.literals([word for word in it.nulls if word])
-        is_word = f"{inference.text_of(key)} IN ({words})"
-        terms += [
-            f"count(*) FILTER ({is_word})",
-            f"min({inference.text_of(key)}) FILTER ({is_word})",
-        ]
-    rows = inference.trimmed(table, found)
-    row = connection.execute(f"SELECT {', '.join(terms)} FROM {rows}").fetchall()[0]  # noqa: S608
     warnings = []
-    for place, key in enumerate(found):
-        n, word = row[2 * place], row[2 * place + 1]
-        if n:
-            note = f"{n} cells such as '{word}' were read as missing."
-            warnings.append(ImportWarning("null_spelling", called[key], note))
+    for part in compute.parts(list(found)):
+        terms: list[str] = []
+        for key in part:
+            words = [word for word in found[key].nulls if word]
+            is_word = inference.among(inference.text_of(key), words)
+            terms.append(f"count(*) FILTER ({is_word})")
+            terms.append(f"min({inference.text_of(key)}) FILTER ({is_word})")
+        rows = inference.trimmed(table, part)
+        row = connection.execute(f"SELECT {', '.join(terms)} FROM {rows}").fetchall()[0]  # noqa: S608
+        for place, key in enumerate(part):
+            n, word = row[2 * place], row[2 * place + 1]
+            if n:
+                note = f"{n} cells such as '{word}' were read as missing."
+                warnings.append(ImportWarning("null_spelling", called[key], note))
     return warnings
 
 

@@ -30,6 +30,7 @@ LONGEST_LINE = 64 * 1024 * 1024
 _BATCH_ROWS = 50_000
 _BATCH_TEXT = 32 * 1024 * 1024
 _LAST_ROWS = 60
+_MOST_COMPARED = 100
 _MOST_COLUMNS = 20_000
 _OTHER_DELIMITERS = (",", ";", "\t", "|")
 _FLAWS = {
@@ -122,10 +123,10 @@ def _fast(
         return ""
     if n_rows + n_before == text.n_lines:
         return f"file_row_number + {layout.first_line}"
-    breaks = " + ".join(
-        f"coalesce(length(c{i}) - length(replace(c{i}, chr(10), '')), 0)"
-        for i in range(layout.width)
+    counted = ", ".join(
+        f"length(c{i}) - length(replace(c{i}, chr(10), ''))" for i in range(layout.width)
     )
+    breaks = f"coalesce(list_sum([{counted}]), 0)"
     total = connection.execute(f"SELECT sum({breaks}) FROM {table}").fetchall()[0][0]  # noqa: S608
     if n_rows + n_before + int(total or 0) != text.n_lines:
         return ""
@@ -137,7 +138,7 @@ def _repeats_header(connection: Connection, table: str, layout: Layout) -> bool:
     """Return whether a row is the header again, as where files were put below one another."""
     if not any(layout.names):
         return False
-    first = [(f'"c{i}"', name) for i, name in enumerate(layout.names) if name]
+    first = [(f'"c{i}"', name) for i, name in enumerate(layout.names) if name][:_MOST_COMPARED]
     same = " AND ".join(f"trim({cell}) = ?" for cell, _ in first)
     sql = f"SELECT count(*) FROM {table} WHERE {same}"  # noqa: S608
     return bool(connection.execute(sql, [name for _, name in first]).fetchall()[0][0])

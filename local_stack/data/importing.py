@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ SAMPLE_BYTES = 1024 * 1024
 
 _OWN_NAMES = frozenset({"file_row_number", "line", "file", "filename"})
 _MANY = 1000
+_WIDE_BATCH = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def normalise(
         kind = sources.format_of(file.name, path, options.format)
         found.append(Source(path, kind, file.name if len(files) > 1 else ""))
     folders = {ready.table.parent} if ready else {source.path.parent for source in found}
-    with compute.connect(*folders, target.parent, scratch=scratch) as connection:
+    with compute.connect(*folders, target.parent, scratch=scratch, optimizes=False) as connection:
         staged = (
             [ready]
             if ready
@@ -269,18 +271,7 @@ def _settled(
     )
     names = _renamed(own_names, options)
     cells = {c: found[c].sql(c) if c in found else narrowed[c].sql for c in columns}
-    rows = inference.trimmed(table, found)
-    selected = ", ".join(
-        f"{cells[column]} AS {compute.identifier(name)}"
-        for column, name in zip(columns, names, strict=True)
-    )
-    sql = f"COPY (SELECT {selected} FROM {rows}) TO {compute.literal(target)} "  # noqa: S608
-    compute.run(
-        connection,
-        f"{sql}(FORMAT parquet, COMPRESSION zstd)",
-        progress=progress,
-        label="Writing the table",
-    )
+    _write(connection, table, cells, names, found, target, progress)
     unreadable = _unreadable(connection, staged, table, found, called, rejects)
     n_rows, n_missing = account.counted(connection, target, names)
     if options.strict:
@@ -319,6 +310,54 @@ def _settled(
             )
         ),
     )
+
+
+def _write(
+    connection: Connection,
+    table: str,
+    cells: Mapping[str, str],
+    names: Sequence[str],
+    found: Mapping[str, inference.Found],
+    target: Path,
+    progress: Progress,
+) -> None:
+    """Convert every column, a part of a wide table at a time, and write the table."""
+    called = dict(zip(cells, names, strict=True))
+    written: list[Path] = []
+    for number, part in enumerate(compute.parts(list(cells))):
+        path = target.with_name(f"part{number}.parquet") if len(cells) > len(part) else target
+        texts = [column for column in part if column in found]
+        own = [compute.identifier(column) for column in part if column not in found]
+        rows = inference.trimmed(table, texts, also=own)
+        selected = ", ".join(f"{cells[c]} AS {compute.identifier(called[c])}" for c in part)
+        compute.run(
+            connection,
+            f"COPY (SELECT {selected} FROM {rows}) TO {compute.literal(path)} "  # noqa: S608
+            f"(FORMAT parquet, COMPRESSION zstd)",
+            progress=progress,
+            label="Writing the table",
+        )
+        written.append(path)
+    if len(written) > 1:
+        _put_beside(written, target)
+
+
+def _put_beside(parts: Sequence[Path], target: Path) -> None:
+    """Put the columns of several files of the same rows beside one another in one file."""
+    import pyarrow
+    import pyarrow.parquet
+
+    with ExitStack() as stack:
+        files = [stack.enter_context(pyarrow.parquet.ParquetFile(path)) for path in parts]
+        schema = pyarrow.schema([field for file in files for field in file.schema_arrow])
+        writer = stack.enter_context(
+            pyarrow.parquet.ParquetWriter(target, schema, compression="zstd")
+        )
+        for batches in zip(*(file.iter_batches(_WIDE_BATCH) for file in files), strict=True):
+            columns = [column for batch in batches for column in batch.columns]
+            writer.write_batch(pyarrow.record_batch(columns, schema=schema))
+    for path in parts:
+        path.unlink()
 
 
 def unique_names(names: Sequence[str]) -> tuple[list[str], list[ImportWarning]]:

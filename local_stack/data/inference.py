@@ -8,7 +8,7 @@ lines; where they are many, the column stays text and a warning says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from local_stack.data.compute import Connection
 
 SAMPLE_ROWS = 20_000
-"""Rows from the whole length of a table on which the types are first judged."""
+"""Rows from the whole length of a table on which the types are first judged, at most."""
+
+_SAMPLE_CELLS = 2_000_000
+_LEAST_SAMPLE = 500
 
 MOST_UNREADABLE = 3
 """Distinct values that may be unreadable in a column of numbers, dates or truth values."""
@@ -59,15 +62,18 @@ class Found:
     def is_missing(self, key: str) -> str:
         """Return SQL for whether the text of ``key`` stands for a missing value."""
         text = text_of(key)
-        return f"({text} IS NULL OR {text} IN ({literals(self.nulls)}))"
+        return f"({text} IS NULL OR {among(text, self.nulls)})"
 
     def misfits(self, key: str) -> str:
         """Return SQL for whether the text of ``key`` is a value that the type does not take."""
         return f"{self.sql(key)} IS NULL AND NOT {self.is_missing(key)}"
 
 
-def trimmed(table: str, keys: Iterable[str]) -> str:
-    """Return ``table`` with a column more for each of ``keys``: its text without outer space."""
+def trimmed(table: str, keys: Sequence[str], also: Sequence[str] = ()) -> str:
+    """Return the place of each row of ``table``, ``keys``, and their texts without outer space.
+
+    ``also`` is SQL for more columns; nothing else of the table is read.
+    """
     spaces = compute.literal(kinds.SPACES)
     cells = ""
     for key in keys:
@@ -76,7 +82,8 @@ def trimmed(table: str, keys: Iterable[str]) -> str:
         cells += (
             f", CASE WHEN {is_bare} THEN {own} ELSE trim({own}, {spaces}) END AS {text_of(key)}"
         )
-    return f"(SELECT *{cells} FROM {table})"  # noqa: S608
+    own = "".join(f"{cell}, " for cell in (*map(compute.identifier, keys), *also))
+    return f"(SELECT {own}COLUMNS('^(file_row_number|line|file)$'){cells} FROM {table})"  # noqa: S608
 
 
 def text_of(key: str) -> str:
@@ -84,9 +91,12 @@ def text_of(key: str) -> str:
     return compute.identifier(f"{key}.text")
 
 
-def literals(texts: Sequence[str]) -> str:
-    """Return texts as SQL literals with commas between them."""
-    return ", ".join(compute.literal(text) for text in texts)
+def among(text: str, words: Sequence[str]) -> str:
+    """Return SQL for whether ``text`` is one of ``words``.
+
+    Not IN: DuckDB plans a join for each of those, and the plan grows with their square.
+    """
+    return f"list_contains([{', '.join(map(compute.literal, words))}]::VARCHAR[], {text})"
 
 
 @dataclass(slots=True)
@@ -148,12 +158,13 @@ def _samples(
     if not columns:
         return {}
     (n,) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0]  # noqa: S608
-    step = max(1, n // SAMPLE_ROWS)
+    wanted = max(_LEAST_SAMPLE, min(SAMPLE_ROWS, _SAMPLE_CELLS // len(columns)))
+    step = max(1, n // wanted)
     names = list(columns)
     quoted = ", ".join(compute.identifier(name) for name in names)
     rows = connection.execute(
         f"SELECT {quoted} FROM {table} WHERE file_row_number % {step} = 0 "  # noqa: S608
-        f"ORDER BY file_row_number LIMIT {SAMPLE_ROWS + 1}"
+        f"ORDER BY file_row_number LIMIT {wanted + 1}"
     ).fetchall()
     missing = set(nulls)
     samples: dict[str, _Column] = {}
@@ -429,23 +440,28 @@ def _misfits(
     typed = {key: it for key, it in found.items() if it.readings and it.reason != "as asked"}
     if not typed:
         return {}
-    rows = trimmed(table, typed)
-    flags = ", ".join(f"count(*) FILTER ({_unknown(key, it)})" for key, it in typed.items())
-    sql = f"SELECT {flags} FROM {rows}"  # noqa: S608
-    (counts,) = compute.run(connection, sql, progress=progress, label="Proving the types")
     bad: dict[str, list[str]] = {}
-    for (key, it), n in zip(typed.items(), counts, strict=True):
-        if n:
-            found_rows = connection.execute(
-                f"SELECT {text_of(key)} AS t FROM {rows} WHERE {_unknown(key, it)} "  # noqa: S608
-                f"GROUP BY t ORDER BY min(file_row_number) LIMIT {_MOST_BAD}"
-            ).fetchall()
-            bad[key] = [row[0] for row in found_rows]
+    for part in compute.parts(list(typed)):
+        rows = trimmed(table, part)
+        flags = ", ".join(f"count(*) FILTER ({_unknown(key, typed[key])})" for key in part)
+        sql = f"SELECT {flags} FROM {rows}"  # noqa: S608
+        (counts,) = compute.run(connection, sql, progress=progress, label="Proving the types")
+        for key, n in zip(part, counts, strict=True):
+            if n:
+                bad[key] = _first_misfits(connection, table, key, typed[key])
     return bad
 
 
+def _first_misfits(connection: Connection, table: str, key: str, it: Found) -> list[str]:
+    rows = connection.execute(
+        f"SELECT {text_of(key)} AS t FROM {trimmed(table, [key])} "  # noqa: S608
+        f"WHERE {_unknown(key, it)} GROUP BY t ORDER BY min(file_row_number) LIMIT {_MOST_BAD}"
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
 def _unknown(key: str, it: Found) -> str:
-    known = f" AND {text_of(key)} NOT IN ({literals(it.unreadable)})" if it.unreadable else ""
+    known = f" AND NOT {among(text_of(key), it.unreadable)}" if it.unreadable else ""
     return f"{it.misfits(key)}{known}"
 
 

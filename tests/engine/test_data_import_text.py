@@ -369,3 +369,17 @@ def _is_utf8(line: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+@pytest.mark.slow
+def test_three_thousand_columns_are_read_part_by_part(tmp_path):
+    cells = ("{n}", "{n}.5", "2024-01-{d:02d}", "word {n}", "0{n}")
+    kinds = ("long", "double", "date", "string", "string")
+    lines = [",".join(f"c{i}" for i in range(3_000))]
+    for n in range(1, 21):
+        lines.append(",".join(cells[i % 5].format(n=n, d=n) for i in range(3_000)))
+    frame, found, _ = imported(text_file(tmp_path, "\n".join(lines) + "\n"), tmp_path)
+    assert [c.type for c in found.columns] == [kinds[i % 5] for i in range(3_000)]
+    assert frame.columns == [f"c{i}" for i in range(3_000)]
+    assert frame["c2995"].to_list() == list(range(1, 21))
+    assert frame["c2999"].to_list() == [f"0{n}" for n in range(1, 21)]
