@@ -31,6 +31,7 @@ _BATCH_ROWS = 50_000
 _BATCH_TEXT = 32 * 1024 * 1024
 _LAST_ROWS = 60
 _MOST_COMPARED = 100
+_VALUES = ("number", "date", "truth", "empty")
 _MOST_COLUMNS = 20_000
 _OTHER_DELIMITERS = (",", ";", "\t", "|")
 _FLAWS = {
@@ -76,7 +77,7 @@ def stage(
     line = "" if not is_plain else _fast(connection, text, layout, target, progress)
     if not line:
         last = text.n_lines - (footer or 0)
-        _tolerant(text, layout, target, rejects, last, progress)
+        _tolerant(text, layout, target, rejects, last, progress, footer is None)
         line = '"line"'
     staged = Staged(
         table=target,
@@ -86,6 +87,8 @@ def stage(
         line=line,
         prefers_comma=layout.dialect.delimiter == ";",
     )
+    if footer is not None:
+        return staged
     return _without_footer(connection, staged, rejects, text.name)
 
 
@@ -145,7 +148,13 @@ def _repeats_header(connection: Connection, table: str, layout: Layout) -> bool:
 
 
 def _tolerant(
-    text: Text, layout: Layout, target: Path, rejects: Rejects, last: int, progress: Progress
+    text: Text,
+    layout: Layout,
+    target: Path,
+    rejects: Rejects,
+    last: int,
+    progress: Progress,
+    has_footer: bool,
 ) -> None:
     """Read record by record, and write batches as they fill."""
     with ExitStack() as stack:
@@ -153,7 +162,7 @@ def _tolerant(
         writer = stack.enter_context(_Writer(target, layout.width))
         lines = _lines(stream, layout.first_line, last, text.path.stat().st_size, progress)
         records = split(lines, layout.dialect, width=layout.width, first_line=layout.first_line)
-        for line, fields in _rows(records, layout, rejects, text.name):
+        for line, fields in _rows(records, layout, rejects, text.name, has_footer):
             writer.add(line, fields)
 
 
@@ -176,7 +185,7 @@ def _lines(stream: Any, first: int, last: int, size: int, progress: Progress) ->
 
 
 def _rows(
-    records: Iterable[Record], layout: Layout, rejects: Rejects, name: str
+    records: Iterable[Record], layout: Layout, rejects: Rejects, name: str, has_footer: bool
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield line and fields of every row; what does not fit is held until it is known why.
 
@@ -200,7 +209,7 @@ def _rows(
             yield from judge.fitting(record)
         elif not record.is_blank or layout.width == 1:
             held.append(record)
-    n_rows = _n_damaged(held, layout.width, last)
+    n_rows = len(held) if not has_footer else _n_damaged(held, layout.width, last)
     for record in held[:n_rows]:
         yield from judge.odd(record)
     for record in held[n_rows:]:
@@ -363,7 +372,7 @@ def _without_footer(connection: Connection, staged: Staged, rejects: Rejects, na
         if not held and any((it[0] or "").strip() for it in taken):
             taken.append(row)
             break
-        if held not in ([], [0]):
+        if held not in ([], [0]) or (held and likeness(row[0]) in _VALUES):
             taken = []
             break
         taken.append(row)

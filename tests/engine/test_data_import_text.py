@@ -265,6 +265,7 @@ def test_what_the_csv_module_writes_is_read_back_cell_by_cell(
         escape="",
         header=1,
         skip=0,
+        footer=0,
         nulls=("\x00never",),
         types={"a": "string", "b": "string", "c": "string"},
     )
