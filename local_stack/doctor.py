@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from local_stack import jobs
 from local_stack.command import command
-from local_stack.data import manifests
+from local_stack.data.sharing import manifests
 from local_stack.errors import ReadOnlyError, RefusedError, StackError, UnavailableError
 from local_stack.progress import Progress, Step, silent
 from local_stack.registry import mirror

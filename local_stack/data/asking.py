@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from local_stack.data import databases, importing, sources
-from local_stack.data.rejects import Rejects
+from local_stack.data import sources
+from local_stack.data.importing import databases, normalising
+from local_stack.data.importing.rejects import Rejects
 from local_stack.data.sources import SourceFile
 from local_stack.data.tables import Imported, Options, Staged
 from local_stack.errors import InputError
@@ -91,7 +92,7 @@ def read(
     between.mkdir()
     target = scratch / "table.parquet"
     try:
-        return importing.normalise(
+        return normalising.normalise(
             files, options, target, rejects, between, ready=ready, progress=progress
         )
     except InputError as error:

@@ -20,7 +20,8 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from local_stack import settings
 from local_stack.command import command
-from local_stack.data import dvc_files, versions
+from local_stack.data import versions
+from local_stack.data.sharing import dvc_files
 from local_stack.data.tables import NULLS
 from local_stack.errors import ConflictError, InputError, NotFoundError, nearest
 from local_stack.progress import Progress, Step, silent

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from local_stack.command import command
-from local_stack.data import manifests, references
+from local_stack.data.sharing import manifests, references
 from local_stack.errors import InputError
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result, now

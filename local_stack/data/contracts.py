@@ -1,7 +1,8 @@
 """Contracts: what a data set promises, inferred from a good version or written by hand.
 
-A contract is a YAML document (:mod:`local_stack.data.contract_file` lists its words and the
-stable code of each rule), kept under a number of its own with who set it, when and from what.
+A contract is a YAML document (:mod:`local_stack.data.contracting.contract_file` lists its words
+and the stable code of each rule), kept under a number of its own with who set it, when and from
+what.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from local_stack.command import command
-from local_stack.data import checks, contract_file, foreign, learning, versions
-from local_stack.data.checks import Check, Moment, verdicts
-from local_stack.data.contract_file import Document
+from local_stack.data import versions
+from local_stack.data.contracting import checks, contract_file, foreign, learning
+from local_stack.data.contracting.checks import Check, Moment, verdicts
+from local_stack.data.contracting.contract_file import Document
 from local_stack.data.versions import DataVersion
 from local_stack.errors import InputError, NotFoundError, ReadOnlyError, RefusedError
 from local_stack.names import split_reference

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from local_stack.command import command
-from local_stack.data import compute, matching, versions
-from local_stack.data.comparison import Comparison, DataDiff, Runs
-from local_stack.data.matching import Side
+from local_stack.data import compute, versions
+from local_stack.data.comparing import matching
+from local_stack.data.comparing.comparison import Comparison, DataDiff, Runs
+from local_stack.data.comparing.matching import Side
 from local_stack.data.versions import DataVersion
 from local_stack.errors import InputError, nearest
 from local_stack.progress import Progress, Step, silent

@@ -9,10 +9,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from local_stack.command import Location, command
-from local_stack.data import adding, dvc_files, sources
+from local_stack.data import adding, sources
 from local_stack.data.asking import options_of
-from local_stack.data.dvc_files import Member, Repository, Tracked
-from local_stack.data.remotes import Meter
+from local_stack.data.sharing import dvc_files
+from local_stack.data.sharing.dvc_files import Member, Repository, Tracked
+from local_stack.data.sharing.remotes import Meter
 from local_stack.data.versions import DataVersion
 from local_stack.errors import DamagedError, InputError, NotFoundError
 from local_stack.names import inside

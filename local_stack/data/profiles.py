@@ -13,7 +13,7 @@ from local_stack.results import now
 from local_stack.workspace import Workspace
 
 if TYPE_CHECKING:
-    from local_stack.data.profile import DatasetProfile
+    from local_stack.data.profiling.profile import DatasetProfile
 
 
 @command(
@@ -38,7 +38,7 @@ def profile(
     sample
         Take this many seeded random rows instead of all; the result says so.
     """
-    from local_stack.data.profile import profile_frame
+    from local_stack.data.profiling.profile import profile_frame
 
     version = versions.find(workspace, name)
     started = time.monotonic()

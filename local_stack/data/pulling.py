@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from local_stack.command import Location, command
-from local_stack.data import contract_file, history, manifests, versions
-from local_stack.data.manifests import Manifest
-from local_stack.data.remotes import Meter, is_own_store, open_remote, wanted
+from local_stack.data import history, versions
+from local_stack.data.contracting import contract_file
+from local_stack.data.sharing import manifests
+from local_stack.data.sharing.manifests import Manifest
+from local_stack.data.sharing.remotes import Meter, is_own_store, open_remote, wanted
 from local_stack.errors import ConflictError, DamagedError, InputError, NotFoundError, nearest
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result, now

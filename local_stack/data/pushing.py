@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from local_stack.command import Location, command
-from local_stack.data import manifests, versions
-from local_stack.data.manifests import Manifest
-from local_stack.data.remotes import Meter, is_own_store, open_remote, wanted, who
+from local_stack.data import versions
+from local_stack.data.sharing import manifests
+from local_stack.data.sharing.manifests import Manifest
+from local_stack.data.sharing.remotes import Meter, is_own_store, open_remote, wanted, who
 from local_stack.errors import (
     ConflictError,
     DamagedError,

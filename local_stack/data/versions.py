@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from local_stack.command import command
 from local_stack.data import compute
-from local_stack.data.rejects import Reject
+from local_stack.data.importing.rejects import Reject
 from local_stack.data.tables import ColumnInfo, ImportWarning
 from local_stack.errors import NotFoundError, nearest
 from local_stack.names import split_reference
@@ -176,9 +176,9 @@ def rejected(
     path = workspace.artifacts.path(Blob.of(row["rejected"]))
     with workspace.scratch() as folder, compute.connect(path.parent, scratch=Path(folder)) as duck:
         table = f"read_parquet({compute.literal(path)})"
-        (total,) = duck.execute(f"SELECT count(*) FROM {table}").fetchall()[0]  # noqa: S608
+        (total,) = duck.execute(f"SELECT count(*) FROM {table}").fetchall()[0]
         rows = duck.execute(
-            f'SELECT line, "column", code, outcome, message, text, file FROM {table} '  # noqa: S608
+            f'SELECT line, "column", code, outcome, message, text, file FROM {table} '
             f"ORDER BY outcome = 'aside', file, line LIMIT ?",
             [max(0, limit)],
         ).fetchall()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from local_stack.data.columns import Unit, moment, narrowed, shortened, type_of
+from local_stack.data.profiling.columns import Unit, moment, narrowed, shortened, type_of
 from local_stack.drift.methods import Method, Outcome, automatic, parse
 from local_stack.drift.scores import NumericPair
 from local_stack.errors import InputError, nearest

@@ -76,7 +76,7 @@ def text_of(row: Row) -> str:
     """Return the YAML of a stored contract, with escapes for what no editor can show."""
     import yaml
 
-    from local_stack.data import contract_file
+    from local_stack.data.contracting import contract_file
 
     text = row["text"] or contract_file.text_of(row["document"] or {})
     if safe(text, 0, is_block=True) == text:

@@ -341,7 +341,7 @@ class ContractView(View):
 
 def judged(text: str) -> object:
     """Return the contract that ``text`` is; raise :class:`InputError` with the line of a fault."""
-    from local_stack.data import contract_file
+    from local_stack.data.contracting import contract_file
 
     return contract_file.parse(text, _SOURCE)
 

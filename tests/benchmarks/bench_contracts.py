@@ -24,7 +24,7 @@ from local_stack import environment
 
 environment.prepare()
 
-from local_stack.data import checks, contract_file, learning  # noqa: E402
+from local_stack.data.contracting import checks, contract_file, learning  # noqa: E402
 
 
 def table(path: Path, n_rows: int) -> None:

@@ -31,8 +31,9 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from local_stack.data import importing, sources
-from local_stack.data.rejects import Rejects
+from local_stack.data import sources
+from local_stack.data.importing import normalising
+from local_stack.data.importing.rejects import Rejects
 from local_stack.data.tables import Options
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
@@ -58,7 +59,9 @@ def ours(path: Path, folder: Path) -> tuple[list[str], Rows]:
     between.mkdir()
     with Rejects(folder) as rejects:
         target = folder / "table.parquet"
-        importing.normalise(sources.gather(str(path), folder), Options(), target, rejects, between)
+        normalising.normalise(
+            sources.gather(str(path), folder), Options(), target, rejects, between
+        )
     frame = pl.read_parquet(target)
     return frame.columns, list(frame.iter_rows())
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local_stack.data import checks, contract_file
-from local_stack.data.checks import Moment, verdicts, verdicts_of_file
+from local_stack.data.contracting import checks, contract_file
+from local_stack.data.contracting.checks import Moment, verdicts, verdicts_of_file
 from local_stack.errors import InputError
 
 HOSTILE = [

@@ -10,8 +10,8 @@ import pandera.pandas as pa
 import polars as pl
 import pytest
 
-from local_stack.data import contract_file, foreign
-from local_stack.data.checks import verdicts
+from local_stack.data.contracting import contract_file, foreign
+from local_stack.data.contracting.checks import verdicts
 from local_stack.errors import InputError
 
 Check = pa.Check

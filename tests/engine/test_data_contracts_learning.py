@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local_stack.data import contract_file, evidence, learning
-from local_stack.data.checks import Moment, verdicts_of_file
+from local_stack.data.contracting import contract_file, evidence, learning
+from local_stack.data.contracting.checks import Moment, verdicts_of_file
 
 CREATED = "2024-06-10T12:00:00.000000Z"
 

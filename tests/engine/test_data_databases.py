@@ -15,7 +15,7 @@ import pytest
 
 from local_stack import jobs
 from local_stack.command import find
-from local_stack.data import databases
+from local_stack.data.importing import databases
 from local_stack.errors import Cancelled, InputError, NotFoundError, UnavailableError
 from local_stack.progress import silent
 

@@ -21,11 +21,12 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 from scipy.special import kolmogorov
 
-from local_stack.data import adding, compute, distributions, matching, versions
-from local_stack.data.comparison import summaries
+from local_stack.data import adding, compute, versions
+from local_stack.data.comparing import distributions, matching
+from local_stack.data.comparing.comparison import summaries
+from local_stack.data.comparing.distributions import Values
+from local_stack.data.comparing.matching import Matched, Side
 from local_stack.data.diff import diff
-from local_stack.data.distributions import Values
-from local_stack.data.matching import Matched, Side
 from local_stack.data.tables import ColumnInfo
 from local_stack.errors import Cancelled, DamagedError, InputError, NotFoundError
 from local_stack.workspace import Workspace

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from s3_kit import BUCKET
 
 from local_stack.catalog import call
-from local_stack.data import dvc_files, versions
+from local_stack.data import versions
+from local_stack.data.sharing import dvc_files
 from local_stack.errors import ConflictError, DamagedError, InputError, NotFoundError, StackError
 from local_stack.stores.artifacts import Blob
 from local_stack.workspace import Workspace

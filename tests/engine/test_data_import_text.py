@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local_stack.data import adding, importing, previewing, sources, versions
-from local_stack.data.rejects import Rejects
+from local_stack.data import adding, previewing, sources, versions
+from local_stack.data.importing import normalising
+from local_stack.data.importing.rejects import Rejects
 from local_stack.data.tables import Imported, Options
 from local_stack.errors import Cancelled, InputError
 
@@ -26,7 +27,7 @@ def imported(path: Path, folder: Path, **options) -> tuple[pl.DataFrame, Importe
     scratch.mkdir()
     with Rejects(scratch) as rejects:
         (scratch / "between").mkdir()
-        found = importing.normalise(
+        found = normalising.normalise(
             sources.gather(str(path), scratch),
             Options(**options),
             scratch / "table.parquet",

@@ -24,7 +24,8 @@ import pytest
 from s3_kit import BUCKET
 
 from local_stack.catalog import call
-from local_stack.data import manifests, versions
+from local_stack.data import versions
+from local_stack.data.sharing import manifests
 from local_stack.stores.depots import Depot, depot
 from local_stack.workspace import Workspace
 

@@ -24,8 +24,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from local_stack.data import cells, readers
-from local_stack.data.rejects import Rejects
+from local_stack.data.importing import cells, readers
+from local_stack.data.importing.rejects import Rejects
 from local_stack.errors import Cancelled, InputError, UnavailableError
 
 DATA = polars.DataFrame(
@@ -195,7 +195,7 @@ MEASURED = """
     from local_stack import environment
 
     environment.prepare()
-    from local_stack.data import readers
+    from local_stack.data.importing import readers
     from local_stack.errors import StackError
 
     path, kind, folder = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
@@ -658,7 +658,7 @@ def test_what_is_no_workbook_is_a_sentence(stage, tmp_path):
 
 
 def test_a_bomb_in_a_workbook_is_refused_before_it_is_read(stage, tmp_path, monkeypatch):
-    from local_stack.data import workbooks
+    from local_stack.data.importing import workbooks
 
     monkeypatch.setattr(workbooks, "MAX_BYTES", 1_000_000)
     path = workbook(tmp_path / "t.xlsx", S=[["a"]])

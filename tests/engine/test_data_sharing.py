@@ -17,9 +17,10 @@ import pytest
 from s3_kit import BUCKET, client
 
 from local_stack.catalog import call
-from local_stack.data import manifests, versions
+from local_stack.data import versions
 from local_stack.data.pulling import Pulled
 from local_stack.data.pushing import Pushed
+from local_stack.data.sharing import manifests
 from local_stack.errors import (
     Cancelled,
     ConflictError,
@@ -193,7 +194,7 @@ def stopping(after: int) -> Callable[[Step], None]:
 def test_a_push_that_stops_shows_nothing_half_and_the_next_one_goes_on(
     workspace, other, remote, monkeypatch
 ):
-    monkeypatch.setattr("local_stack.data.remotes._TICK_SECONDS", 0)
+    monkeypatch.setattr("local_stack.data.sharing.remotes._TICK_SECONDS", 0)
     dice = random.Random(1)
     for n in range(3):
         rows = "\n".join(str(dice.random()) for _ in range(2000))
@@ -588,7 +589,7 @@ def test_a_workspace_that_keeps_its_artefacts_there_sends_manifests_only(
 def test_a_big_object_goes_in_parts_with_progress_and_leaves_none_when_it_is_stopped(
     workspace, bucket, s3_server, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("local_stack.data.remotes._TICK_SECONDS", 0)
+    monkeypatch.setattr("local_stack.data.sharing.remotes._TICK_SECONDS", 0)
     big = tmp_path / "big.bin"
     big.write_bytes(random.Random(0).randbytes(150_000_000))
     blob = workspace.artifacts.put_file(big)

@@ -1,0 +1,1 @@
+"""Comparing: rows, cells and distributions of two tables."""

@@ -1,0 +1,1 @@
+"""Contracting: what a data set promises, learnt, written, taken over and checked."""

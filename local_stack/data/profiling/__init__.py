@@ -1,0 +1,1 @@
+"""Profiling: statistics of columns, and how columns go together."""

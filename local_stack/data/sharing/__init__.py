@@ -1,0 +1,1 @@
+"""Sharing: how versions lie on a remote, and how DVC describes them."""
