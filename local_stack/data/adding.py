@@ -17,7 +17,7 @@ from local_stack.command import Location, command
 from local_stack.data import compute, versions
 from local_stack.data.asking import gathered, options_of, read
 from local_stack.data.history import tag_label
-from local_stack.data.importing.rejects import Rejects
+from local_stack.data.rejects import Rejects
 from local_stack.data.sources import SourceFile
 from local_stack.data.tables import Imported, Options, Staged
 from local_stack.data.versions import DataVersion

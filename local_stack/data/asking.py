@@ -9,7 +9,7 @@ from typing import Any
 
 from local_stack.data import sources
 from local_stack.data.importing import databases, normalising
-from local_stack.data.importing.rejects import Rejects
+from local_stack.data.rejects import Rejects
 from local_stack.data.sources import SourceFile
 from local_stack.data.tables import Imported, Options, Staged
 from local_stack.errors import InputError

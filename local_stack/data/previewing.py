@@ -10,7 +10,7 @@ from typing import Any
 from local_stack.command import Location, command
 from local_stack.data import sources
 from local_stack.data.asking import gathered, options_of, read
-from local_stack.data.importing.rejects import Reject, Rejects
+from local_stack.data.rejects import Reject, Rejects
 from local_stack.data.sources import SourceFile
 from local_stack.data.tables import ColumnDecision, Decision, ImportWarning, Options
 from local_stack.progress import Progress, silent

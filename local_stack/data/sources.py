@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from local_stack.command import Location, command
-from local_stack.data.importing import archives
+from local_stack.data import archives
 from local_stack.errors import InputError, NotFoundError, nearest
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result, iso

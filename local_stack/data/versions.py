@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from local_stack.command import command
 from local_stack.data import compute
-from local_stack.data.importing.rejects import Reject
+from local_stack.data.rejects import Reject
 from local_stack.data.tables import ColumnInfo, ImportWarning
 from local_stack.errors import NotFoundError, nearest
 from local_stack.names import split_reference

@@ -33,7 +33,7 @@ import polars as pl
 
 from local_stack.data import sources
 from local_stack.data.importing import normalising
-from local_stack.data.importing.rejects import Rejects
+from local_stack.data.rejects import Rejects
 from local_stack.data.tables import Options
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from local_stack.data import adding, previewing, sources, versions
 from local_stack.data.importing import normalising
-from local_stack.data.importing.rejects import Rejects
+from local_stack.data.rejects import Rejects
 from local_stack.data.tables import Imported, Options
 from local_stack.errors import Cancelled, InputError
 

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from local_stack.data.importing import cells, readers
-from local_stack.data.importing.rejects import Rejects
+from local_stack.data.rejects import Rejects
 from local_stack.errors import Cancelled, InputError, UnavailableError
 
 DATA = polars.DataFrame(

@@ -22,8 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from s3_kit import BUCKET, client
 
-from local_stack.data import sources
-from local_stack.data.importing import archives
+from local_stack.data import archives, sources
 from local_stack.errors import Cancelled, InputError, NotFoundError, UnavailableError
 from local_stack.results import plain
 from local_stack.stores import places

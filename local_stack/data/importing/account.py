@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from local_stack.data import compute
 from local_stack.data.importing import inference
 from local_stack.data.importing.encodings import Utf8
-from local_stack.data.importing.rejects import Rejects
+from local_stack.data.rejects import Rejects
 from local_stack.data.tables import ImportWarning
 from local_stack.errors import InputError
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from local_stack.data import compute
 from local_stack.data.importing.records import Record, split
-from local_stack.data.importing.rejects import Reject, Rejects
 from local_stack.data.importing.sniffing import Layout, likeness
+from local_stack.data.rejects import Reject, Rejects
 from local_stack.data.tables import Staged
 from local_stack.errors import InputError
 from local_stack.progress import Progress, Step

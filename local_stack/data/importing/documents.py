@@ -23,7 +23,7 @@ from local_stack.data.importing.cells import (
     iso_types,
 )
 from local_stack.data.importing.json_records import NOT_RECORDS, Reading
-from local_stack.data.importing.rejects import Rejects
+from local_stack.data.rejects import Rejects
 from local_stack.data.tables import Decision, ImportWarning, Staged
 from local_stack.errors import InputError
 from local_stack.progress import Progress, Step, silent

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from local_stack.data.importing.rejects import Reject, Rejects
+from local_stack.data.rejects import Reject, Rejects
 from local_stack.errors import InputError, nearest
 from local_stack.progress import Progress, Step, silent
 

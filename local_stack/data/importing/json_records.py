@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from local_stack.data.importing.rejects import Reject, Rejects
+from local_stack.data.rejects import Reject, Rejects
 from local_stack.data.tables import Decision, ImportWarning
 from local_stack.errors import InputError
 

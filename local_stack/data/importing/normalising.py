@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from local_stack.data import compute, sources
 from local_stack.data.importing import account, delimited, inference, narrowing, readers
 from local_stack.data.importing.encodings import as_utf8
-from local_stack.data.importing.rejects import Reject, Rejects
 from local_stack.data.importing.sniffing import sniff
+from local_stack.data.rejects import Reject, Rejects
 from local_stack.data.sources import SourceFile
 from local_stack.data.tables import (
     ColumnDecision,

@@ -14,7 +14,7 @@ from typing import Any
 from local_stack.data import compute
 from local_stack.data.compute import identifier, literal
 from local_stack.data.importing.cells import MAX_COLUMNS, unique
-from local_stack.data.importing.rejects import Rejects
+from local_stack.data.rejects import Rejects
 from local_stack.data.tables import ImportWarning, Staged
 from local_stack.errors import InputError, StackError, UnavailableError
 from local_stack.progress import Progress, Step, silent

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from local_stack.data.importing import archives
+from local_stack.data import archives
 from local_stack.data.importing.cells import BLOCK_ROWS, Cells
 from local_stack.data.tables import Decision, ImportWarning, Staged
 from local_stack.errors import InputError, nearest
