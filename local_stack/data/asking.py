@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,23 @@ def options_of(**given: Any) -> Options:
             raise InputError(f"--{word} counts lines, so it cannot be negative.", "Take 0 or more.")
     if given.get("decimal") not in (None, ".", ","):
         raise InputError("--decimal is . or ,", "Leave it out to have it found out.")
+    if given.get("thousands") is not None and given["thousands"] == given.get("decimal"):
+        raise InputError("--thousands and --decimal are the same mark.", "Change one of them.")
+    _check_date_format(given.get("date_format"))
     return Options(**given, nulls=nulls, types=types, names=names)
+
+
+def _check_date_format(form: str | None) -> None:
+    """Raise for a format that strptime does not know, or that names no day."""
+    if form is None:
+        return
+    moment = datetime(2024, 1, 31, 13, 45, 59)
+    try:
+        is_known = datetime.strptime(moment.strftime(form), form).date() == moment.date()
+    except ValueError:
+        is_known = False
+    if not is_known:
+        raise InputError(f"--date-format '{form}' is no format of a date.", "Such as %d/%m/%Y.")
 
 
 def _assigned(word: str, texts: Sequence[str]) -> dict[str, str]:

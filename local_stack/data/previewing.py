@@ -22,6 +22,7 @@ PREVIEW_BYTES = 4 * 1024 * 1024
 """Beginning of a text that a preview reads."""
 
 _PREVIEW_ROWS = 50
+_LONGEST_LINE = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +146,8 @@ def _cut(file: SourceFile, scratch: Path) -> SourceFile:
     path = folder / f"part{file.path.suffix}"
     with file.path.open("rb") as stream:
         data = stream.read(PREVIEW_BYTES)
-    end = data.rfind(b"\n")
-    path.write_bytes(data[: end + 1] if end > 0 else data)
+        data += stream.readline(_LONGEST_LINE)  # the last line, whole
+    path.write_bytes(data)
     return SourceFile(
         file.name, file.uri, len(data), file.etag, file.modified_at, path, file.compression
     )

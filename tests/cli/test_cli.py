@@ -254,7 +254,7 @@ def test_an_interrupt_ends_130_and_leaves_nothing(program, made, tmp_path):
         stdout=subprocess.DEVNULL,
         text=True,
     )
-    assert "Reading" in process.stderr.readline()
+    assert "Storing" in process.stderr.readline()
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr

@@ -115,7 +115,8 @@ def _encodings(whole: Whole, table: list[tuple[Any, ...]]) -> Iterator[Polluted]
     yield whole("utf32", text.encode("utf-32"))
     yield whole("end_crlf", written(table, end="\r\n"))
     yield whole("end_cr", written(table, end="\r"))
-    yield whole("nul_bytes", text.replace("Oslo", "Os\0lo"))
+    held = tuple((*r[:4], r[4].replace("Oslo", "Os\0lo"), r[5]) for r in table)
+    yield Polluted("nul_bytes", text.replace("Oslo", "Os\0lo").encode(), NAMES, held)
 
 
 def _frames(whole: Whole, table: list[tuple[Any, ...]]) -> Iterator[Polluted]:

@@ -185,7 +185,9 @@ def test_parquet_gives_the_stored_table_byte_for_byte(workspace, two, tmp_path):
 @settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.floats(allow_nan=False), st.text(max_size=8) | st.none()), min_size=1),
-    st.text(min_size=1, max_size=5).filter(lambda name: name != "x"),
+    st.text(min_size=1, max_size=5).filter(
+        lambda name: name != "x" and "\0" not in name  # no imported name holds NUL
+    ),
 )
 def test_csv_keeps_every_number_and_text(tmp_path_factory, rows, name):
     folder = tmp_path_factory.mktemp("c")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from local_stack.data.compute import Connection
 
 _N_EXAMPLES = 3
+_MOST_COALESCED = 200
 _FIRST_LINES = 5
 _TOLD = {
     "left_out": ("rejected_lines", "lines could not be read and were left out"),
@@ -26,17 +27,21 @@ _TOLD = {
 
 
 def of_encoding(text: Utf8, rejects: Rejects) -> tuple[ImportWarning, ...]:
-    """Say in which encoding a text was, and which lines were not."""
+    """Say in which encoding a text was, which lines were not, and that it holds NUL."""
+    nulls: tuple[ImportWarning, ...] = ()
+    if text.n_nulls:
+        note = f"The text holds {text.n_nulls} NUL characters; they are kept."
+        nulls = (ImportWarning("nul_characters", None, note),)
     if text.n_repaired:
         first = [it.line for it in rejects.first if it.code == "encoding" and it.line is not None]
         used = text.reason.removeprefix("some lines are ")
         note = f"{text.n_repaired} lines are not UTF-8 and were read as {used}: "
         note += f"{some(first, text.n_repaired)}."
     elif text.encoding == "utf-8":
-        return ()
+        return nulls
     else:
         note = f"The text is {text.encoding.upper()}, {text.reason}."
-    return (ImportWarning("encoding", None, note),)
+    return (ImportWarning("encoding", None, note), *nulls)
 
 
 def of_rejects(rejects: Rejects) -> list[ImportWarning]:
@@ -106,6 +111,25 @@ def refuse(rejects: Rejects) -> None:
         f"Strict: {where}: {first.message}{more}",
         "Mend the file, or leave --strict out to import the rest and list these.",
     )
+
+
+def of_empty_rows(
+    connection: Connection, target: Path, names: Sequence[str]
+) -> list[ImportWarning]:
+    """Say how many rows of a table of several columns hold no value at all."""
+    if len(names) < 2:
+        return []
+    first = [compute.identifier(name) for name in names[:_MOST_COALESCED]]
+    rest = [compute.identifier(name) for name in names[_MOST_COALESCED:]]
+    is_empty = " AND ".join(f"{cell} IS NULL" for cell in first)
+    if rest:
+        is_empty += (
+            f" AND coalesce({', '.join(f'CAST({cell} AS VARCHAR)' for cell in rest)}) IS NULL"
+        )
+    table = f"read_parquet({compute.literal(target)})"
+    (n,) = connection.execute(f"SELECT count(*) FROM {table} WHERE {is_empty}").fetchall()[0]
+    note = f"{n} rows hold no value at all; they are kept."
+    return [ImportWarning("empty_rows", None, note)] if n else []
 
 
 def counted(connection: Connection, target: Path, names: Sequence[str]) -> tuple[int, list[int]]:

@@ -29,6 +29,7 @@ LONGEST_LINE = 64 * 1024 * 1024
 
 _BATCH_ROWS = 50_000
 _BATCH_TEXT = 32 * 1024 * 1024
+_BLOCK = 4 * 1024 * 1024
 _LAST_ROWS = 60
 _MOST_COMPARED = 100
 _VALUES = ("number", "date", "truth", "empty")
@@ -77,6 +78,8 @@ def stage(
     line = "" if not is_plain else _fast(connection, text, layout, target, progress)
     if not line:
         last = text.n_lines - (footer or 0)
+        if footer and last < layout.first_line:
+            raise InputError("There is nothing before the lines of --footer.", "Lower it.")
         _tolerant(text, layout, target, rejects, last, progress, footer is None)
         line = '"line"'
     staged = Staged(
@@ -122,7 +125,7 @@ def _fast(
     n_before = layout.first_line - 1
     table = f"read_parquet({compute.literal(target)}, file_row_number=true)"
     n_rows = connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0]
-    if _repeats_header(connection, table, layout):
+    if _repeats_header(connection, table, layout) or _has_surplus(connection, text, layout, table):
         return ""
     if n_rows + n_before == text.n_lines:
         return f"file_row_number + {layout.first_line}"
@@ -135,6 +138,29 @@ def _fast(
         return ""
     before = "ORDER BY file_row_number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
     return f"file_row_number + {layout.first_line} + coalesce(sum({breaks}) OVER ({before}), 0)"
+
+
+def _has_surplus(connection: Connection, text: Text, layout: Layout, table: str) -> bool:
+    """Return whether the file has more delimiters than its rows: DuckDB drops an empty field."""
+    mark = layout.dialect.delimiter.encode()
+    with text.path.open("rb") as stream:
+        for _ in range(layout.first_line - 1):
+            stream.readline()
+        n, tail = 0, b""
+        while block := stream.read(_BLOCK):
+            n += (tail + block).count(mark)
+            tail = block[-(len(mark) - 1) :] if len(mark) > 1 else b""
+    (n_rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0]
+    n -= n_rows * (layout.width - 1)
+    if n <= 0:
+        return False
+    marked = compute.literal(layout.dialect.delimiter)
+    within = ", ".join(
+        f"(length(c{i}) - length(replace(c{i}, {marked}, ''))) // {len(layout.dialect.delimiter)}"
+        for i in range(layout.width)
+    )
+    total = connection.execute(f"SELECT sum(list_sum([{within}])) FROM {table}").fetchall()[0][0]
+    return bool(n > int(total or 0))
 
 
 def _repeats_header(connection: Connection, table: str, layout: Layout) -> bool:
@@ -222,6 +248,9 @@ def _n_damaged(held: list[Record], width: int, after: int) -> int:
     A footer begins with a line of one field, or behind a blank line; ``after`` is the line that
     follows the last row.
     """
+    widths = {len(record.fields) for record in held}
+    if len(held) > 2 and len(widths) == 1 and max(widths) < width:
+        return 0  # another, narrower table
     for place, record in enumerate(held):
         is_apart = after and record.line > after
         if (len(record.fields) == 1 and width > 2) or is_apart:
@@ -253,6 +282,19 @@ class _Judge:
     def odd(self, record: Record) -> Iterator[tuple[int, list[str]]]:
         """Mend a record of another width, or leave it out."""
         n, fields = len(record.fields), record.fields
+        if self._is_comment(record):
+            self._say(record, "comment", "aside", "It is a comment.")
+            return
+        if self._width == 1:
+            self._say(record, "delimiter_in_text", "repaired", "Its delimiters are text.")
+            yield record.line, [record.text.strip()]
+            return
+        parts = self._parts(record)
+        if parts:
+            self._say(record, "other_line_end", "repaired", "Lone carriage returns part its rows.")
+            for part in parts:
+                yield record.line, part
+            return
         other = self._other(record)
         whole = self._wholly_quoted(record)
         if whole:
@@ -285,6 +327,18 @@ class _Judge:
         """Keep a line behind the table apart."""
         if not record.is_blank:
             self._say(record, code, "aside", "It stands behind the table.")
+
+    def _is_comment(self, record: Record) -> bool:
+        has_own = any(name.startswith("#") for name in self._names or ())
+        return record.text.lstrip().startswith("#") and not has_own
+
+    def _parts(self, record: Record) -> list[list[str]]:
+        """Return the rows within a line that carriage returns part, when all have the width."""
+        if "\r" not in record.text:
+            return []
+        lines = [line for line in record.text.split("\r") if line]
+        rows = [it.fields for it in split(lines, self._dialect)]
+        return rows if all(len(row) == self._width for row in rows) else []
 
     def _wholly_quoted(self, record: Record) -> list[str]:
         """Return the fields within a row that is one quoted field, when they are as many."""

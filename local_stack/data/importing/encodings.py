@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -53,6 +53,7 @@ class Utf8:
     reason: str
     n_lines: int
     n_repaired: int
+    n_nulls: int = 0
 
 
 @dataclass(slots=True)
@@ -112,13 +113,15 @@ def as_utf8(
     survey = _surveyed(source, progress)
     if survey.is_utf8:
         reason = reason if chosen else "every byte is valid"
-        if not (mark or survey.n_nulls or survey.is_old_mac):
-            return Utf8(source, "utf-8", reason, survey.n_newlines + (survey.last != 10), 0)
+        if not (mark or survey.is_old_mac):
+            n_lines = survey.n_newlines + (survey.last != 10)
+            return Utf8(source, "utf-8", reason, n_lines, 0, survey.n_nulls)
         n_lines = _transcode(source, target, "utf-8", len(mark), progress)
-        return Utf8(target, "utf-8", reason, n_lines, 0)
+        return Utf8(target, "utf-8", reason, n_lines, 0, survey.n_nulls)
     if encoding is not None:
         raise InputError(f"The file is not {encoding}.", "Leave --encoding out, or name another.")
-    return _mended(source, target, rejects, name, len(mark), progress)
+    mended = _mended(source, target, rejects, name, len(mark), progress)
+    return replace(mended, n_nulls=survey.n_nulls)
 
 
 def _chosen(encoding: str | None) -> str | None:
@@ -187,7 +190,7 @@ def _blocks(source: Path, label: str, progress: Progress) -> Iterator[bytes]:
 def _transcode(
     source: Path, target: Path, encoding: str, n_skipped: int, progress: Progress
 ) -> int:
-    """Write ``source`` in UTF-8 without NUL, its lines ended by a line feed; return how many."""
+    """Write ``source`` in UTF-8, its lines ended by a line feed; return how many there are."""
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     counts = {"\n": 0, "\r": 0}
     last = ""
@@ -198,9 +201,10 @@ def _transcode(
                 n_skipped = 0
                 last = _put(out, text, counts) or last
             last = _put(out, decoder.decode(b"", final=True), counts) or last
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
+        reason = getattr(error, "reason", str(error))
         raise InputError(
-            f"The file is not {encoding}: {error.reason} after line {counts[chr(10)] + 1}.",
+            f"The file is not {encoding}: {reason} after line {counts[chr(10)] + 1}.",
             "Name another with --encoding.",
         ) from None
     if counts["\n"] == 0 and counts["\r"]:  # lines of an old Macintosh
@@ -210,7 +214,6 @@ def _transcode(
 
 
 def _put(out: IO[str], text: str, counts: dict[str, int]) -> str:
-    text = text.replace("\0", "")
     for mark in counts:
         counts[mark] += text.count(mark)
     try:
@@ -245,13 +248,13 @@ def _mended(
             if n_lines % 20_000 == 0:
                 progress(Step("Reading lines that are not UTF-8", done, size))
             if is_whole:
-                out.write(line.decode(guessed, "replace").replace("\0", ""))
+                out.write(line.decode(guessed, "replace"))
                 continue
             try:
-                out.write(line.decode("utf-8").replace("\0", ""))
+                out.write(line.decode("utf-8"))
             except UnicodeDecodeError:
                 n_repaired += 1
-                text = line.decode(guessed, "replace").replace("\0", "")
+                text = line.decode(guessed, "replace")
                 out.write(text)
                 message = f"Not UTF-8; read as {guessed}."
                 kept = text.rstrip("\r\n")

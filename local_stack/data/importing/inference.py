@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from local_stack.data import compute
-from local_stack.data.importing import kinds, moments
+from local_stack.data.importing import candidates, kinds, moments
+from local_stack.data.importing.candidates import Marks, Typed
 from local_stack.data.importing.kinds import Reading
 from local_stack.data.tables import NULLS, TYPES, ImportWarning, Options
 from local_stack.errors import InputError, nearest
@@ -35,7 +36,8 @@ SHARE_UNREADABLE = 0.01
 LEAST_ROWS = 200
 """Below so many values, one that does not fit makes the column text."""
 
-_LEAST_MIXED = 10
+_MOST_NAMED = 5
+_LEAST_MIXED = 3
 _SHARE_MIXED = 0.1
 _MOST_BAD = 40
 _ROUNDS = 4
@@ -51,6 +53,7 @@ class Found:
     reason: str
     unreadable: tuple[str, ...] = ()
     warnings: tuple[ImportWarning, ...] = ()
+    odd: tuple[str, ...] = ()
 
     def sql(self, key: str) -> str:
         """Return SQL for the value of the staged column ``key`` of a :func:`trimmed` table."""
@@ -146,7 +149,24 @@ def inferred(
         bad = _misfits(connection, table, found, samples, progress)
         for key in bad:
             found[key] = _text(nulls, "its values are of several kinds")
+    for key in _too_often(connection, table, found):
+        found[key] = _kept_text(samples[key], nulls)
     return found
+
+
+def _too_often(connection: Connection, table: str, found: Mapping[str, Found]) -> list[str]:
+    """Return the columns in which the few unreadable words stand in too many rows."""
+    keys: list[str] = []
+    for key, it in found.items():
+        if not it.unreadable:
+            continue
+        n_odd, n = connection.execute(
+            f"SELECT count(*) FILTER ({it.misfits(key)}), "
+            f"count(*) FILTER (NOT {it.is_missing(key)}) FROM {trimmed(table, [key])}"
+        ).fetchall()[0]
+        if n_odd > SHARE_UNREADABLE * n:
+            keys.append(key)
+    return keys
 
 
 def _samples(
@@ -176,41 +196,19 @@ def _samples(
     return samples
 
 
-@dataclass(frozen=True, slots=True)
-class _Marks:
-    """What the whole file says of its numbers and dates."""
-
-    prefers_comma: bool
-    order: str
-    decimal: str | None
-    thousands: str | None
-
-
-def _marks(samples: Mapping[str, _Column], options: Options, prefers_comma: bool) -> _Marks:
+def _marks(samples: Mapping[str, _Column], options: Options, prefers_comma: bool) -> Marks:
     """Find the decimal mark that some column proves; it settles the columns that prove none."""
     votes = {".": 0, ",": 0}
     for column in samples.values():
         for mark in votes:
-            votes[mark] += _proves(column.values, mark)
+            votes[mark] += candidates.proves(column.values, mark)
     comma = votes[","] > votes["."] if votes["."] or votes[","] else prefers_comma
     if options.decimal:
         comma = options.decimal == ","
-    return _Marks(comma, "dmy" if comma else "", options.decimal, options.thousands)
+    return Marks(comma, "dmy" if comma else "", options.decimal, options.thousands)
 
 
-def _proves(values: Sequence[str], mark: str) -> bool:
-    """Return whether numbers with ``mark`` cannot be thousands: not three digits behind it."""
-    bare = [value.lstrip("+-") for value in values[:2_000]]
-    return any(
-        len(parts := text.split(mark)) == 2
-        and parts[0].replace("," if mark == "." else ".", "").isdigit()
-        and parts[1].isdigit()
-        and (len(parts[1]) != 3 or parts[0] == "0")
-        for text in bare
-    )
-
-
-def _judged(column: _Column, nulls: Sequence[str], options: Options, marks: _Marks) -> Found:
+def _judged(column: _Column, nulls: Sequence[str], options: Options, marks: Marks) -> Found:
     """Return the type that the values known so far allow."""
     asked = options.types.get(column.name)
     if asked is not None:
@@ -239,101 +237,20 @@ def _judged(column: _Column, nulls: Sequence[str], options: Options, marks: _Mar
     return Found(kind, readings, (*nulls, *extra), reason, unreadable, warned)
 
 
-_Typed = tuple[str, tuple[Reading, ...], str, tuple[tuple[str, str], ...]]
-
-
-def _typed(values: Sequence[str], marks: _Marks, options: Options) -> _Typed | None:
+def _typed(values: Sequence[str], marks: Marks, options: Options) -> Typed | None:
     """Return type, readings, reason and warnings when one type reads all values."""
     if options.date_format:
-        chosen = _dates_as_asked(values, options.date_format)
+        chosen = candidates.dates_as_asked(values, options.date_format)
         if chosen is not None:
             return chosen
     if any(map(kinds.has_leading_zero, values)):
         return None
-    return _numbers(values, marks) or _dates(values, marks)
-
-
-def _numbers(values: Sequence[str], marks: _Marks) -> _Typed | None:
-    readings = [
-        reading
-        for kind, decimal, thousands, has_currency in kinds.NUMBERS
-        if marks.decimal in (None, decimal) and marks.thousands in (None, thousands, "")
-        for reading in (kinds.number(kind, decimal, thousands, has_currency=has_currency),)
-        if all(map(reading.fits, values))
-    ]
-    if not readings:
-        return None
-    plain = [r for r in readings if not r.thousands and not r.has_currency]
-    if plain and plain[0].type == "long":
-        if all(-(2**63) <= int(value) < 2**63 for value in values):
-            return "long", (plain[0],), "every value is a whole number", ()
-        return None  # kept exact, as text
-    reading = _less_doubtful(readings, values, marks)
-    reason = f"every value is a number: {reading.label}"
-    warnings: list[tuple[str, str]] = []
-    if reading.type == "double" and _most_digits(values) > 17:
-        text = "Some values have more than 17 digits, of which a double keeps about 16."
-        warnings.append(("precision", text))
-    if reading.thousands and not _is_proved(readings, reading):
-        text = f"'{reading.thousands}' was taken to stand between thousands."
-        warnings.append(("thousands", text))
-    return reading.type, (reading,), reason, tuple(warnings)
-
-
-def _less_doubtful(
-    readings: Sequence[kinds.Number], values: Sequence[str], marks: _Marks
-) -> kinds.Number:
-    """Choose between a decimal mark and one of thousands where every value allows both."""
-    if marks.prefers_comma:
-        order = [r for r in readings if r.decimal == "," or r.thousands == "."]
-        whole = [r for r in order if r.type == "long"]
-        if whole:
-            return whole[0]
-        if order:
-            return order[0]
-    for reading in readings:
-        is_comma = reading.decimal == "," and not reading.thousands and not marks.prefers_comma
-        if not is_comma or not any(r.thousands == "," for r in readings):
-            return reading
-    return readings[0]
-
-
-def _is_proved(readings: Sequence[kinds.Number], chosen: kinds.Number) -> bool:
-    """Return whether no reading takes the same character for a decimal mark."""
-    return not any(r.decimal == chosen.thousands and r.type == "double" for r in readings)
-
-
-def _most_digits(values: Sequence[str]) -> int:
-    return max(sum(character.isdigit() for character in value.lstrip("0.")) for value in values)
-
-
-def _dates(values: Sequence[str], marks: _Marks) -> _Typed | None:
-    found = moments.formats_in(values, prefers=marks.order)
-    if found is None:
-        return None
-    kind = found.type
-    readings = tuple(
-        moments.Moment(kind, m.label, m.pattern, m.format, m.has_zone) for m in found.moments
-    )
-    named = ", ".join(dict.fromkeys(m.label for m in found.moments))
-    noun = "date" if kind == "date" else "time stamp"
-    warnings = (("ambiguous_dates", f"Read as {named}: {found.doubt}."),) if found.doubt else ()
-    if len(found.moments) > 1 and not found.doubt:
-        warnings = (("mixed_formats", f"Its values come in several formats: {named}."),)
-    return kind, readings, f"every value is a {noun}: {named}", warnings
-
-
-def _dates_as_asked(values: Sequence[str], asked: str) -> _Typed | None:
-    kind = "datetime" if any(mark in asked for mark in ("%H", "%I", "%X", "%c")) else "date"
-    reading = moments.Moment(kind, asked, "(?s).+", asked)
-    if not all(moments.parsed(reading, value) for value in values):
-        return None
-    return kind, (reading,), f"every value has the format {asked}, as asked", ()
+    return candidates.numbers(values, marks) or candidates.dates(values, marks)
 
 
 def _all_but_few(
-    column: _Column, values: Sequence[str], marks: _Marks, options: Options
-) -> tuple[_Typed | None, list[str]]:
+    column: _Column, values: Sequence[str], marks: Marks, options: Options
+) -> tuple[Typed | None, list[str]]:
     """Look for a type that reads all but a few odd values of a long column."""
     if column.n < LEAST_ROWS or any(map(kinds.has_leading_zero, values)):
         return None, list(values)
@@ -348,7 +265,9 @@ def _looks_typed(value: str) -> bool:
     is_number = any(
         kinds.number(k, d, t, has_currency=c).fits(value) for k, d, t, c in kinds.NUMBERS
     )
-    return is_number or kinds.TRUTH.fits(value) or bool(moments.formats_of(value))
+    if is_number or kinds.TRUTH.fits(value):
+        return True
+    return any(m.has_zone or moments.parsed(m, value) for m in moments.formats_of(value))
 
 
 def _text(nulls: Sequence[str], reason: str) -> Found:
@@ -361,16 +280,19 @@ def _kept_text(column: _Column, nulls: Sequence[str]) -> Found:
     reason = _why_text(values)
     note = ""
     code = "mixed_types"
+    odd: list[str] = []
     if reason.startswith("whole numbers"):
         code, note = "huge_integer", "Whole numbers larger than 64 bits hold are kept as text."
     elif not all(map(kinds.is_digits, values)):
         odd = [value for value in values if not _looks_typed(value)]
-        if len(values) >= _LEAST_MIXED and 0 < len(odd) <= _SHARE_MIXED * len(values):
+        few = max(1, int(_SHARE_MIXED * len(values)))
+        if len(values) >= _LEAST_MIXED and 0 < len(odd) <= few:
             shown = ", ".join(f"'{value[:20]}'" for value in odd[:3])
             note = f"Nearly all values are numbers or dates, but some are not: {shown}. It is text;"
             note += " --type would make those missing."
     warnings = (ImportWarning(code, column.name, note),) if note else ()
-    return replace(_text(nulls, reason), warnings=warnings)
+    named = tuple(odd[:_MOST_NAMED]) if code == "mixed_types" and note else ()
+    return replace(_text(nulls, reason), warnings=warnings, odd=named)
 
 
 def _why_text(values: Sequence[str]) -> str:
@@ -383,7 +305,7 @@ def _why_text(values: Sequence[str]) -> str:
 
 
 def _asked(
-    column: _Column, asked: str, nulls: Sequence[str], options: Options, marks: _Marks
+    column: _Column, asked: str, nulls: Sequence[str], options: Options, marks: Marks
 ) -> Found:
     """Read a column as the type that somebody asked for; what does not fit is unreadable."""
     if asked not in TYPES:
@@ -401,8 +323,8 @@ def _asked(
     if asked in ("long", "double"):
         return Found(asked, _numbers_as_asked(asked, values, marks), (*nulls, *extra), reason)
     usable = [v for v in values if moments.formats_of(v)]
-    typed = _dates_as_asked(values, options.date_format) if options.date_format else None
-    typed = typed or (_dates(usable, marks) if usable else None)
+    typed = candidates.dates_as_asked(values, options.date_format) if options.date_format else None
+    typed = typed or (candidates.dates(usable, marks) if usable else None)
     readings = typed[1] if typed else (moments.Moment(asked, "ISO 8601", "[0-9].*"),)
     readings = tuple(replace(reading, type=asked) for reading in readings)
     return Found(asked, readings, (*nulls, *extra), reason)
@@ -415,7 +337,7 @@ _YES_NO = (
 )
 
 
-def _numbers_as_asked(asked: str, values: Sequence[str], marks: _Marks) -> tuple[Reading, ...]:
+def _numbers_as_asked(asked: str, values: Sequence[str], marks: Marks) -> tuple[Reading, ...]:
     """Return the reading that takes most values; codes with leading zeros count as numbers."""
     best: tuple[int, Reading] | None = None
     for kind, decimal, thousands, has_currency in kinds.NUMBERS:
@@ -467,13 +389,20 @@ def _unknown(key: str, it: Found) -> str:
 
 
 def _again(
-    column: _Column, values: Sequence[str], nulls: Sequence[str], options: Options, marks: _Marks
+    column: _Column,
+    values: Sequence[str],
+    nulls: Sequence[str],
+    options: Options,
+    marks: Marks,
 ) -> Found:
     """Judge a column once more, with values that the sample did not hold."""
     known = set(column.values)
     fresh = [value for value in values if value not in known]
     if not fresh:  # it looks right and is not: a day that does not exist, a number too large
-        return _text(nulls, f"not every value can be read, such as '{values[0][:40]}'")
+        shown = f"'{values[0][:40]}'"
+        note = f"Its values are text because {shown} is none of the type that the others have."
+        warnings = (ImportWarning("mixed_types", column.name, note),)
+        return replace(_text(nulls, f"{shown} cannot be read"), warnings=warnings)
     column.values = [*column.values, *fresh]
     return _judged(column, nulls, options, marks)
 

@@ -282,6 +282,11 @@ def _settled(
     warnings += [w for it in narrowed.values() for w in it.warnings]
     warnings += [w for it in found.values() for w in it.warnings]
     warnings += account.of_cells(unreadable, rejects) + spelt
+    warnings += _odd_lines(connection, staged, table, found, called)
+    warnings += account.of_empty_rows(connection, target, names)
+    if options.date_format and not any(_takes(it, options.date_format) for it in found.values()):
+        note = f"No column has only dates in the format {options.date_format}."
+        warnings.append(ImportWarning("date_format", None, note))
     if n_rows == 0:
         warnings.append(ImportWarning("no_rows", None, "The table has no row."))
     types = {c: found[c].type if c in found else narrowed[c].type for c in columns}
@@ -370,7 +375,7 @@ def unique_names(names: Sequence[str]) -> tuple[list[str], list[ImportWarning]]:
     seen: set[str] = set()
     warnings: list[ImportWarning] = []
     for place, name in enumerate(names, 1):
-        base = name or f"column_{place}"
+        base = name.replace("\0", "") or f"column_{place}"  # SQL ends a name there
         chosen, number = base, 0
         while chosen.lower() in seen:
             number += 1
@@ -393,10 +398,47 @@ def _renamed(names: Sequence[str], options: Options) -> list[str]:
     counts = Counter(name.lower() for name in renamed)
     for name in renamed:
         if counts[name.lower()] > 1:
-            raise InputError(f"Two columns would be called '{name}'.", "Choose another --name.")
+            raise InputError(f"Two columns would be called '{name}'.", "Choose another --rename.")
         if not name.strip():
-            raise InputError("A column cannot have an empty name.", "Choose another --name.")
+            raise InputError("A column cannot have an empty name.", "Choose another --rename.")
     return renamed
+
+
+def _takes(it: inference.Found, date_format: str) -> bool:
+    return any(getattr(reading, "format", "") == date_format for reading in it.readings)
+
+
+def _odd_lines(
+    connection: Connection,
+    staged: Staged,
+    table: str,
+    found: Mapping[str, inference.Found],
+    called: Mapping[str, str],
+) -> list[ImportWarning]:
+    """Name the first lines of the cells that made a column of values text."""
+    warnings = []
+    for key, it in found.items():
+        if not it.odd:
+            continue
+        is_odd = inference.among(inference.text_of(key), it.odd)
+        rows = connection.execute(
+            f"SELECT line FROM {inference.trimmed(_lined(staged, table), [key])} WHERE {is_odd} "
+            f"ORDER BY file_row_number LIMIT 6"
+        ).fetchall()
+        lines = account.some([row[0] for row in rows], len(rows))
+        note = f"The cells that are neither stand in line {lines}."
+        warnings.append(ImportWarning("mixed_types", called[key], note))
+    return warnings
+
+
+def _lined(staged: Staged, table: str) -> str:
+    """Return ``table`` with the line and the file of each row."""
+    place = f"{staged.line or 'file_row_number + 1'} AS line, '' AS file"
+    if staged.has_place:
+        return table
+    if staged.line == '"line"':
+        place = "'' AS file"
+    return f"(SELECT *, {place} FROM {table})"
 
 
 def _unreadable(
@@ -408,14 +450,11 @@ def _unreadable(
     rejects: Rejects,
 ) -> dict[str, int]:
     """List the cells that their column's type does not take; return how many a column has."""
-    place = f"{staged.line or 'file_row_number + 1'} AS line, '' AS file"
-    if staged.has_place:
-        place = "0 AS nothing"
     counts: dict[str, int] = {}
     for key, it in found.items():
         if not (it.unreadable or it.reason == "as asked") or not it.readings:
             continue
-        lined = f"(SELECT *, {place} FROM {table})"
+        lined = _lined(staged, table)
         cursor = connection.execute(
             f"SELECT line, file, {compute.identifier(key)} "
             f"FROM {inference.trimmed(lined, [key])} WHERE {it.misfits(key)}"

@@ -6,11 +6,15 @@ delimiters of several characters, escapes, and it knows the line of every record
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 MOST_LINES = 1_000
 """Lines that one quoted field may span; beyond it, its quote is taken as a letter."""
+
+_MOST_TRIED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +41,8 @@ class Record:
 
     @property
     def is_blank(self) -> bool:
-        """Return whether the line holds nothing but white space."""
-        return len(self.fields) == 1 and not self.fields[0].strip()
+        """Return whether the line holds nothing but white space (or the end mark of DOS)."""
+        return len(self.fields) == 1 and not self.fields[0].strip(" \t\r\n\v\f\u00a0\x1a")
 
 
 class _Open(Exception):
@@ -78,6 +82,9 @@ def split(
             continue
         try:
             fields, flaw = _fields(text, dialect)
+            if flaw and width and len(fields) != width:  # a quote closed it after all
+                again, _ = _fields(text, dialect, is_early=True)
+                fields = again if len(again) == width else fields
             yield Record(number, fields, flaw, text=text)
         except _Open:
             yield _longer(source, number, line, dialect, width, most_lines)
@@ -88,18 +95,19 @@ def _longer(
 ) -> Record:
     """Return the record that begins on ``line`` with a quote that the line does not close."""
     taken = [line]
+    can_close = _closing(dialect)
     for _, more in source:
         taken.append(more)
-        if dialect.quote in more:
+        if can_close.search(more):
+            text = "".join(taken).rstrip("\r\n")
             try:
-                fields, flaw = _fields("".join(taken).rstrip("\r\n"), dialect)
+                fields, flaw = _fields(text, dialect)
             except _Open:
                 fields = []
             if fields:
                 is_doubtful = flaw or len(fields) != width
-                if width and is_doubtful and _is_alone(taken[0], dialect, width):
+                if width and is_doubtful and _is_better_alone(taken, dialect, width):
                     break
-                text = "".join(taken).rstrip("\r\n")
                 return Record(number, fields, flaw, len(taken), text)
         if len(taken) >= most_lines:
             break
@@ -109,10 +117,25 @@ def _longer(
     return Record(number, fields, "unclosed_quote", text=text)
 
 
-def _is_alone(line: str, dialect: Dialect, width: int) -> bool:
-    """Return whether a line is a whole record when its open quote is taken as a letter."""
-    fields, _ = _fields(line.rstrip("\r\n"), dialect, is_literal=True)
-    return len(fields) == width
+@lru_cache(64)
+def _closing(dialect: Dialect) -> re.Pattern[str]:
+    """Return a pattern of a quote that may close a field: an odd run before a delimiter."""
+    quote, delimiter = re.escape(dialect.quote), re.escape(dialect.delimiter)
+    return re.compile(f"(?<!{quote})(?:{quote}{quote})*{quote} *(?:{delimiter}|[\r\n]|\\Z)")
+
+
+def _is_better_alone(taken: list[str], dialect: Dialect, width: int) -> bool:
+    """Return whether a doubtful record falls into whole ones when its lines are read alone."""
+    if _width_alone(taken[0], dialect) == width:
+        return True
+    return width > 1 and any(
+        _width_alone(line, dialect) == width for line in taken[1 : _MOST_TRIED + 1]
+    )
+
+
+def _width_alone(line: str, dialect: Dialect) -> int:
+    """Return how many fields a line has when a quote that it leaves open is a letter."""
+    return len(_fields(line.rstrip("\r\n"), dialect, is_literal=True)[0])
 
 
 class _Pushable:
@@ -137,10 +160,13 @@ class _Pushable:
         self._number -= len(lines)
 
 
-def _fields(text: str, dialect: Dialect, *, is_literal: bool = False) -> tuple[list[str], str]:
+def _fields(
+    text: str, dialect: Dialect, *, is_literal: bool = False, is_early: bool = False
+) -> tuple[list[str], str]:
     """Return the fields of one record's text, and what was wrong with its quotes.
 
-    With ``is_literal`` a quote that nothing closes is a letter; otherwise it raises _Open.
+    With ``is_literal`` a quote that nothing closes is a letter; otherwise it raises _Open. With
+    ``is_early`` the first quote closes a field, and what follows up to the delimiter joins it.
     """
     fields: list[str] = []
     flaw = ""
@@ -149,7 +175,7 @@ def _fields(text: str, dialect: Dialect, *, is_literal: bool = False) -> tuple[l
         start = _quote_at(text, place, dialect)
         if start >= 0:
             try:
-                value, place, is_stray = _quoted(text, start, dialect)
+                value, place, is_stray = _quoted(text, start, dialect, is_early)
             except _Open:
                 if not is_literal:
                     raise
@@ -195,7 +221,7 @@ def _plain(text: str, place: int, dialect: Dialect) -> tuple[str, int]:
     return value, stop
 
 
-def _quoted(text: str, start: int, dialect: Dialect) -> tuple[str, int, bool]:
+def _quoted(text: str, start: int, dialect: Dialect, is_early: bool) -> tuple[str, int, bool]:
     """Return the quoted field that opens at ``start``, where it ends, and if it holds a stray.
 
     A quote closes the field only where the delimiter or the end of the text follows it; a
@@ -222,6 +248,10 @@ def _quoted(text: str, start: int, dialect: Dialect) -> tuple[str, int, bool]:
             parts.append(text[place:stop])
             if after >= end or text.startswith(dialect.delimiter, after):
                 return "".join(parts), after, is_stray
+            if is_early:
+                rest = text.find(dialect.delimiter, after)
+                rest = end if rest < 0 else rest
+                return "".join(parts) + text[stop + 1 : rest], rest, True
             parts.append(quote)
             is_stray = True
             place = stop + 1

@@ -27,6 +27,9 @@ _DELIMITERS = (",", ";", "\t", "|", "\x01", "\x1f", "~", "^", ":", " ", "*", "#"
 _WEAK = frozenset(": *#&")
 """Marks that stand in ordinary text: they part fields only where every row says so."""
 
+_CONTROL = re.compile("[\x02-\x08\x0e-\x19\x1b\x1c\x7f]")
+_MOST_CONTROL = 65_536
+_FEW_CONTROL = 20
 _DIRECTIVE = re.compile(r"(?i)\"?sep=(.)\"?\s*")
 _RARE = {"\t": 2.0, ";": 1.2, "|": 1.2}
 """How much more a mark says that stands in every row, and seldom in ordinary text."""
@@ -39,6 +42,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:[-'./ ][^\W_]+)*[.!?]?")
 _PLAIN = re.compile(r"[\w.@%/:+()' -]+")
 _MOST_PLAIN = 60
 _SINGLE = re.compile(r"(?:^|[^\w\s'])\s*'(?:[^']|'')*'\s*(?:[^\w\s']|$)")
+_DIGITS = re.compile(r"[0-9]{3}")
 _MOST_NAME = 200
 _YEAR = re.compile(r"(?:1[5-9]|20|21)[0-9]{2}")
 
@@ -79,12 +83,21 @@ def sniff(text: str, options: Options, *, is_whole: bool) -> Layout:
         options = replace(options, delimiter=told[1], skip=options.skip or 1)
     if not is_whole and len(lines) > 1:
         lines = lines[:-1]
+    n_control = len(_CONTROL.findall(text[:_MOST_CONTROL]))
+    if n_control > max(_FEW_CONTROL, 0.02 * min(len(text), _MOST_CONTROL)):
+        raise InputError(
+            "This is no text: it is full of control characters.",
+            "Name its --format, or its --encoding.",
+        )
     if not any(line.strip() for line in lines):
         raise InputError("The file is empty.", "Give a table with a header line.")
     if not any(line.strip() for line in lines[(options.skip or 0) :]):
         raise InputError("There is nothing behind the lines that are skipped.", "Lower --skip.")
     dialect, why = _dialect(lines[(options.skip or 0) :], options)
     records = list(split(lines, dialect))
+    held = [record for record in records if not record.is_blank]
+    if held:  # once more, now that the width tells open quotes from cells of several lines
+        records = list(split(lines, dialect, width=_width(held)))
     return _layout(records, dialect, options, why)
 
 
@@ -216,7 +229,7 @@ def _is_sure(records: Sequence[Record], widths: Counter[int]) -> bool:
         return False
     cells = [cell for record in records for cell in record.fields]
     n_values = sum(likeness(cell) in ("number", "date", "truth") for cell in cells)
-    return width >= 3 and n_values >= 0.4 * len(cells)
+    return width >= 3 and n_values >= 0.25 * len(cells)
 
 
 def _likely(records: Sequence[Record], dialect: Dialect) -> float:
@@ -269,6 +282,11 @@ def _layout(
         raise InputError("The file holds nothing but blank lines.", "Give a table.")
     width = _width(held)
     start = 0 if options.skip is not None else _start(held, width)
+    if start and options.skip is None:
+        mended = _odd_header(held[start - 1], held[start], width, dialect)
+        if mended:
+            start -= 1
+            held[start] = replace(held[start], fields=mended)
     n_header, reason = _header(held[start:], options)
     header, body = held[start : start + n_header], held[start + n_header :]
     if n_header and body:
@@ -321,10 +339,7 @@ def _start(records: Sequence[Record], width: int) -> int:
     """Return the place of the first record that belongs to the table, its header included."""
     if width < 2:
         return 0
-    first = next(i for i, record in enumerate(records) if _belongs(record, width))
-    if first and _is_odd_header(records[first - 1], records[first], width):
-        return first - 1
-    return first
+    return next((i for i, record in enumerate(records) if _belongs(record, width)), 0)
 
 
 def _belongs(record: Record, width: int) -> bool:
@@ -334,14 +349,26 @@ def _belongs(record: Record, width: int) -> bool:
     return n_held >= 2 or width == 2
 
 
-def _is_odd_header(before: Record, first: Record, width: int) -> bool:
-    """Return whether the record before the first full row holds names, one more or fewer."""
-    cells = [kinds.trimmed(cell) for cell in before.fields]
-    if abs(len(cells) - width) > max(1, width // 4) or len(cells) < 2 or not all(cells):
-        return False
-    looks = [likeness(cell) for cell in cells]
-    has_values = any(likeness(cell) in ("number", "date", "truth") for cell in first.fields)
-    return has_values and len(set(cells)) == len(cells) and not {"number", "date"} & set(looks)
+def _odd_header(before: Record, first: Record, width: int, dialect: Dialect) -> list[str]:
+    """Return the names in the record before the first full row, which is not as wide as rows are.
+
+    It may have one field more or fewer, or use another delimiter; [] when it holds no names.
+    """
+    if not any(likeness(cell) in ("number", "date", "truth") for cell in first.fields):
+        return []
+    for mark in dict.fromkeys((dialect.delimiter, *",;\t|")):
+        records = list(split([before.text], replace(dialect, delimiter=mark)))
+        cells = [kinds.trimmed(cell) for cell in records[0].fields]
+        if mark == dialect.delimiter:
+            if len(cells) == width + 1 and cells.count("") == 1:
+                cells.remove("")
+            is_near = abs(len(cells) - width) <= max(1, width // 4)
+        else:
+            is_near = len(cells) == width
+        is_named = len(cells) > 1 and len(set(cells)) == len(cells) and "" not in cells
+        if is_near and is_named and not {likeness(cell) for cell in cells} & {"number", "date"}:
+            return cells
+    return []
 
 
 def _fits_header(header: Sequence[Record], body: Sequence[Record]) -> bool:
@@ -360,7 +387,7 @@ def _header(records: Sequence[Record], options: Options) -> tuple[int, str]:
     if not body:
         is_text = not any(likeness(cell) in ("number", "date", "truth") for cell in cells)
         return int(is_text), "the only line is text" if is_text else "the only line holds values"
-    if _is_run(cells):
+    if _is_run(cells, body):
         return 1, "it names the columns by years"
     typed = _typed_columns(records[1:])
     for_, against = _votes(cells, typed)
@@ -412,12 +439,20 @@ def _votes(cells: Sequence[str], typed: dict[int, str]) -> tuple[int, int]:
     return n_texts, n_values
 
 
-def _is_run(cells: Sequence[str]) -> bool:
+def _is_run(cells: Sequence[str], body: Sequence[Record]) -> bool:
     """Return whether the row names its columns by years that grow from one to the next."""
     years = [int(cell) for cell in cells if _YEAR.fullmatch(cell)]
     others = [cell for cell in cells if cell and not _YEAR.fullmatch(cell)]
-    if len(years) < 3 or len(others) > len(years) or any(map(is_number, others)):
+    if len(years) < 2 or any(map(is_number, others)):
         return False
+    if len(years) == 2 or len(others) > len(years):  # then no cell below may be a year
+        below = [
+            column
+            for column, cell in zip(_columns(body), cells, strict=False)
+            if cell in map(str, years)
+        ]
+        if any(_YEAR.fullmatch(kinds.trimmed(cell)) for column in below for cell in column):
+            return False
     return all(a < b for a, b in pairwise(years))
 
 
@@ -429,6 +464,8 @@ def _n_header(records: Sequence[Record], typed: dict[int, str]) -> int:
         looks = [likeness(cells[place]) if place < len(cells) else "empty" for place in typed]
         if any(look in ("number", "date", "truth", "empty") for look in looks):
             break
+        if len(cells) != len(records[0].fields) or any(_DIGITS.search(cell) for cell in cells):
+            break  # a damaged row rather than units
         n += 1
     return n
 
