@@ -264,7 +264,7 @@ def _from_system(error: OSError, workspace: Workspace) -> StackError:
             "Nothing was recorded as done; free some space and call again.",
             details={"path": str(error.filename or "")},
         )
-    if isinstance(error, _PATH) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EIO):
+    if isinstance(error, _PATH) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
         return InputError(
             f"{error.filename or 'A file'}: {error.strerror or error}.", "Check the path."
         )
