@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from local_stack.command import command
 from local_stack.data import versions
 from local_stack.errors import InputError, NotFoundError
+from local_stack.preparation.fitting import raw_columns
 from local_stack.progress import Progress, Step, silent
 from local_stack.registry import load, resolve
 from local_stack.results import Result, now
-from local_stack.runs.features import raw_columns
 from local_stack.runs.records import find_run
 from local_stack.stores.artifacts import Tree
 from local_stack.stores.journal import Draft

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from local_stack.command import Location, command
 from local_stack.data import adding, versions
 from local_stack.errors import InputError, NotFoundError, RefusedError
+from local_stack.preparation.fitting import raw_columns
 from local_stack.progress import Progress, Step, silent
 from local_stack.registry import load, resolve
 from local_stack.results import Result, now, plain
-from local_stack.runs.features import raw_columns
 from local_stack.runs.records import find_run
 from local_stack.serving import prediction_log
 from local_stack.stores.journal import Draft

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from local_stack.errors import InputError, nearest
-from local_stack.preparing import Scalar
+from local_stack.evaluation import measure
+from local_stack.evaluation.split import Keys, folds, hold_out, keys_of
+from local_stack.preparation.compiled import Scalar
+from local_stack.preparation.fitting import fit_preparation, raw_columns
 from local_stack.progress import Progress, Step, silent
-from local_stack.runs import measure
 from local_stack.runs.estimators import (
     BOOSTER_DEFAULTS,
     LIGHTGBM,
@@ -27,8 +29,6 @@ from local_stack.runs.estimators import (
     short_name,
     sklearn_class,
 )
-from local_stack.runs.features import fit_preparation, raw_columns
-from local_stack.runs.split import Keys, folds, hold_out, keys_of
 from local_stack.stores.model_files import (
     Model,
     from_booster,
@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from local_stack.preparation import Preparation
-    from local_stack.runs.recipe import FeatureStep, Recipe
+    from local_stack.preparation.fitted import Preparation
+    from local_stack.preparation.steps import FeatureStep
+    from local_stack.runs.recipe import Recipe
 
 MAX_CLASSES = 1_000
 FEW_CLASSES = 10

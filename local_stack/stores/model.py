@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from local_stack.errors import InputError
-from local_stack.preparation import Column, Feature, Preparation
-from local_stack.preparing import Scalar, Values
+from local_stack.preparation.compiled import Scalar, Values
+from local_stack.preparation.fitted import Column, Feature, Preparation
 
 if TYPE_CHECKING:
     import numpy as np

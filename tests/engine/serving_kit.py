@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from local_stack import serving
-from local_stack.preparation import Column, Feature, Preparation
+from local_stack.preparation.fitted import Column, Feature, Preparation
 from local_stack.results import now
 from local_stack.serving import Endpoint
 from local_stack.stores import model_files

@@ -17,8 +17,8 @@ from local_stack import doctor, explain, pipeline, registry, tower
 from local_stack.data import adding, versions
 from local_stack.drift import check
 from local_stack.errors import InputError, NotFoundError, RefusedError, UnavailableError
+from local_stack.preparation.fitting import raw_columns
 from local_stack.runs import records, train
-from local_stack.runs.features import raw_columns
 from local_stack.serving import endpoints
 from local_stack.stores.artifacts import Tree
 from local_stack.workspace import Workspace

@@ -17,7 +17,7 @@ import yaml
 from model_kit import BOMBED, N_ROWS, Bomb, rehashed, table, trained_models
 
 from local_stack.errors import DamagedError, InputError
-from local_stack.runs.features import raw_columns
+from local_stack.preparation.fitting import raw_columns
 from local_stack.stores import model_files
 from local_stack.stores.model_files import Model
 

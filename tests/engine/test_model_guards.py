@@ -16,7 +16,7 @@ from model_kit import BOMBED, Bomb, rehashed, trained_models
 from sklearn.base import is_classifier
 
 from local_stack.errors import DamagedError
-from local_stack.preparation import Column, Feature, Preparation
+from local_stack.preparation.fitted import Column, Feature, Preparation
 from local_stack.runs.estimators import classes_in, sklearn_class
 from local_stack.stores import model_files, model_guards
 from local_stack.stores.model_files import Model

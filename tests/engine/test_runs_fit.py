@@ -17,10 +17,11 @@ from sklearn.linear_model import ElasticNet, LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from local_stack.errors import Cancelled, InputError
+from local_stack.evaluation import measure
+from local_stack.evaluation.split import Split
 from local_stack.progress import Step
-from local_stack.runs import measure
 from local_stack.runs.fit import Fitted, fit
-from local_stack.runs.recipe import Recipe, Split, load_recipe, parse_recipe
+from local_stack.runs.recipe import Recipe, load_recipe, parse_recipe
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"
 TOLERANCE = 1e-12

@@ -13,17 +13,19 @@ from hypothesis import strategies as st
 
 from local_stack import marked_yaml
 from local_stack.errors import InputError, NotFoundError
-from local_stack.runs.estimators import parameter_names, sklearn_class
-from local_stack.runs.recipe import (
+from local_stack.evaluation.split import Split
+from local_stack.preparation.steps import (
     ClipStep,
     DatesStep,
-    Dimension,
     DropStep,
     EncodeStep,
     ImputeStep,
     ScaleStep,
+)
+from local_stack.runs.estimators import parameter_names, sklearn_class
+from local_stack.runs.recipe import (
+    Dimension,
     Search,
-    Split,
     load_recipe,
     parse_recipe,
 )

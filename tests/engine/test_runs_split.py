@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local_stack.errors import InputError
-from local_stack.runs.split import Keys, folds, hold_out
+from local_stack.evaluation.split import Keys, folds, hold_out
 
 
 @given(st.integers(2, 400), st.floats(0.01, 0.9), st.integers(0, 9))

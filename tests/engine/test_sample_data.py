@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from local_stack.data.contracts import read_contract, verdicts
-from local_stack.runs.features import fit_preparation
+from local_stack.preparation.fitting import fit_preparation
 from local_stack.runs.recipe import load_recipe
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"

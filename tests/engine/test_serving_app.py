@@ -13,7 +13,7 @@ from datetime import date, datetime
 import httpx
 import pytest
 
-from local_stack.preparation import Column, Feature, Preparation
+from local_stack.preparation.fitted import Column, Feature, Preparation
 from local_stack.serving import app as serving_app
 from local_stack.serving import limits, meter, prediction_log
 from local_stack.serving.app import Endpoint

@@ -23,7 +23,7 @@ from serving_kit import (
     status_of,
 )
 
-from local_stack.preparation import Column, Feature, Preparation
+from local_stack.preparation.fitted import Column, Feature, Preparation
 from local_stack.serving import prediction_log
 from local_stack.serving.app import Endpoint
 from local_stack.serving.folder import EndpointConfig

@@ -25,10 +25,10 @@ from sklearn.preprocessing import (
 )
 
 from local_stack.errors import DamagedError, InputError
-from local_stack.preparation import Column, Preparation
-from local_stack.preparing import Clip, Codes, Feature, Fill, OneHot, Part, Scale
-from local_stack.runs.features import fit_preparation, raw_columns
-from local_stack.runs.recipe import (
+from local_stack.preparation.compiled import Clip, Codes, Feature, Fill, OneHot, Part, Scale
+from local_stack.preparation.fitted import Column, Preparation
+from local_stack.preparation.fitting import fit_preparation, raw_columns
+from local_stack.preparation.steps import (
     ClipStep,
     DatesStep,
     DropStep,

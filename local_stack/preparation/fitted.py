@@ -2,7 +2,7 @@
 
 A :class:`Preparation` is plain JSON: the raw columns a model expects and, for every column of
 the feature matrix, the raw column it comes from and the operations that make it
-(:mod:`local_stack.preparing`).
+(:mod:`local_stack.preparation.compiled`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from local_stack.errors import DamagedError, InputError
-from local_stack.preparing import (
+from local_stack.preparation.compiled import (
     PARTS,
     Clip,
     Codes,

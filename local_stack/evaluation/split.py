@@ -13,10 +13,24 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from local_stack.runs.recipe import Split
-
 Parts: TypeAlias = "tuple[np.ndarray, np.ndarray]"
 """Row numbers (int64, ascending) to train on and to test on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How rows are held out: a share ``test`` in [0, 1), and ``folds`` of the rest if asked.
+
+    ``group`` names a column whose rows stay together, ``time`` one whose latest rows are the
+    test; both columns are then left out of the features unless a step names them.
+    """
+
+    test: float = 0.2
+    seed: int = 0
+    stratify: bool = False
+    group: str | None = None
+    time: str | None = None
+    folds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

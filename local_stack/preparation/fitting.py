@@ -13,8 +13,7 @@ from functools import singledispatch
 from typing import TYPE_CHECKING
 
 from local_stack.errors import InputError, nearest
-from local_stack.preparation import MAX_CATEGORIES, Column, Preparation
-from local_stack.preparing import (
+from local_stack.preparation.compiled import (
     PARTS,
     Clip,
     Codes,
@@ -29,7 +28,8 @@ from local_stack.preparing import (
     apply_to_array,
     parts_of,
 )
-from local_stack.runs.recipe import (
+from local_stack.preparation.fitted import MAX_CATEGORIES, Column, Preparation
+from local_stack.preparation.steps import (
     ClipStep,
     Columns,
     DatesStep,

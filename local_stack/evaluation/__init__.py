@@ -1,0 +1,1 @@
+"""Evaluation: which rows are held out, and metrics of predictions."""

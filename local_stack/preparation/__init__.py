@@ -1,0 +1,1 @@
+"""Preparation of features: declared steps, fitted state, and its compiled form."""
