@@ -13,7 +13,7 @@ from local_stack.results import now
 from local_stack.workspace import Workspace
 
 if TYPE_CHECKING:
-    from local_stack.data.profiling.profile import DatasetProfile
+    from local_stack.data.profiling.shape import DatasetProfile
 
 
 @command(

@@ -18,7 +18,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from local_stack.data.profiling.profile import DatasetProfile, Thresholds, profile_frame
+from local_stack.data.profiling.profile import profile_frame
+from local_stack.data.profiling.shape import DatasetProfile, Thresholds
 from local_stack.errors import Cancelled, InputError
 from local_stack.progress import Step
 

@@ -8,8 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from local_stack.data.profiling.shape import (
+    DateStatistics,
+    Histogram,
+    Lengths,
+    NumberStatistics,
+    ValueCount,
+    VariableProfile,
+)
 from local_stack.data.profiling.tallies import (
     NO_MOMENTS,
     Tally,
@@ -21,13 +29,17 @@ from local_stack.data.profiling.tallies import (
     tally,
     whole_sum,
 )
-from local_stack.results import Result
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars
+    from numpy.typing import NDArray
 
 N_TOP = 10
 """Values listed in ``top_values``."""
+
+MAX_CODED = 1000
+"""Texts of at most this many distinct values are coded row by row."""
 
 MAX_TEXT = 1000
 """Longer text is cut in ``top_values``, and ends in an ellipsis there."""
@@ -41,104 +53,20 @@ QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 
 
 @dataclass(frozen=True, slots=True)
-class ValueCount(Result):
-    """A value and the number of rows that hold it."""
-
-    value: bool | int | float | str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram(Result):
-    """Bins ``[edges[i], edges[i + 1])``, the last one closed; one point when edges are equal."""
-
-    edges: tuple[int | float | str, ...]
-    counts: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NumberStatistics(Result):
-    """Statistics over the finite values; infinities count in ``n_infinite`` and ``n_negative``.
-
-    ``std`` and ``variance`` have n - 1 below the line, quantiles are linear, ``skewness`` and
-    ``kurtosis`` are bias-corrected (G1 and excess G2, Joanes and Gill 1998, as pandas) and
-    None for a constant, ``mad`` is the median distance from the median.
-    """
-
-    mean: float | None
-    std: float | None
-    variance: float | None
-    min: int | float | None
-    q05: float | None
-    q25: float | None
-    median: float | None
-    q75: float | None
-    q95: float | None
-    max: int | float | None
-    sum: int | float | None
-    skewness: float | None
-    kurtosis: float | None
-    mad: float | None
-    n_zeros: int
-    n_negative: int
-    n_infinite: int
-    histogram: Histogram | None
-
-
-@dataclass(frozen=True, slots=True)
-class Lengths(Result):
-    """Lengths of text, in characters."""
-
-    min: int
-    mean: float
-    median: float
-    max: int
-
-
-@dataclass(frozen=True, slots=True)
-class DateStatistics(Result):
-    """First and last moment in ISO 8601, and how the values lie between them."""
-
-    min: str | None
-    max: str | None
-    histogram: Histogram | None
-
-
-@dataclass(frozen=True, slots=True)
-class VariableProfile(Result):
-    """What is known of one column. ``to_dict`` puts the statistics of its type on top level."""
-
-    name: str
-    type: str
-    kind: str
-    n_missing: int
-    p_missing: float
-    n_distinct: int
-    memory_bytes: int
-    top_values: tuple[ValueCount, ...]
-    numbers: NumberStatistics | None = None
-    lengths: Lengths | None = None
-    dates: DateStatistics | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON of one entry of ``variables``."""
-        values = Result.to_dict(self)
-        own = {
-            key: value
-            for key, value in values.items()
-            if key not in ("name", "numbers", "lengths", "dates")
-        }
-        if self.lengths:
-            own["lengths"] = values["lengths"]
-        return {**own, **(values["numbers"] or {}), **(values["dates"] or {})}
-
-
-@dataclass(frozen=True, slots=True)
 class Column:
-    """A profiled column and, for what correlates, its tally (numbers) or codes (categories)."""
+    """A profiled column, and what is known of its rows.
+
+    ``tally`` is of numbers (their finite values) and of dates (days or microseconds since 1970).
+    ``texts`` has the distinct texts, the most frequent first, with columns ``value`` and
+    ``count``. ``codes``, shape (n_rows,), is the place of each row's text in ``texts`` (or 0 for
+    false and 1 for true), -1 where it is missing: for texts of at most ``MAX_CODED`` distinct
+    values, and booleans.
+    """
 
     profile: VariableProfile
     tally: Tally | None = None
+    texts: polars.DataFrame | None = None
+    codes: NDArray[np.int32] | None = None
 
 
 def type_of(series: polars.Series) -> str:

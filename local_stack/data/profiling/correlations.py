@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from local_stack.data.profiling.shape import Correlations, Matrix
 from local_stack.data.profiling.tallies import Tally, scaled
-from local_stack.results import Result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,37 +24,6 @@ MAX_COLUMNS = 100
 
 MAX_CATEGORIES = 100
 _MAX_CELLS = 20_000_000  # of a block of columns in memory, eight bytes each
-
-
-@dataclass(frozen=True, slots=True)
-class Matrix(Result):
-    """A symmetric matrix; None where a correlation is not defined (a constant, no pairs)."""
-
-    columns: tuple[str, ...]
-    values: tuple[tuple[float | None, ...], ...]
-    left_out: tuple[str, ...] = ()
-
-    def pairs(self) -> Iterator[tuple[str, str, float]]:
-        """Yield each pair of different columns that has a value."""
-        for i, name in enumerate(self.columns):
-            for j in range(i):
-                value = self.values[i][j]
-                if value is not None:
-                    yield self.columns[j], name, value
-
-
-@dataclass(frozen=True, slots=True)
-class Correlations(Result):
-    """Pearson and Spearman of numbers; Cramer's V of categories.
-
-    ``cramers_v`` is bias-corrected (Bergsma 2013, "A bias-correction for Cramer's V and
-    Tschuprow's T"), without a continuity correction, in [0, 1].
-    """
-
-    pearson: Matrix
-    spearman: Matrix
-    cramers_v: Matrix
-    cramers_v_convention: str = "bias-corrected (Bergsma 2013), no continuity correction"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,71 @@
+"""A table that is read one column at a time, so that it need not fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars
+    from numpy.typing import NDArray
+
+
+class Table:
+    """A Parquet file or a frame, or ``rows`` (ascending row numbers) of it."""
+
+    def __init__(
+        self, source: Path | polars.DataFrame, rows: NDArray[np.int64] | None = None
+    ) -> None:
+        import polars as pl
+
+        self._frame = source if isinstance(source, pl.DataFrame) else None
+        self._path = source if isinstance(source, Path) else None
+        self._rows = rows
+        lazy = self._lazy()
+        self.schema = lazy.collect_schema()
+        self.names = self.schema.names()
+        self.n_rows_total = int(lazy.select(pl.len()).collect().item())
+        self.n_rows = self.n_rows_total if rows is None else int(rows.size)
+
+    def _lazy(self) -> polars.LazyFrame:
+        import polars as pl
+
+        if self._frame is not None:
+            return self._frame.lazy()
+        assert self._path is not None
+        return pl.scan_parquet(self._path, glob=False)
+
+    def column(self, name: str) -> polars.Series:
+        """Return one column (n_rows,) as it is stored."""
+        return self.columns([name])[name]
+
+    def columns(self, names: Sequence[str]) -> polars.DataFrame:
+        """Return some columns, in the order of ``names``."""
+        import polars as pl
+
+        if self._frame is not None:
+            frame = self._frame.select(names)
+        else:
+            assert self._path is not None
+            frame = pl.read_parquet(self._path, columns=list(names), glob=False)
+        return frame if self._rows is None else frame[self._rows]
+
+    def take(self, rows: Sequence[int], names: Sequence[str] | None = None) -> polars.DataFrame:
+        """Return the rows with these numbers (from 0), in that order."""
+        import polars as pl
+
+        chosen = self.names if names is None else list(names)
+        places = list(rows) if self._rows is None else self._rows[list(rows)].tolist()
+        wanted = pl.DataFrame({"place": pl.Series(places, dtype=pl.UInt32)})
+        found = (
+            self._lazy()
+            .select(
+                pl.int_range(pl.len(), dtype=pl.UInt32).alias("place"),
+                pl.struct(chosen).alias("row"),
+            )
+            .join(wanted.lazy(), on="place", how="semi")
+            .collect()
+        )
+        return wanted.join(found, on="place", how="left").select("row").unnest("row")
