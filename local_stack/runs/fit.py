@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from local_stack.errors import InputError, nearest
 from local_stack.evaluation import measure
 from local_stack.evaluation.split import Keys, folds, hold_out, keys_of
+from local_stack.evaluation.targets import codes_of, labels_of, numbers_of, task_of_values
 from local_stack.preparation.compiled import Scalar
 from local_stack.preparation.fitting import fit_preparation, raw_columns
 from local_stack.progress import Progress, Step, silent
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
     from local_stack.preparation.steps import FeatureStep
     from local_stack.runs.recipe import Recipe
 
-MAX_CLASSES = 1_000
-FEW_CLASSES = 10
-"""A target of this many different whole numbers, or fewer, is taken for classes."""
 _VALIDATION = 0.15
 
 
@@ -171,7 +169,6 @@ def _noted() -> Iterator[list[str]]:
 def _labelled(recipe: Recipe, frame: pl.DataFrame) -> tuple[np.ndarray, _Table, str]:
     """Return the numbers of rows with a target, those rows, and the task."""
     import numpy as np
-    import polars as pl
 
     name = recipe.target or ""
     if name not in frame.columns:
@@ -189,14 +186,10 @@ def _labelled(recipe: Recipe, frame: pl.DataFrame) -> tuple[np.ndarray, _Table, 
     labels = None
     target: np.ndarray | list[Scalar]
     if task == "classification":
-        target = _labels(series)
-        labels = _codes(target, sorted(set(target)))
+        target = labels_of(series)
+        labels = codes_of(target, sorted(set(target)))
     else:
-        if not series.dtype.is_numeric() and not series.dtype.is_decimal():
-            raise InputError(f"'{name}' is not a number, so there is no regression on it.")
-        target = series.cast(pl.Float64).to_numpy()
-        if not np.isfinite(target).all():
-            raise InputError(f"'{name}' holds infinite values.", "Clean the data.")
+        target = numbers_of(series)
     keys = keys_of(kept, recipe.split, labels)
     named = _named_columns(recipe.features)
     hidden = {name, *({recipe.split.group, recipe.split.time} - named)}
@@ -217,7 +210,7 @@ def _task(recipe: Recipe, series: pl.Series) -> str:
             f"not {recipe.task}.",
             "Change task, estimator or params.objective.",
         )
-    return recipe.task or found or _task_of_values(series)
+    return recipe.task or found or task_of_values(series)
 
 
 def _task_of_estimator(recipe: Recipe) -> str | None:
@@ -237,47 +230,6 @@ def _task_of_estimator(recipe: Recipe) -> str | None:
         f"params.objective cannot be '{objective}'.",
         nearest(str(objective), known) or f"One of: {', '.join(known)}.",
     )
-
-
-def _task_of_values(series: pl.Series) -> str:
-    if not series.dtype.is_numeric():
-        return "classification"
-    n_values = series.n_unique()
-    if series.dtype.is_integer():
-        return "classification" if n_values <= FEW_CLASSES else "regression"
-    is_binary = n_values == 2 and set(series.unique().to_list()) == {0, 1}
-    return "classification" if is_binary else "regression"
-
-
-def _labels(series: pl.Series) -> list[Scalar]:
-    import polars as pl
-
-    if series.dtype.is_float() or series.dtype.is_decimal():
-        series = series.cast(pl.Float64)
-        if not (series == series.round()).all():
-            raise InputError(
-                f"'{series.name}' holds fractions, so its values are not classes.",
-                "Set task: regression.",
-            )
-        series = series.cast(pl.Int64)
-    elif series.dtype != pl.Boolean and not series.dtype.is_integer():
-        if series.dtype not in (pl.String, pl.Categorical, pl.Enum):
-            raise InputError(f"'{series.name}' holds {series.dtype} values, which are no classes.")
-        series = series.cast(pl.String)
-    n_classes = series.n_unique()
-    if not 2 <= n_classes <= MAX_CLASSES:
-        raise InputError(
-            f"'{series.name}' has {n_classes} classes; from 2 to {MAX_CLASSES} can be learnt."
-        )
-    return list(series.to_list())
-
-
-def _codes(labels: Sequence[Scalar], classes: Sequence[Scalar]) -> np.ndarray:
-    """Return the place of each label in ``classes``, int64, -1 where it is not there."""
-    import numpy as np
-
-    places = {label: place for place, label in enumerate(classes)}
-    return np.array([places.get(label, -1) for label in labels], dtype=np.int64)
 
 
 def _cross_validated(
@@ -312,7 +264,7 @@ def _predicted(model: Model, table: _Table, rows: np.ndarray) -> Predictions:
     if isinstance(table.target, np.ndarray):
         return Predictions(rows, table.target, predicted, None)
     probability = model.probabilities(matrix) if model.has_probabilities else None
-    return Predictions(rows, _codes(table.target, model.classes), predicted, probability)
+    return Predictions(rows, codes_of(table.target, model.classes), predicted, probability)
 
 
 def _measured(model: Model, found: Predictions) -> dict[str, float]:
@@ -332,7 +284,7 @@ def _trained(recipe: Recipe, table: _Table, task: str, progress: Progress, label
         truth = table.target
     else:
         classes = sorted(set(table.target))
-        truth = _codes(table.target, classes)
+        truth = codes_of(table.target, classes)
         if len(classes) < 2:
             raise InputError(
                 f"The training rows hold one class of '{target}' only.",
