@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from local_stack.command import command
 from local_stack.data import compute
 from local_stack.data.rejects import Reject
+from local_stack.data.rows import RowReader
 from local_stack.data.tables import ColumnInfo, ImportWarning
-from local_stack.errors import NotFoundError, nearest
+from local_stack.errors import InputError, NotFoundError, nearest
 from local_stack.names import split_reference
 from local_stack.progress import Progress, silent
 from local_stack.results import Result, plain
@@ -87,10 +89,15 @@ class DataList(Result):
 
 @dataclass(frozen=True, slots=True)
 class DataRows(Result):
-    """A version with its first rows; each row holds plain values in the order of ``schema``."""
+    """A version with some of its rows; each row holds plain values in the order of ``schema``.
+
+    ``start`` is the number of the first row, from 0. With ``columns`` the rows hold only these.
+    """
 
     version: DataVersion
     rows: tuple[tuple[Any, ...], ...]
+    start: int = 0
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +145,17 @@ def listing(workspace: Workspace, *, progress: Progress = silent) -> DataList:
     )
 
 
-@command("data.show", example="paceml-tui data show wine --limit 5")
+@command("data.show", example="paceml-tui data show wine --start 1000 --limit 5")
 def show(
-    workspace: Workspace, name: str, *, limit: int = 10, progress: Progress = silent
+    workspace: Workspace,
+    name: str,
+    *,
+    limit: int = 10,
+    start: int = 0,
+    column: tuple[str, ...] = (),
+    progress: Progress = silent,
 ) -> DataRows:
-    """Show a version: its columns, where it came from, and its first rows.
+    """Show a version: its columns, where it came from, and some of its rows.
 
     Parameters
     ----------
@@ -150,10 +163,29 @@ def show(
         Data set, as NAME, NAME@VERSION or NAME@TAG.
     limit
         How many rows to return.
+    start
+        The first of them, counted from 0.
+    column
+        Return this column, repeatable; all of them when left out.
     """
     version = find(workspace, name)
-    frame = read(workspace, version).head(max(0, limit))
-    return DataRows(version, tuple(tuple(map(plain, row)) for row in frame.iter_rows()))
+    places = _places(version, column)
+    with reading(workspace, version) as reader:
+        found = reader.window(max(0, start), max(0, limit), places)
+    rows = tuple(tuple(map(plain, row)) for row in found)
+    return DataRows(version, rows, max(0, start), tuple(column))
+
+
+def _places(version: DataVersion, names: tuple[str, ...]) -> list[int] | None:
+    """Return where the named columns stand, None for all of them."""
+    known = {column.name: place for place, column in enumerate(version.schema)}
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"{version.reference} has no column '{name}'.",
+                nearest(name, known) or f"Columns: {', '.join(list(known)[:20])}.",
+            )
+    return [known[name] for name in names] or None
 
 
 @command("data.rejects", example="paceml-tui data rejects wine --limit 20")
@@ -234,6 +266,14 @@ def read(workspace: Workspace, version: DataVersion) -> polars.DataFrame:
     import polars
 
     return polars.read_parquet(table_path(workspace, version))
+
+
+@contextmanager
+def reading(workspace: Workspace, version: DataVersion) -> Iterator[RowReader]:
+    """Open the table of ``version`` to read rows of it, its bytes checked."""
+    path = table_path(workspace, version)
+    with workspace.scratch() as folder, RowReader(path, scratch=Path(folder)) as reader:
+        yield reader
 
 
 def table_path(workspace: Workspace, version: DataVersion) -> Path:
