@@ -1,0 +1,233 @@
+"""HTML that cannot be broken out of: every text is escaped unless it is markup already.
+
+Column names, cells and messages come from outside. Besides ``< > & " '`` they may hold
+characters that nobody sees or that reorder a line; those are written out as their codes.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import unicodedata
+from collections.abc import Container, Iterable, Iterator
+
+MAX_TEXT = 160
+"""Characters of one value that a page shows; a longer one ends in an ellipsis."""
+
+_UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u00a0")
+
+
+class Markup(str):
+    """HTML that needs no escaping."""
+
+    __slots__ = ()
+
+
+Child = str | int | float | None
+"""What an element holds; a text that is no :class:`Markup` is escaped."""
+
+
+def tag(name: str, *children: Child, **attributes: Child) -> Markup:
+    """Return an element; ``class_`` is its class, and attributes that are None are left out."""
+    opening = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escaped(value)}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    inner = "".join(escaped(child) for child in children if child is not None)
+    return Markup(f"<{name}{opening}>{inner}</{name}>")
+
+
+def joined(parts: Iterable[Markup | None]) -> Markup:
+    """Return elements one after another."""
+    return Markup("".join(part for part in parts if part is not None))
+
+
+def escaped(value: Child) -> str:
+    """Return a value as it may stand in an element or a quoted attribute."""
+    if isinstance(value, Markup):
+        return value
+    text = value if isinstance(value, str) else str(value)
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(_visible(character) for character in text)
+    return html.escape(text)
+
+
+def _visible(character: str) -> str:
+    if character.isascii() and character.isprintable():
+        return character
+    is_unseen = unicodedata.category(character) in _UNSEEN or character in _INVISIBLE
+    if not is_unseen:
+        return character
+    code = ord(character)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def cut(text: str, limit: int = MAX_TEXT) -> str:
+    """Return at most ``limit`` characters; a cut ends in an ellipsis."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def value_of(value: Child) -> Markup:
+    """Return a cell or a category, so that nothing, no text and spaces around it can be seen."""
+    if value is None:
+        return tag("i", "missing", class_="none")
+    if isinstance(value, bool):
+        return tag("span", "true" if value else "false")
+    if not isinstance(value, str):
+        return number(value)
+    if not value:
+        return tag("i", "empty", class_="none")
+    held = value.strip(" ")
+    before = len(value) - len(value.lstrip(" ")) if held else len(value)
+    after = len(value) - before - len(held)
+    shown = cut("␣" * before + held + "␣" * after)
+    title = cut(value, 1000) if len(value) > MAX_TEXT else None
+    return tag("span", shown, class_="text", title=title)
+
+
+def number(value: float | int | None, digits: int = 6) -> Markup:
+    """Return a number to some significant digits, all of them in its title; a dash for none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return tag("i", "-", class_="none")
+    text = plain_number(value, digits)
+    if text.replace(",", "") == str(value):
+        return Markup(text)
+    return tag("span", text, title=repr(value))
+
+
+def plain_number(value: float | int, digits: int = 6) -> str:
+    """Return a number to some significant digits, thousands apart from 10,000 on."""
+    if isinstance(value, int):
+        if abs(value) >= 10**15:
+            return f"{value:.{digits - 1}e}" if abs(value) < 10**300 else str(value)[:12] + "…"
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "-∞"
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(value)))
+    if not -5 < exponent < 12:
+        return f"{value:.{digits - 1}e}"
+    text = f"{value:,.{max(0, digits - 1 - exponent)}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return text if abs(value) >= 10_000 else text.replace(",", "")
+
+
+def percent(share: float) -> str:
+    """Return a share in [0, 1] as percent; what is not nothing or all never reads as if it were."""
+    value = share * 100
+    if 0 < value < 0.1:
+        return "< 0.1 %"
+    if 99.9 < value < 100:
+        return "> 99.9 %"
+    return f"{value:.1f} %"
+
+
+def size(n_bytes: float) -> str:
+    """Return a number of bytes in decimal units."""
+    value = float(n_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(value) < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def counted(n: int, noun: str) -> str:
+    """Return ``1 row`` or ``12,040 rows``."""
+    return f"{n:,} {noun if n == 1 else noun + 's'}"
+
+
+def within(parts: Iterable[Markup], budget: int) -> tuple[Markup, int]:
+    """Return the parts that fit into ``budget`` bytes, in order, and how many they are."""
+    kept: list[Markup] = []
+    for part in _fitting(parts, budget):
+        kept.append(part)
+    return joined(kept), len(kept)
+
+
+def _fitting(parts: Iterable[Markup], budget: int) -> Iterator[Markup]:
+    for part in parts:
+        budget -= length(part)
+        if budget < 0:
+            return
+        yield part
+
+
+def length(part: str) -> int:
+    """Return the number of bytes of a part in UTF-8."""
+    return len(part) if part.isascii() else len(part.encode())
+
+
+def left_out(shown: int, total: int, noun: str, where: str = "") -> Markup | None:
+    """Return the sentence that tells a cut, or None where nothing was cut."""
+    if shown >= total:
+        return None
+    text = f"Shown are {shown:,} of {counted(total, noun)}, to keep this file small."
+    return tag("p", f"{text} {where}".strip(), class_="cut")
+
+
+def facts(rows: Iterable[tuple[str, Markup | str, bool]]) -> Markup:
+    """Return names and values under each other; True marks what an alert is about."""
+    return tag(
+        "table",
+        joined(
+            tag("tr", tag("th", name, scope="row"), tag("td", value), class_="hot" if hot else None)
+            for name, value, hot in rows
+        ),
+        class_="facts",
+    )
+
+
+def table(
+    titles: Iterable[str | Markup],
+    rows: Iterable[Iterable[Markup | str]],
+    class_: str = "list",
+    numbers: Container[int] = (),
+) -> Markup:
+    """Return a table with a head; it scrolls inside its own box when it is too wide.
+
+    ``numbers`` are the places of the columns that are set to the right.
+    """
+
+    def row_of(name: str, cells: Iterable[Markup | str], scope: str | None) -> Markup:
+        return tag(
+            "tr",
+            joined(
+                tag(name, cell, scope=scope, class_="n" if place in numbers else None)
+                for place, cell in enumerate(cells)
+            ),
+        )
+
+    head = tag("thead", row_of("th", titles, "col"))
+    body = tag("tbody", joined(row_of("td", row, None) for row in rows))
+    return tag("div", tag("table", head, body, class_=class_), class_="scroll", tabindex=0)
+
+
+def tabs(key: str, parts: Iterable[tuple[str | Markup, Markup | None]]) -> Markup:
+    """Return parts behind tabs that work without any script; parts that are None are left out."""
+    held = [(title, part) for title, part in parts if part is not None]
+    if not held:
+        return Markup("")
+    if len(held) == 1:
+        return tag("div", tag("h4", held[0][0]), held[0][1], class_="pane one")
+    heads = joined(
+        joined(
+            (
+                _radio(key, index),
+                tag("label", title, for_=f"{key}-{index}"),
+            )
+        )
+        for index, (title, _) in enumerate(held)
+    )
+    panes = tag("div", joined(tag("div", part, class_="pane") for _, part in held), class_="panes")
+    return tag("div", heads, panes, class_="tabs")
+
+
+def _radio(key: str, index: int) -> Markup:
+    checked = " checked" if index == 0 else ""
+    return Markup(f'<input type="radio" name="{key}" id="{key}-{index}"{checked}>')
