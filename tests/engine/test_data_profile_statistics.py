@@ -216,6 +216,7 @@ def test_text_equals_pandas(values: list[str | None]) -> None:
     assert [(top["value"], top["count"]) for top in found["top_values"]] == expected
     if len(x):
         lengths = x.str.len()
+        assert sum(found["lengths"].pop("histogram")["counts"]) == len(x)
         assert found["lengths"] == {
             "min": lengths.min(),
             "mean": close(lengths.mean()),

@@ -10,46 +10,46 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from local_stack.data.profiling.numbers import monotonicity, number_statistics
 from local_stack.data.profiling.shape import (
     DateStatistics,
     Histogram,
     Lengths,
     NumberStatistics,
+    TextStatistics,
     ValueCount,
     VariableProfile,
 )
 from local_stack.data.profiling.tallies import (
-    NO_MOMENTS,
     Tally,
     counts_between,
-    moments,
     most_frequent,
     n_bins,
-    quantile,
     tally,
-    whole_sum,
 )
+from local_stack.data.profiling.texts import (
+    N_TOP,
+    counted_texts,
+    lengths_of,
+    shortened,
+    text_statistics,
+    top_texts,
+)
+
+__all__ = ["Column", "Unit", "moment", "narrowed", "profile_column", "shortened", "type_of"]
 
 if TYPE_CHECKING:
     import numpy as np
     import polars
     from numpy.typing import NDArray
 
-N_TOP = 10
-"""Values listed in ``top_values``."""
-
 MAX_CODED = 1000
 """Texts of at most this many distinct values are coded row by row."""
-
-MAX_TEXT = 1000
-"""Longer text is cut in ``top_values``, and ends in an ellipsis there."""
 
 IDENTIFIER_ROWS = 20
 """With fewer rows than this, values that never repeat say nothing."""
 
 Unit = Literal["D", "us"]
-
-QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,10 @@ class Column:
     """A profiled column, and what is known of its rows.
 
     ``tally`` is of numbers (their finite values) and of dates (days or microseconds since 1970).
-    ``texts`` has the distinct texts, the most frequent first, with columns ``value`` and
-    ``count``. ``codes``, shape (n_rows,), is the place of each row's text in ``texts`` (or 0 for
-    false and 1 for true), -1 where it is missing: for texts of at most ``MAX_CODED`` distinct
-    values, and booleans.
+    ``texts`` has the distinct texts with columns ``value`` and ``count``, the most frequent first
+    unless there are more than ``texts.MAX_SORTED``. ``codes``, shape (n_rows,), is the place of
+    each row's text in ``texts`` (or 0 for false and 1 for true), -1 where it is missing: for
+    texts of at most ``MAX_CODED`` distinct values, and booleans.
     """
 
     profile: VariableProfile
@@ -121,32 +121,40 @@ def profile_column(series: polars.Series, *, memory_bytes: int) -> Column:
         Size of the column as it was given.
     """
     kind = type_of(series)
-    describe = _DESCRIBE[kind]
-    n_missing = series.null_count()
-    found = describe(series)
+    n_rows, n_missing = series.len(), series.null_count()
+    n = n_rows - n_missing
+    found = _DESCRIBE[kind](series)
     profile = VariableProfile(
         name=series.name,
         type=kind,
         kind=_kind(series, kind, found.n_distinct, n_missing),
         n_missing=n_missing,
-        p_missing=n_missing / series.len() if series.len() else 0.0,
+        p_missing=n_missing / n_rows if n_rows else 0.0,
         n_distinct=found.n_distinct,
         memory_bytes=memory_bytes,
         top_values=found.top,
+        p_distinct=found.n_distinct / n if n else 0.0,
+        n_unique=found.n_unique,
+        p_unique=found.n_unique / n if n else 0.0,
         numbers=found.numbers,
         lengths=found.lengths,
+        text=found.text,
         dates=found.dates,
     )
-    return Column(profile, found.tally)
+    return Column(profile, found.tally, found.texts, found.codes)
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     n_distinct: int
+    n_unique: int
     top: tuple[ValueCount, ...]
     tally: Tally | None = None
+    texts: polars.DataFrame | None = None
+    codes: NDArray[np.int32] | None = None
     numbers: NumberStatistics | None = None
     lengths: Lengths | None = None
+    text: TextStatistics | None = None
     dates: DateStatistics | None = None
 
 
@@ -170,123 +178,106 @@ def _describe_numbers(series: polars.Series) -> _Found:
     import numpy as np
 
     is_whole = series.dtype.is_integer()
-    present = series.is_not_null().to_numpy()
+    present: NDArray[np.bool_] | None = None
+    n_infinite, n_negative_infinite, n_signs = 0, 0, 0
     if is_whole:
-        x = series.fill_null(0).to_numpy()
-        n_infinite, negative_infinite, infinities = 0, 0, 0
+        x = series.fill_null(0).to_numpy() if series.null_count() else series.to_numpy()
+        present = series.is_not_null().to_numpy() if series.null_count() else None
     else:
         x = series.to_numpy()
-        infinite = np.isinf(x)
-        n_infinite, negative_infinite = int(infinite.sum()), int((x == -np.inf).sum())
-        infinities = (negative_infinite > 0) + (n_infinite > negative_infinite)
-        present = present & ~infinite
+        present = np.isfinite(x)
+        n_infinite = series.len() - series.null_count() - int(np.count_nonzero(present))
+        n_negative_infinite = int((x == -np.inf).sum()) if n_infinite else 0
+        n_signs = (n_negative_infinite > 0) + (n_infinite > n_negative_infinite)
     counted = tally(x, present)
+    once = int(np.count_nonzero(counted.counts == 1))
     return _Found(
-        n_distinct=counted.values.size + infinities,
-        top=_top(counted),
+        n_distinct=counted.values.size + n_signs,
+        n_unique=once + (n_negative_infinite == 1) + (n_infinite - n_negative_infinite == 1),
+        top=tuple(ValueCount(value, count) for value, count in most_frequent(counted, N_TOP)),
         tally=counted,
-        numbers=_numbers(counted, is_whole, n_infinite, negative_infinite),
+        numbers=number_statistics(
+            counted,
+            is_whole=is_whole,
+            n_infinite=n_infinite,
+            n_negative_infinite=n_negative_infinite,
+        ),
     )
-
-
-def _numbers(
-    counted: Tally, is_whole: bool, n_infinite: int, n_negative_infinite: int
-) -> NumberStatistics:
-    values, counts = counted.values, counted.counts
-    n = counted.n
-    shape = moments(values, counts) if n else NO_MOMENTS
-    quantiles = {name: quantile(values, counts, q) for name, q in QUANTILES.items()}
-    total = whole_sum(values, counts) if is_whole else shape.total
-    return NumberStatistics(
-        mean=float(total / n) if is_whole and n and total is not None else shape.mean,
-        std=shape.std,
-        variance=shape.variance,
-        min=values[0].item() if n else None,
-        max=values[-1].item() if n else None,
-        sum=total if n else 0,
-        skewness=shape.skewness,
-        kurtosis=shape.kurtosis,
-        mad=shape.mad,
-        n_zeros=int(counts[values == 0].sum()),
-        n_negative=int(counts[values < 0].sum()) + n_negative_infinite,
-        n_infinite=n_infinite,
-        histogram=_histogram(counted) if n else None,
-        **quantiles,
-    )
-
-
-def _top(counted: Tally) -> tuple[ValueCount, ...]:
-    return tuple(ValueCount(value, count) for value, count in most_frequent(counted, N_TOP))
-
-
-def _histogram(counted: Tally) -> Histogram:
-    import numpy as np
-
-    values, counts = counted.values, counted.counts
-    if values.size == 1:
-        edge = values[0].item()
-        return Histogram((edge, edge), (int(counts[0]),))
-    x = values.astype(np.float64)
-    exponent = 2 if max(abs(x[0]), abs(x[-1])) > 2.0**1000 else 0  # the width must be finite
-    low, high = math.ldexp(x[0], -exponent), math.ldexp(x[-1], -exponent)
-    edges = np.ldexp(np.linspace(low, high, n_bins(int(counts.sum())) + 1), exponent)
-    edges[0], edges[-1] = x[0], x[-1]
-    edges = np.unique(np.clip(edges, x[0], x[-1]))
-    if edges.size == 1:  # whole numbers too large for their difference to show in a float
-        edges = np.repeat(edges, 2)
-    return Histogram(tuple(edges.tolist()), counts_between(x, counts, edges))
 
 
 def _describe_strings(series: polars.Series) -> _Found:
     held = series.drop_nulls()
+    counted = counted_texts(held)
     if not held.len():
-        return _Found(0, ())
-    counted = held.alias("value").value_counts(name="count")
-    top = counted.top_k(N_TOP, by=["count", "value"], reverse=[False, True])
-    top = top.sort(["count", "value"], descending=[True, False])
-    lengths = held.str.len_chars()
+        return _Found(0, 0, (), texts=counted)
+    lengths, n_characters = lengths_of(counted)
     return _Found(
         n_distinct=counted.height,
-        top=tuple(ValueCount(shortened(value), count) for value, count in top.iter_rows()),
-        lengths=Lengths(
-            min=int(lengths.min()),  # type: ignore[arg-type]
-            mean=float(lengths.mean()),  # type: ignore[arg-type]
-            median=float(lengths.median()),  # type: ignore[arg-type]
-            max=int(lengths.max()),  # type: ignore[arg-type]
-        ),
+        n_unique=int((counted["count"] == 1).sum()),
+        top=top_texts(counted),
+        texts=counted,
+        codes=_text_codes(series, counted) if counted.height <= MAX_CODED else None,
+        lengths=lengths,
+        text=text_statistics(counted, n_characters),
     )
 
 
-def shortened(text: str) -> str:
-    """Return the text, cut to ``MAX_TEXT`` characters with an ellipsis at the end."""
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+def _text_codes(series: polars.Series, counted: polars.DataFrame) -> NDArray[np.int32]:
+    import numpy as np
+    import polars as pl
+
+    places = series.cast(pl.Enum(counted["value"])).to_physical()
+    codes = places.cast(pl.Int32).fill_null(-1).to_numpy()
+    return codes.astype(np.int32, copy=False)
 
 
 def _describe_booleans(series: polars.Series) -> _Found:
+    import numpy as np
+    import polars as pl
+
+    codes = series.cast(pl.Int32).fill_null(-1).to_numpy().astype(np.int32, copy=False)
     n_true = int(series.sum() or 0)
     n_false = series.len() - series.null_count() - n_true
     found = [ValueCount(False, n_false), ValueCount(True, n_true)]
     top = sorted((item for item in found if item.count), key=lambda item: -item.count)
-    return _Found(len(top), tuple(top))
+    return _Found(len(top), sum(item.count == 1 for item in top), tuple(top), codes=codes)
 
 
 def _describe_dates(series: polars.Series) -> _Found:
+    import numpy as np
     import polars as pl
 
     unit: Unit = "D" if series.dtype == pl.Date else "us"
     numbers = series.to_physical().cast(pl.Int64)
-    counted = tally(numbers.fill_null(0).to_numpy(), numbers.is_not_null().to_numpy())
+    present = numbers.is_not_null().to_numpy() if numbers.null_count() else None
+    counted = tally(numbers.fill_null(0).to_numpy(), present)
     if not counted.n:
-        return _Found(0, (), dates=DateStatistics(None, None, None))
+        return _Found(0, 0, (), tally=counted, dates=DateStatistics(None, None, None))
     first, last = counted.values[0].item(), counted.values[-1].item()
     top = most_frequent(counted, N_TOP)
     return _Found(
         n_distinct=counted.values.size,
+        n_unique=int(np.count_nonzero(counted.counts == 1)),
         top=tuple(ValueCount(moment(value, unit), count) for value, count in top),
+        tally=counted,
         dates=DateStatistics(
-            moment(first, unit), moment(last, unit), _date_histogram(counted, unit)
+            min=moment(first, unit),
+            max=moment(last, unit),
+            histogram=_date_histogram(counted, unit),
+            range_days=(last - first) / (1 if unit == "D" else _DAY),
+            n_future=counted.n - counted.upto(_now(unit)),
+            monotonicity=monotonicity(counted.codes),
         ),
     )
+
+
+_DAY = 86_400_000_000
+
+
+def _now(unit: Unit) -> int:
+    import time
+
+    return int(time.time() / 86_400) if unit == "D" else int(time.time() * 1_000_000)
 
 
 def _date_histogram(counted: Tally, unit: Unit) -> Histogram:
@@ -297,8 +288,7 @@ def _date_histogram(counted: Tally, unit: Unit) -> Histogram:
     step = max(1, math.ceil((last - first) / n_bins(counted.n)))
     edges = [*range(first, last, step), last] if last > first else [first, first]
     texts = tuple(moment(edge, unit) for edge in edges)
-    bounds = np.array(edges, dtype=np.int64)
-    return Histogram(texts, counts_between(counted.values, counted.counts, bounds))
+    return Histogram(texts, counts_between(counted, np.array(edges, dtype=np.int64)))
 
 
 def moment(value: int, unit: Unit) -> str:

@@ -1,226 +1,478 @@
 """Correlations of columns, each pair over the rows that hold both.
 
-Columns that miss the same rows are ranked and multiplied together, so that a table without
-missing values costs one matrix product and one with many costs no more than its patterns.
+Everything is summed up block by block of rows, so that a matrix product does the work and no
+table of numbers has to be in memory.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
+from local_stack.data.profiling.associations import (
+    RELIABLE,
+    contingency,
+    correlation_ratio,
+    cramers_v,
+)
 from local_stack.data.profiling.shape import Correlations, Matrix
-from local_stack.data.profiling.tallies import Tally, scaled
+from local_stack.data.profiling.tallies import Tally, scaled, summing
+from local_stack.data.profiling.threads import in_threads
 
 if TYPE_CHECKING:
     import numpy as np
-    import polars
     from numpy.typing import NDArray
+
+    from local_stack.data.profiling.columns import Column
+
+    Floats: TypeAlias = NDArray[np.float64]
 
 MAX_COLUMNS = 100
 """Columns correlated; the matrix names those left out."""
 
 MAX_CATEGORIES = 100
-_MAX_CELLS = 20_000_000  # of a block of columns in memory, eight bytes each
+"""Texts of more distinct values are not taken for categories."""
+
+KENDALL_ROWS = 20_000
+"""Kendall's tau is taken over a seeded sample of so many rows where there are more."""
+
+_BLOCK_CELLS = 2_000_000  # of one block of rows, eight bytes each: what a core keeps near
+_HELD_COLUMNS = 4
+_MOST_ONE_HOT = 32
+
+
+class _Number:
+    """A number to correlate: its distances from the mean and its ranks, for any rows."""
+
+    def __init__(self, counted: Tally) -> None:
+        import numpy as np
+
+        self.tally = counted
+        self.codes = counted.codes
+        self.n = counted.n
+        self.is_holed = self.n < self.codes.size
+        self._values = scaled(counted.values, counted.values[[0, -1]])[0]
+        total = summing(counted)
+        self._mean = total(self._values) / self.n
+        distances = self._values - self._mean
+        self._rest = total(distances) / self.n  # what rounding left of the mean
+        distances -= self._rest
+        np.multiply(distances, distances, out=distances)
+        self._length = math.sqrt(total(distances))
+        self._ranks = None if counted.is_unique else counted.ends - (counted.counts - 1) / 2
+        counted.forget()
+
+    def distances(self, codes: NDArray[np.int32]) -> Floats:
+        """Return the distances of rows from the mean, all rows' being of unit length; or 0."""
+        found = self._values.take(codes, mode="clip")
+        found = (found - self._mean - self._rest) / self._length
+        if self.is_holed:
+            found[codes < 0] = 0.0
+        return found
+
+    def ranks(self, codes: NDArray[np.int32]) -> Floats:
+        """Return the ranks of rows from the mean rank, equal values sharing theirs; or 0."""
+        import numpy as np
+
+        ranks = codes + 1.0 if self._ranks is None else self._ranks.take(codes, mode="clip")
+        ranks -= (self.n + 1) / 2
+        if self.is_holed:
+            ranks[codes < 0] = 0.0
+        return np.asarray(ranks)
 
 
 @dataclass(frozen=True, slots=True)
 class _Numbers:
-    series: polars.Series
-    tally: Tally
+    """The numbers to correlate; ``holed`` are the places of those that miss values."""
+
+    names: tuple[str, ...]
+    columns: list[_Number]
+    holed: list[int]
+
+    @property
+    def n_rows(self) -> int:
+        """Return the number of rows of the table."""
+        return self.columns[0].codes.size if self.columns else 0
 
 
-_Vector = Callable[["_Numbers", "NDArray[np.bool_] | None"], "NDArray[np.float64] | None"]
+def correlate(columns: Mapping[str, Column], *, kendall: bool = False) -> Correlations:
+    """Correlate the numbers and the categories of a table.
 
-
-def correlate(frame: polars.DataFrame, tallies: dict[str, Tally]) -> Correlations:
-    """Correlate the numbers (``tallies`` by column) and the categories of ``frame``."""
-    numbers = [name for name, counted in tallies.items() if counted.values.size > 1]
-    kept, left_out = numbers[:MAX_COLUMNS], tuple(numbers[MAX_COLUMNS:])
-    columns = [_Numbers(frame[name], tallies[name]) for name in kept]
-    pearson, spearman = _numeric(columns, frame.height)
-    names = tuple(kept)
+    Parameters
+    ----------
+    columns
+        Every column of the table by name, with tallies and codes.
+    kendall
+        Whether Kendall's tau-b is wanted too, whose time grows with the square of the columns.
+    """
+    names = [name for name, it in columns.items() if it.profile.numbers and _varies(it)]
+    kept, left_out = tuple(names[:MAX_COLUMNS]), tuple(names[MAX_COLUMNS:])
+    numbers = _numbers(kept, [columns[name].tally for name in kept])
+    codes, codes_left_out = _categories(columns)
+    pearson, spearman, ratios = _sums(numbers, codes)
+    associations = _associations(list(codes.values()))
+    tau, n_rows = _kendall(numbers) if kendall else (None, None)
     return Correlations(
-        pearson=Matrix(names, _plain(pearson), left_out),
-        spearman=Matrix(names, _plain(spearman), left_out),
-        cramers_v=_associations(frame),
+        pearson=Matrix(kept, _plain(pearson), left_out),
+        spearman=Matrix(kept, _plain(spearman), left_out),
+        cramers_v=Matrix(tuple(codes), _plain(associations), codes_left_out),
+        mixed=_mixed(kept, tuple(codes), spearman, associations, ratios, left_out + codes_left_out),
+        kendall=None if tau is None else Matrix(kept, _plain(tau), left_out),
+        kendall_rows=n_rows,
     )
 
 
-def _plain(matrix: NDArray[np.float64]) -> tuple[tuple[float | None, ...], ...]:
+def _varies(column: Column) -> bool:
+    return column.tally is not None and column.tally.values.size > 1
+
+
+def _plain(matrix: Floats) -> tuple[tuple[float | None, ...], ...]:
     return tuple(
         tuple(value if math.isfinite(value) else None for value in row) for row in matrix.tolist()
     )
 
 
-def _numeric(
-    columns: Sequence[_Numbers], n_rows: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _numbers(names: tuple[str, ...], tallies: Sequence[Tally | None]) -> _Numbers:
+    held = list(in_threads(_Number, [counted for counted in tallies if counted is not None]))
+    return _Numbers(names, held, [place for place, it in enumerate(held) if it.is_holed])
+
+
+def _categories(
+    columns: Mapping[str, Column],
+) -> tuple[dict[str, NDArray[np.int32]], tuple[str, ...]]:
+    """Return the codes of texts and booleans of 2 to ``MAX_CATEGORIES`` values."""
+    found = {
+        name: column.codes
+        for name, column in columns.items()
+        if column.codes is not None and 2 <= column.profile.n_distinct <= MAX_CATEGORIES
+    }
+    names = list(found)
+    return {name: found[name] for name in names[:MAX_COLUMNS]}, tuple(names[MAX_COLUMNS:])
+
+
+# ------------------------------------------------------------------ sums over blocks of rows
+
+
+class _Sums:
+    """Sums over rows from which every correlation but that of ranks with holes is read."""
+
+    def __init__(self, n_numbers: int, n_holed: int, sizes: Sequence[int]) -> None:
+        import numpy as np
+
+        square, narrow = (n_numbers, n_numbers), (n_numbers, n_holed)
+        self.products = np.zeros(square)
+        self.rank_products = np.zeros(square)
+        self.sums = np.zeros(narrow)
+        self.squares = np.zeros(narrow)
+        self.held = np.zeros((n_holed, n_holed))
+        self.by_category = [np.zeros((size, n_numbers)) for size in sizes]
+        self.n_by_category = [np.zeros((size, n_numbers)) for size in sizes]
+        self.squares_by_category = [np.zeros(n_numbers) for _ in sizes]
+
+    def __iadd__(self, other: _Sums) -> _Sums:
+        import numpy as np
+
+        for name, mine in vars(self).items():
+            theirs = getattr(other, name)
+            pairs = zip(mine, theirs, strict=True) if isinstance(mine, list) else [(mine, theirs)]
+            for left, right in pairs:
+                np.add(left, right, out=left)
+        return self
+
+
+def _sums(
+    numbers: _Numbers, codes: Mapping[str, NDArray[np.int32]]
+) -> tuple[Floats, Floats, Floats]:
+    """Return Pearson, Spearman and the correlation ratios (categories x numbers)."""
     import numpy as np
 
-    shape = (len(columns), len(columns))
-    pearson, spearman = np.full(shape, np.nan), np.full(shape, np.nan)
-    groups = _groups(columns)
-    for i, (present, first) in enumerate(groups):
-        for also_present, second in groups[: i + 1]:
-            rows = None if present.all() and also_present.all() else present & also_present
-            n = n_rows if rows is None else int(rows.sum())
-            if n < 2:
-                continue
-            _fill(pearson, columns, first, second, rows, n, _distances)
-            _fill(spearman, columns, first, second, rows, n, _ranks)
-    for matrix in (pearson, spearman):
-        diagonal = np.einsum("ii->i", matrix)
-        diagonal[np.isfinite(diagonal)] = 1.0  # not 0.9999999999999998
-    return pearson, spearman
+    n = len(numbers.names)
+    categories = list(codes.values())
+    sizes = [int(each.max()) + 1 for each in categories]
+    total = _Sums(n, len(numbers.holed), sizes)
+    if not n:
+        return np.zeros((0, 0)), np.zeros((0, 0)), np.zeros((len(codes), 0))
+    size = max(1, _BLOCK_CELLS // (2 * n + len(numbers.holed)))
+    blocks = [slice(start, start + size) for start in range(0, numbers.n_rows, size)]
+
+    def summed(rows: slice) -> _Sums:
+        return _block_sums(numbers, categories, sizes, rows)
+
+    for found in in_threads(summed, blocks):
+        total += found
+    pearson = _pearson(numbers, total)
+    return pearson, _spearman(numbers, total), _ratios(total, numbers, categories)
 
 
-def _groups(columns: Sequence[_Numbers]) -> list[tuple[NDArray[np.bool_], list[int]]]:
-    """Return, for each set of rows that columns hold values in, those columns' indexes."""
+def _block_sums(
+    numbers: _Numbers,
+    categories: Sequence[NDArray[np.int32]],
+    sizes: Sequence[int],
+    rows: slice,
+) -> _Sums:
     import numpy as np
 
-    found: dict[bytes, tuple[NDArray[np.bool_], list[int]]] = {}
-    for index, column in enumerate(columns):
-        present = column.tally.codes >= 0
-        found.setdefault(np.packbits(present).tobytes(), (present, []))[1].append(index)
-    return list(found.values())
+    found = _Sums(len(numbers.names), len(numbers.holed), sizes)
+    codes = [column.codes[rows] for column in numbers.columns]
+    pairs = list(zip(numbers.columns, codes, strict=True))
+    z = np.stack([column.distances(some) for column, some in pairs])
+    r = np.stack([column.ranks(some) for column, some in pairs])
+    found.products = z @ z.T
+    found.rank_products = r @ r.T
+    present = np.ones((0, z.shape[1]))
+    if numbers.holed:
+        present = np.stack([(codes[place] >= 0).astype(np.float64) for place in numbers.holed])
+        found.sums = z @ present.T
+        found.squares = (z * z) @ present.T
+        found.held = present @ present.T
+    for place, (each, size) in enumerate(zip(categories, sizes, strict=True)):
+        _add_category(found, place, each[rows], size, z, present, numbers.holed)
+    return found
 
 
-def _fill(
-    matrix: NDArray[np.float64],
-    columns: Sequence[_Numbers],
-    first: list[int],
-    second: list[int],
-    rows: NDArray[np.bool_] | None,
-    n: int,
-    vector: _Vector,
+def _add_category(
+    found: _Sums,
+    place: int,
+    codes: NDArray[np.int32],
+    size: int,
+    z: Floats,
+    present: Floats,
+    holed: list[int],
 ) -> None:
-    """Write the correlations of ``first`` with ``second`` over ``rows`` into ``matrix``."""
+    """Add the sums of every number in each category of one column."""
     import numpy as np
 
-    size = max(1, _MAX_CELLS // n)
-    for left in _tiles(first, size):
-        units = _block(columns, left, rows, n, vector)
-        for right in _tiles(second, size):
-            others = units if left == right else _block(columns, right, rows, n, vector)
-            found = np.clip(units @ others.T, -1.0, 1.0)
-            matrix[np.ix_(left, right)] = found
-            matrix[np.ix_(right, left)] = found.T
+    counts = np.bincount(codes[codes >= 0], minlength=size).astype(np.float64)
+    if size <= _MOST_ONE_HOT:
+        one_hot = (codes == np.arange(size, dtype=np.int32)[:, None]).astype(np.float64)
+        sums, held = one_hot @ z.T, one_hot @ present.T
+    else:
+        sums, held = _binned(codes, size, z), _binned(codes, size, present)
+    n = np.repeat(counts[:, None], z.shape[0], axis=1)
+    n[:, holed] = held
+    found.by_category[place] = sums
+    found.n_by_category[place] = n
+    is_held = codes >= 0
+    squares = np.einsum("ij,ij->i", z, z) if is_held.all() else (z * z) @ is_held.astype(float)
+    found.squares_by_category[place] = squares
 
 
-def _tiles(indexes: list[int], size: int) -> Iterator[list[int]]:
-    for start in range(0, len(indexes), size):
-        yield indexes[start : start + size]
-
-
-def _block(
-    columns: Sequence[_Numbers],
-    indexes: list[int],
-    rows: NDArray[np.bool_] | None,
-    n: int,
-    vector: _Vector,
-) -> NDArray[np.float64]:
-    """Return one vector of unit length for each column, centred; NaN for a constant."""
+def _binned(codes: NDArray[np.int32], size: int, values: Floats) -> Floats:
     import numpy as np
 
-    block = np.empty((len(indexes), n))
-    for place, index in enumerate(indexes):
-        y = vector(columns[index], rows)
-        if y is None:
-            block[place] = np.nan
-            continue
+    shifted = codes + 1  # bin 0 takes the rows without a category
+    sums = [np.bincount(shifted, weights=row, minlength=size + 1)[1:] for row in values]
+    return np.stack(sums, axis=1) if sums else np.zeros((size, 0))
+
+
+# ------------------------------------------------------------------ from sums to correlations
+
+
+def _pearson(numbers: _Numbers, total: _Sums) -> Floats:
+    """Return Pearson's correlations; pairs whose sums cancel out are taken anew, row by row."""
+    import numpy as np
+
+    n = len(numbers.names)
+    found = np.clip(total.products, -1.0, 1.0)
+    np.fill_diagonal(found, 1.0)
+    place_of = {column: place for place, column in enumerate(numbers.holed)}
+    for i in range(n):
+        for j in range(i):
+            if i in place_of or j in place_of:
+                found[i, j] = found[j, i] = _pearson_of_holed(numbers, total, place_of, i, j)
+    return found
+
+
+def _pearson_of_holed(
+    numbers: _Numbers, total: _Sums, place_of: Mapping[int, int], i: int, j: int
+) -> float:
+    """Return Pearson's correlation over the rows that hold both, from their sums."""
+    n = _n_both(numbers, total, place_of, i, j)
+    if n < 2:
+        return math.nan
+    # The rows that hold both are those of j as far as i is concerned, since i is zero elsewhere.
+    parts = []
+    for own, other in ((i, j), (j, i)):
+        place = place_of.get(other)
+        if place is None:
+            squares, mean = total.products[own, own], 0.0
+        else:
+            squares, mean = total.squares[own, place], total.sums[own, place] / n
+        spread = squares - n * mean * mean
+        if spread <= RELIABLE * squares:
+            return _pearson_of_rows(numbers, i, j)
+        parts.append((mean, spread))
+    (mean, spread), (other_mean, other_spread) = parts
+    covariance = total.products[i, j] - n * mean * other_mean
+    return float(min(1.0, max(-1.0, covariance / math.sqrt(spread * other_spread))))
+
+
+def _n_both(numbers: _Numbers, total: _Sums, place_of: Mapping[int, int], i: int, j: int) -> int:
+    if i in place_of and j in place_of:
+        return round(float(total.held[place_of[i], place_of[j]]))
+    return numbers.columns[i if i in place_of else j].n
+
+
+def _pearson_of_rows(numbers: _Numbers, i: int, j: int) -> float:
+    import numpy as np
+
+    both = (numbers.columns[i].codes >= 0) & (numbers.columns[j].codes >= 0)
+    units = []
+    for place in (i, j):
+        counted = numbers.columns[place].tally
+        held = counted.values.take(counted.codes[both])
+        low, high = held.min(), held.max()
+        if low == high:
+            return math.nan
+        y = scaled(held, np.array([low, high]))[0].copy()
         y -= y.mean()
-        y -= y.mean()  # what rounding left of the mean
-        np.multiply(y, y, out=block[place])
-        np.divide(y, math.sqrt(float(block[place].sum())), out=block[place])
-    return block
+        y -= y.mean()
+        units.append(y / math.sqrt(float((y * y).sum())))
+    return float(np.clip((units[0] * units[1]).sum(), -1.0, 1.0))
 
 
-def _distances(column: _Numbers, rows: NDArray[np.bool_] | None) -> NDArray[np.float64] | None:
-    """Return the values of the rows, moved and scaled so that squares are finite."""
+def _spearman(numbers: _Numbers, total: _Sums) -> Floats:
+    """Return Spearman's correlations: Pearson's of ranks among the rows that hold both."""
     import numpy as np
 
-    x = column.series.to_numpy() if rows is None else _held(column.series, rows)
-    low, high = x.min(), x.max()
-    if low == high:
-        return None
-    return scaled(x, np.array([low, high]))[0].copy()
+    lengths = np.sqrt(np.diag(total.rank_products))
+    found: Floats = np.clip(total.rank_products / np.outer(lengths, lengths), -1.0, 1.0)
+    groups = _groups(numbers)
+    tasks = [
+        task for place, a in enumerate(groups) for b in groups[:place] for task in _tasks(a, b)
+    ]
+
+    def ranked(task: tuple[_Group, _Group]) -> Floats:
+        return _rank_correlations(numbers, *task)
+
+    for (few, many), values in zip(tasks, in_threads(ranked, tasks), strict=True):
+        found[np.ix_(few.columns, many.columns)] = values
+        found[np.ix_(many.columns, few.columns)] = values.T
+    np.fill_diagonal(found, 1.0)
+    return found
 
 
-def _held(series: polars.Series, rows: NDArray[np.bool_]) -> NDArray[Any]:
-    """Return the rows as NumPy holds their type: whole numbers must not pass through floats."""
-    values: NDArray[Any] = series.fill_null(0).to_numpy()[rows]
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Columns that hold values in the same rows (``present``; None: in all)."""
+
+    present: NDArray[np.bool_] | None
+    columns: list[int]
+
+
+def _groups(numbers: _Numbers) -> list[_Group]:
+    import numpy as np
+
+    full = [place for place in range(len(numbers.names)) if place not in numbers.holed]
+    groups = [_Group(None, full)] if full else []
+    by_rows: dict[bytes, _Group] = {}
+    for place in numbers.holed:
+        present = numbers.columns[place].codes >= 0
+        key = np.packbits(present).tobytes()
+        by_rows.setdefault(key, _Group(present, [])).columns.append(place)
+    return groups + list(by_rows.values())
+
+
+def _tasks(first: _Group, second: _Group) -> Iterator[tuple[_Group, _Group]]:
+    """Cut a pair of groups into pieces: few columns to be held in memory, many to walk along."""
+    few, many = sorted((first, second), key=lambda group: len(group.columns))
+    for start in range(0, len(few.columns), _HELD_COLUMNS):
+        held = _Group(few.present, few.columns[start : start + _HELD_COLUMNS])
+        for place in range(0, len(many.columns), _HELD_COLUMNS):
+            yield held, _Group(many.present, many.columns[place : place + _HELD_COLUMNS])
+
+
+def _rank_correlations(numbers: _Numbers, few: _Group, many: _Group) -> Floats:
+    """Return the correlations of the columns of two groups over the rows of both."""
+    import numpy as np
+
+    masks = [group.present for group in (few, many) if group.present is not None]
+    rows = np.flatnonzero(masks[0] if len(masks) == 1 else masks[0] & masks[1])
+    found = np.full((len(few.columns), len(many.columns)), math.nan)
+    if rows.size < 2:
+        return found
+    held = [_ranks_among(numbers.columns[column], rows) for column in few.columns]
+    for place, column in enumerate(many.columns):
+        other = _ranks_among(numbers.columns[column], rows)
+        for row, ranks in enumerate(held):
+            if ranks is not None and other is not None:
+                found[row, place] = min(1.0, max(-1.0, float(np.dot(ranks, other))))
+    return found
+
+
+def _ranks_among(number: _Number, rows: NDArray[np.int64]) -> Floats | None:
+    """Return ranks among ``rows``, centred and of unit length; None for a constant."""
+    import numpy as np
+
+    codes = number.codes.take(rows)
+    if number.n == rows.size:  # every row that holds a value: the ranks are those it has
+        found = number.ranks(codes)
+    else:
+        counts = np.bincount(codes, minlength=number.tally.values.size)
+        if int(counts.max()) == rows.size:
+            return None
+        ranks = counts.cumsum() - (counts - 1) / 2
+        ranks -= (rows.size + 1) / 2
+        found = ranks.take(codes)
+    found /= math.sqrt(float(np.dot(found, found)))
+    return found
+
+
+def _ratios(total: _Sums, numbers: _Numbers, categories: Sequence[NDArray[np.int32]]) -> Floats:
+    """Return the correlation ratios of each category (rows) with each number (columns)."""
+    import numpy as np
+
+    found = np.full((len(categories), len(numbers.names)), math.nan)
+    for place in range(len(categories)):
+        sums, n = total.by_category[place], total.n_by_category[place]
+        found[place] = correlation_ratio(sums, n, total.squares_by_category[place])
+    return found
+
+
+def _associations(columns: Sequence[NDArray[np.int32]]) -> Floats:
+    import numpy as np
+
+    values = np.full((len(columns), len(columns)), np.nan)
+    pairs = [(i, j) for i in range(len(columns)) for j in range(i + 1)]
+
+    def associated(pair: tuple[int, int]) -> float:
+        return cramers_v(contingency(columns[pair[0]], columns[pair[1]]))
+
+    for (i, j), value in zip(pairs, in_threads(associated, pairs), strict=True):
+        values[i, j] = values[j, i] = value
     return values
 
 
-def _ranks(column: _Numbers, rows: NDArray[np.bool_] | None) -> NDArray[np.float64] | None:
-    """Return the ranks of the rows among themselves, equal values sharing their mean rank."""
+def _mixed(
+    numbers: tuple[str, ...],
+    categories: tuple[str, ...],
+    spearman: Floats,
+    associations: Floats,
+    ratios: Floats,
+    left_out: tuple[str, ...],
+) -> Matrix:
     import numpy as np
 
-    codes = column.tally.codes if rows is None else column.tally.codes[rows]
-    counts = np.bincount(codes, minlength=column.tally.values.size)
-    if int(counts.max()) == codes.size:
-        return None
-    ranks = np.cumsum(counts) - (counts - 1) / 2
-    return ranks.take(codes)
+    values = np.block([[np.abs(spearman), ratios.T], [ratios, associations]])
+    return Matrix(numbers + categories, _plain(values), left_out)
 
 
-def _associations(frame: polars.DataFrame) -> Matrix:
+def _kendall(numbers: _Numbers) -> tuple[Floats, int]:
+    """Return Kendall's tau-b and the number of rows it was taken over."""
     import numpy as np
+    from scipy.stats import kendalltau
 
-    coded: dict[str, NDArray[np.int64]] = {}
-    left_out: list[str] = []
-    for series in frame.iter_columns():
-        codes = _category_codes(series)
-        if codes is not None and len(coded) < MAX_COLUMNS:
-            coded[series.name] = codes
-        elif codes is not None:
-            left_out.append(series.name)
-    columns = list(coded.values())
-    values = np.full((len(columns), len(columns)), np.nan)
-    for i, a in enumerate(columns):
-        for j, b in enumerate(columns[: i + 1]):
-            values[i, j] = values[j, i] = cramers_v(_contingency(a, b))
-    return Matrix(tuple(coded), _plain(values), tuple(left_out))
-
-
-def _category_codes(series: polars.Series) -> NDArray[np.int64] | None:
-    """Return a number for each category, -1 for missing; None if they are no or many categories."""
-    import polars as pl
-
-    if series.dtype not in (pl.String, pl.Boolean):
-        return None
-    categories = series.drop_nulls().unique()
-    if not 2 <= categories.len() <= MAX_CATEGORIES:
-        return None
-    if series.dtype == pl.String:
-        series = series.cast(pl.Enum(categories)).to_physical()
-    codes: NDArray[np.int64] = series.cast(pl.Int64).fill_null(-1).to_numpy()
-    return codes
-
-
-def _contingency(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    import numpy as np
-
-    both = (a >= 0) & (b >= 0)
-    width = int(b.max()) + 1
-    cells = np.bincount(a[both] * width + b[both], minlength=(int(a.max()) + 1) * width)
-    return cells.reshape(-1, width)
-
-
-def cramers_v(table: NDArray[np.int64]) -> float:
-    """Return the bias-corrected Cramer's V of a table of counts, NaN where it is not defined."""
-    import numpy as np
-
-    table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
-    n = int(table.sum())
-    if n < 2 or min(table.shape) < 2:
-        return math.nan
-    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / n
-    phi2 = float(((table - expected) ** 2 / expected).sum()) / n
-    rows, columns = table.shape
-    phi2 = max(0.0, phi2 - (rows - 1) * (columns - 1) / (n - 1))
-    least = min(rows - (rows - 1) ** 2 / (n - 1), columns - (columns - 1) ** 2 / (n - 1)) - 1
-    return min(1.0, math.sqrt(phi2 / least)) if least > 0 else math.nan
+    n_rows = numbers.n_rows
+    rows = np.arange(n_rows)
+    if n_rows > KENDALL_ROWS:
+        rows = np.sort(np.random.default_rng(0).choice(n_rows, KENDALL_ROWS, replace=False))
+    codes = [column.codes[rows] for column in numbers.columns]
+    found = np.full((len(codes), len(codes)), math.nan)
+    for i, a in enumerate(codes):
+        for j, b in enumerate(codes[: i + 1]):
+            both = (a >= 0) & (b >= 0)
+            if both.sum() > 1:
+                found[i, j] = found[j, i] = kendalltau(a[both], b[both]).statistic
+    return found, int(rows.size)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from local_stack.data.profiling.alerts import alerts_of
-from local_stack.data.profiling.columns import narrowed, profile_column
+from local_stack.data.profiling.columns import Column, narrowed, profile_column
 from local_stack.data.profiling.correlations import correlate
-from local_stack.data.profiling.shape import DatasetProfile, Overview, Thresholds, VariableProfile
-from local_stack.data.profiling.tallies import Tally
+from local_stack.data.profiling.interactions import interactions_of
+from local_stack.data.profiling.missing import missing_of
+from local_stack.data.profiling.rows import RowHashes, duplicates_of, sample_of
+from local_stack.data.profiling.series import in_time_order, series_statistics
+from local_stack.data.profiling.shape import Alert, DatasetProfile, Overview, Thresholds
+from local_stack.data.profiling.table import Table
+from local_stack.data.profiling.threads import in_threads
 from local_stack.errors import InputError, nearest
 from local_stack.progress import Progress, Step, silent
 
@@ -17,86 +24,157 @@ if TYPE_CHECKING:
     import polars
 
 
+@dataclass(frozen=True, slots=True)
+class _Profiled:
+    """A column with what was found in it alone."""
+
+    column: Column
+    alerts: tuple[Alert, ...]
+
+
 def profile_frame(
     frame: polars.DataFrame,
     *,
     target: str | None = None,
+    time: str | None = None,
+    kendall: bool = False,
     thresholds: Thresholds | None = None,
     progress: Progress = silent,
 ) -> DatasetProfile:
-    """Describe a table, exactly, one column at a time.
+    """Describe a frame of any types as :func:`profile_table` does."""
+    return profile_table(
+        Table(frame),
+        target=target,
+        time=time,
+        kendall=kendall,
+        thresholds=thresholds,
+        progress=progress,
+    )
+
+
+def profile_table(
+    table: Table,
+    *,
+    target: str | None = None,
+    time: str | None = None,
+    kendall: bool = False,
+    thresholds: Thresholds | None = None,
+    progress: Progress = silent,
+) -> DatasetProfile:
+    """Describe a table, exactly, a column on each core.
 
     Parameters
     ----------
-    frame
+    table
         Any number of rows and columns, none included. Types other than the six of a
         normalised table are described as the nearest of them.
     target
-        The column that a model is to predict; it is also checked for imbalance.
+        The column that a model is to predict; others are checked for what they tell of it.
+    time
+        A date or datetime; numbers are then also described as series in its order.
+    kendall
+        Whether Kendall's tau-b is wanted too.
 
     Raises
     ------
     InputError
-        When ``target`` is not a column.
+        When ``target`` or ``time`` is not a column, or ``time`` holds no dates.
     """
-    if target is not None and target not in frame.columns:
-        raise InputError(
-            f"The target '{target}' is not a column of the table.",
-            nearest(target, frame.columns) or f"Columns: {', '.join(frame.columns[:20])}.",
-        )
+    for role, name in (("target", target), ("time column", time)):
+        _check_column(table, role, name)
     limits = thresholds or Thresholds()
-    total = frame.width + 2
-    variables: list[VariableProfile] = []
-    tallies: dict[str, Tally] = {}
-    kept: list[polars.Series] = []
-    for done, series in enumerate(frame.iter_columns()):
-        progress(Step(series.name, done, total))
-        column = narrowed(series)
-        found = profile_column(column, memory_bytes=int(series.estimated_size()))
-        kept.append(column)
-        variables.append(found.profile)
-        if found.tally is not None:
-            tallies[series.name] = found.tally
-    table = frame.clear().with_columns(kept) if not kept else type(frame)(kept)
-    progress(Step("correlations", frame.width, total))
-    correlations = correlate(table, tallies)
-    progress(Step("duplicate rows", frame.width + 1, total))
-    overview = _overview(table, variables)
+    hashes = RowHashes(table.n_rows, len(table.names))
+    columns: dict[str, Column] = {}
+    alerts: list[Alert] = []
+    total = len(table.names) + 3
+    for name, found in _profiled(table, limits, hashes):
+        progress(Step(name, len(columns), total))
+        columns[name] = found.column
+        alerts += found.alerts
+    columns = {name: columns[name] for name in table.names}
+    if time is not None:
+        columns = _with_series(columns, time)
+    progress(Step("correlations", total - 3, total))
+    correlations = correlate(columns, kendall=kendall)
+    progress(Step("duplicate rows", total - 2, total))
+    n_duplicates, duplicates = duplicates_of(table, columns, hashes)
+    overview = _overview(table, columns, n_duplicates)
+    progress(Step("findings", total - 1, total))
+    variables = [column.profile for column in columns.values()]
+    alerts += alerts_of(overview, variables, correlations, target, limits)
+    profile = DatasetProfile(
+        overview=overview,
+        variables=tuple(variables),
+        correlations=correlations,
+        alerts=tuple(alerts),
+        thresholds=limits,
+        target=target,
+        missing=missing_of(table, columns),
+        interactions=interactions_of(columns, table.n_rows),
+        duplicates=duplicates,
+        sample=sample_of(table),
+    )
     progress(Step("profile", total, total))
-    alerts = tuple(alerts_of(overview, variables, correlations, target, limits))
-    return DatasetProfile(overview, tuple(variables), correlations, alerts, limits, target)
+    return profile
 
 
-def _overview(frame: polars.DataFrame, variables: list[VariableProfile]) -> Overview:
-    n_cells = frame.height * frame.width
+def _check_column(table: Table, role: str, name: str | None) -> None:
+    if name is not None and name not in table.names:
+        raise InputError(
+            f"The {role} '{name}' is not a column of the table.",
+            nearest(name, table.names) or f"Columns: {', '.join(table.names[:20])}.",
+        )
+
+
+def _profiled(
+    table: Table, limits: Thresholds, hashes: RowHashes
+) -> Iterator[tuple[str, _Profiled]]:
+    """Yield each column as it is done; texts, which take longest, are begun first."""
+    import polars as pl
+
+    names = sorted(table.names, key=lambda name: table.schema[name] != pl.String)
+
+    def described(name: str) -> _Profiled:
+        given = table.column(name)
+        series = narrowed(given)
+        column = profile_column(series, memory_bytes=int(given.estimated_size()))
+        hashes.add(table.names.index(name), series, column)
+        alerts: tuple[Alert, ...] = ()
+        if column.tally is not None:
+            column.tally.forget()
+        return _Profiled(column, alerts)
+
+    yield from zip(names, in_threads(described, names), strict=True)
+
+
+def _with_series(columns: Mapping[str, Column], time: str) -> dict[str, Column]:
+    if columns[time].profile.dates is None:
+        raise InputError(
+            f"The time column '{time}' holds {columns[time].profile.type} values.",
+            "Name a date or datetime column.",
+        )
+    order = in_time_order(columns[time])
+    return {
+        name: replace(it, profile=replace(it.profile, series=series_statistics(it, order)))
+        if it.profile.numbers
+        else it
+        for name, it in columns.items()
+    }
+
+
+def _overview(table: Table, columns: Mapping[str, Column], n_duplicates: int) -> Overview:
+    variables = [column.profile for column in columns.values()]
+    n_cells = table.n_rows * len(variables)
     n_missing = sum(variable.n_missing for variable in variables)
-    n_duplicates = _n_duplicate_rows(frame, variables)
+    memory_bytes = sum(variable.memory_bytes for variable in variables)
     return Overview(
-        n_rows=frame.height,
-        n_columns=frame.width,
+        n_rows=table.n_rows,
+        n_columns=len(variables),
         n_missing=n_missing,
         p_missing=n_missing / n_cells if n_cells else 0.0,
         n_duplicate_rows=n_duplicates,
-        p_duplicate_rows=n_duplicates / frame.height if frame.height else 0.0,
-        memory_bytes=sum(variable.memory_bytes for variable in variables),
+        p_duplicate_rows=n_duplicates / table.n_rows if table.n_rows else 0.0,
+        memory_bytes=memory_bytes,
         types=dict(Counter(variable.type for variable in variables)),
+        record_bytes=memory_bytes / table.n_rows if table.n_rows else 0.0,
     )
-
-
-def _n_duplicate_rows(frame: polars.DataFrame, variables: list[VariableProfile]) -> int:
-    """Count rows that repeat an earlier one; only rows whose hash repeats are compared."""
-    import numpy as np
-    import polars as pl
-
-    if not frame.height or not frame.width:
-        return 0
-    if any(variable.n_distinct == frame.height for variable in variables):
-        return 0
-    hashes = frame.hash_rows().to_numpy()
-    in_order = np.sort(hashes)
-    repeated = np.unique(in_order[1:][in_order[1:] == in_order[:-1]])
-    if not repeated.size:
-        return 0
-    places = np.minimum(np.searchsorted(repeated, hashes), repeated.size - 1)
-    suspects = frame.filter(pl.Series(repeated[places] == hashes))
-    return suspects.height - suspects.n_unique()

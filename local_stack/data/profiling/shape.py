@@ -245,13 +245,19 @@ class MissingPattern(Result):
 
 @dataclass(frozen=True, slots=True)
 class Interaction(Result):
-    """How two numbers lie together: rows in each cell of a grid, ``counts[y][x]``."""
+    """How two numbers lie together: rows in each cell of a grid, ``counts[y][x]``.
+
+    The edges span the half percent to the 99.5 percent quantile; what lies outside counts in the
+    cells at the border. ``n_rows`` rows that hold both were looked at, a seeded sample of the
+    table where it has more than ``interactions.MAX_ROWS``.
+    """
 
     x: str
     y: str
     x_edges: tuple[float, ...]
     y_edges: tuple[float, ...]
     counts: tuple[tuple[int, ...], ...]
+    n_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +283,7 @@ class Alert(Result):
     """A finding that passed its threshold. ``column`` is None when it is of the whole table.
 
     ``values`` are the values behind it with their counts, ``rows`` some of its rows (from 0).
+    ``columns`` names all the columns of a finding about a set of them.
     """
 
     code: str
@@ -288,11 +295,12 @@ class Alert(Result):
     method: str | None = None
     values: tuple[ValueCount, ...] = ()
     rows: tuple[int, ...] = ()
+    columns: tuple[str, ...] = ()
 
     @property
-    def key(self) -> tuple[str, str | None, str | None]:
+    def key(self) -> tuple[str | None, ...]:
         """Return what makes it the same alert in another version."""
-        return self.code, self.column, self.other_column
+        return self.code, self.column, self.other_column, *self.columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +335,17 @@ class Thresholds(Result):
     p_sentinel: float = 0.001  # or more
     missingness_p_value: float = 0.001  # below it, after Bonferroni's correction
     outlier_score: float = 10.0  # or more: robust distances from the median
+    leakage_suspect: float = 0.70  # or more
+    p_personal_within: float = 0.01  # or more: share of longer texts that hold personal data
+    p_heaped: float = 0.001  # or more: share of values at their own minimum or maximum
+    p_null_spellings: float = 0.0
+    p_padded: float = 0.0
+    p_odd_texts: float = 0.0  # share of texts with control characters, markup and the like
+    p_convertible: float = 0.90  # or more: share of texts that read as numbers, or as dates
+    p_mixed: float = 0.10  # or more: share of texts of the lesser of two kinds
+    p_outliers: float = 0.10
+    n_similar: int = 0  # texts that look like another one
+    n_rare: int = 10  # a category with fewer rows is too small to learn from and to test on
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_PLACE = "\x00place"  # no column of a stored table may hold a NUL in its name
+
+
 class Table:
     """A Parquet file or a frame, or ``rows`` (ascending row numbers) of it."""
 
@@ -52,20 +55,16 @@ class Table:
             frame = pl.read_parquet(self._path, columns=list(names), glob=False)
         return frame if self._rows is None else frame[self._rows]
 
-    def take(self, rows: Sequence[int], names: Sequence[str] | None = None) -> polars.DataFrame:
-        """Return the rows with these numbers (from 0), in that order."""
+    def take(self, rows: Sequence[int] | NDArray[np.int64]) -> polars.DataFrame:
+        """Return the rows with these numbers (from 0), in that order; none may stand twice."""
+        import numpy as np
         import polars as pl
 
-        chosen = self.names if names is None else list(names)
-        places = list(rows) if self._rows is None else self._rows[list(rows)].tolist()
-        wanted = pl.DataFrame({"place": pl.Series(places, dtype=pl.UInt32)})
-        found = (
-            self._lazy()
-            .select(
-                pl.int_range(pl.len(), dtype=pl.UInt32).alias("place"),
-                pl.struct(chosen).alias("row"),
-            )
-            .join(wanted.lazy(), on="place", how="semi")
-            .collect()
-        )
-        return wanted.join(found, on="place", how="left").select("row").unnest("row")
+        wanted = np.asarray(rows, dtype=np.int64)
+        places = wanted if self._rows is None else self._rows[wanted]
+        if self._frame is not None:
+            return self._frame[places]
+        order = pl.DataFrame({_PLACE: places}, schema={_PLACE: pl.UInt32})
+        found = self._lazy().with_row_index(_PLACE)
+        chosen = found.join(order.lazy(), on=_PLACE, how="semi").collect()
+        return order.join(chosen, on=_PLACE, how="left").drop(_PLACE)

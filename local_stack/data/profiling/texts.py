@@ -1,0 +1,171 @@
+"""Statistics of a column of texts: how often each occurs, how long, and of what it is made."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from local_stack.data.profiling.shape import Histogram, Lengths, TextStatistics, ValueCount
+from local_stack.data.profiling.tallies import Tally, counts_between, even_edges, n_bins, tally
+
+if TYPE_CHECKING:
+    import polars
+
+N_TOP = 10
+"""Values, words and characters listed."""
+
+MAX_TEXT = 1000
+"""Longer text is cut in ``top_values``, and ends in an ellipsis there."""
+
+MAX_SORTED = 50_000
+"""Up to this many distinct texts are sorted by how often they occur, and all are looked into."""
+
+
+def counted_texts(held: polars.Series) -> polars.DataFrame:
+    """Return the distinct texts (``value``) and how often each occurs (``count``).
+
+    Up to ``MAX_SORTED`` of them the most frequent stands first, and of two that are equally
+    frequent the one that is less; more of them stand in no order.
+    """
+    counted = held.alias("value").value_counts(name="count")
+    if counted.height > MAX_SORTED:
+        return counted
+    return counted.sort(["count", "value"], descending=[True, False])
+
+
+def top_texts(counted: polars.DataFrame) -> tuple[ValueCount, ...]:
+    """Return the most frequent texts, cut where they are long."""
+    top = counted
+    if top.height > MAX_SORTED:
+        least = int(top["count"].top_k(N_TOP).min())  # type: ignore[arg-type]
+        import polars as pl
+
+        top = top.filter(pl.col("count") >= least)
+        top = top.top_k(N_TOP, by=["count", "value"], reverse=[False, True])
+        top = top.sort(["count", "value"], descending=[True, False])
+    return tuple(ValueCount(shortened(value), n) for value, n in top.head(N_TOP).iter_rows())
+
+
+def shortened(text: str) -> str:
+    """Return the text, cut to ``MAX_TEXT`` characters with an ellipsis at the end."""
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def lengths_of(distinct: polars.DataFrame) -> tuple[Lengths, int]:
+    """Return the lengths of the texts, of which there is one at least, and their sum."""
+    import numpy as np
+
+    places = tally(distinct["value"].str.len_chars().to_numpy().astype(np.int64), None)
+    n_texts = np.bincount(places.codes, weights=distinct["count"].to_numpy())
+    counted = Tally(places.values, n_texts.astype(np.int64), places.codes)
+    values, counts, ends = counted.values, counted.counts, counted.ends
+    total = int((values * counts).sum())
+    middle = [int(values[ends.searchsorted(k, side="right")]) for k in _middle(counted.n)]
+    shortest, longest = int(values[0]), int(values[-1])
+    bins = min(n_bins(counted.n), longest - shortest + 1)
+    edges = even_edges(shortest, longest, bins)
+    lengths = Lengths(
+        min=shortest,
+        mean=total / counted.n,
+        median=sum(middle) / 2,
+        max=longest,
+        histogram=Histogram(tuple(edges.tolist()), counts_between(counted, edges)),
+    )
+    return lengths, total
+
+
+def _middle(n: int) -> tuple[int, int]:
+    return (n - 1) // 2, n // 2
+
+
+def text_statistics(counted: polars.DataFrame, n_characters: int) -> TextStatistics:
+    """Look into the distinct texts of :func:`counted_texts`, each as often as it occurs.
+
+    More than ``MAX_SORTED`` distinct texts are represented by a seeded sample of so many;
+    ``n_characters`` is of all.
+    """
+    import polars as pl
+
+    is_sample = counted.height > MAX_SORTED
+    chosen = counted.sample(MAX_SORTED, seed=0) if is_sample else counted
+    characters = _characters(chosen)
+    value, count = pl.col("value"), pl.col("count")
+    empty = chosen.select(
+        count.filter(value == "").sum().alias("empty"),
+        count.filter(value != value.str.strip_chars()).sum().alias("padded"),
+        count.sum().alias("texts"),
+    ).row(0)
+    words, n_words = _words(chosen)
+    return TextStatistics(
+        n_characters=n_characters,
+        n_distinct_characters=len(characters),
+        n_words=n_words,
+        characters=_most(characters),
+        categories=_most(_grouped(characters, unicodedata.category)),
+        scripts=_most(_grouped(characters, _script)),
+        words=words,
+        n_texts=int(empty[2]),
+        is_sample=is_sample,
+        n_empty=int(empty[0]),
+        n_padded=int(empty[1]),
+    )
+
+
+def _characters(counted: polars.DataFrame) -> Counter[str]:
+    """Count every character of the texts, weighted by how often the text occurs."""
+    import numpy as np
+
+    joined = "".join(counted["value"].to_list())
+    points = np.frombuffer(joined.encode("utf-32-le"), dtype=np.uint32)
+    if not points.size:
+        return Counter()
+    weights = np.repeat(
+        counted["count"].to_numpy().astype(np.float64), counted["value"].str.len_chars().to_numpy()
+    )
+    found = np.bincount(points, weights=weights)
+    present = np.flatnonzero(found)
+    return Counter({chr(point): int(found[point]) for point in present.tolist()})
+
+
+def _grouped(characters: Counter[str], group: object) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for character, count in characters.items():
+        name = group(character)  # type: ignore[operator]
+        if name:
+            found[name] += count
+    return found
+
+
+def _script(character: str) -> str:
+    """Return the first word of a letter's Unicode name, which is its script."""
+    if not unicodedata.category(character).startswith("L"):
+        return ""
+    return unicodedata.name(character, "UNNAMED").partition(" ")[0].partition("-")[0]
+
+
+def _most(counter: Counter[str]) -> tuple[ValueCount, ...]:
+    ordered = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(ValueCount(name, count) for name, count in ordered[:N_TOP])
+
+
+def _words(counted: polars.DataFrame) -> tuple[tuple[ValueCount, ...], int]:
+    """Return the most frequent words in lower case, and how many words there are."""
+    import polars as pl
+
+    words = (
+        counted.lazy()
+        .select(
+            pl.col("value").str.to_lowercase().str.replace_all(r"\s+", " ").str.split(" "),
+            pl.col("count").cast(pl.Int64),
+        )
+        .explode("value")
+        .filter(pl.col("value") != "")
+        .group_by("value")
+        .agg(pl.col("count").sum())
+        .collect()
+    )
+    n_words = int(words["count"].sum())
+    top = words.top_k(N_TOP, by=["count", "value"], reverse=[False, True])
+    top = top.sort(["count", "value"], descending=[True, False])
+    return tuple(ValueCount(shortened(word), count) for word, count in top.iter_rows()), n_words
