@@ -335,7 +335,7 @@ class Thresholds(Result):
     p_sentinel: float = 0.001  # or more
     missingness_p_value: float = 0.001  # below it, after Bonferroni's correction
     outlier_score: float = 10.0  # or more: robust distances from the median
-    leakage_suspect: float = 0.70  # or more
+    leakage_suspect: float = 0.60  # or more
     p_personal_within: float = 0.01  # or more: share of longer texts that hold personal data
     p_heaped: float = 0.001  # or more: share of values at their own minimum or maximum
     p_null_spellings: float = 0.0
