@@ -93,7 +93,9 @@ def _unit_root(x: NDArray[np.float64]) -> tuple[float | None, float | None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a perfect fit divides by zero: no number, said below
         try:
-            statistic, p_value = adfuller(x, autolag="AIC", maxlag=min(20, x.size // 4))[:2]
+            statistic, p_value = adfuller(
+                x, autolag="AIC", maxlag=min(20, x.size // 4), result_object=False
+            )[:2]
         except ValueError:
             return None, None
     if not (math.isfinite(statistic) and math.isfinite(p_value)):

@@ -1,0 +1,520 @@
+"""Profiles of whole tables against pandas, SciPy and statsmodels, and the verb that makes them."""
+
+from __future__ import annotations
+
+import json
+import math
+import string
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.tsa.stattools import acf, adfuller
+
+from local_stack.data import adding, profiles
+from local_stack.data.profiling import interactions, rows, texts
+from local_stack.data.profiling.profile import profile_frame, profile_table
+from local_stack.data.profiling.shape import DatasetProfile, Matrix, NumberStatistics
+from local_stack.data.profiling.table import Table
+from local_stack.errors import InputError, NotFoundError
+from local_stack.workspace import Workspace
+
+close = pytest.approx
+RELATIVE = 1e-9
+GENERATOR = np.random.default_rng(11)
+
+
+def _numbers(profile: DatasetProfile, name: str) -> NumberStatistics:
+    found = profile.variable(name).numbers
+    assert found is not None
+    return found
+
+
+def _table(n: int) -> pl.DataFrame:
+    """Return a table of every type, with missing values in several patterns."""
+    generator = np.random.default_rng(n)
+    x = generator.normal(50, 12, n)
+    frame = pl.DataFrame(
+        {
+            "x": x,
+            "linear": 3 * x + generator.normal(0, 1, n),
+            "cents": np.round(generator.lognormal(3, 1, n), 2),
+            "count": generator.poisson(4, n),
+            "huge": generator.integers(-(2**62), 2**62, n),
+            "group": generator.choice(["a", "b", "c"], n),
+            "flag": generator.random(n) < 0.3,
+            "day": [
+                date(2020, 1, 1) + timedelta(days=int(d)) for d in generator.integers(0, 900, n)
+            ],
+            "text": generator.choice(["one two", "Two  three", "", " four", "ünï"], n),
+        }
+    )
+    for name, share in (("x", 0.1), ("cents", 0.3), ("group", 0.2), ("text", 0.05)):
+        keep = pl.Series(generator.random(n) >= share)
+        frame = frame.with_columns(pl.when(keep).then(pl.col(name)).alias(name))
+    return frame
+
+
+# ------------------------------------------------------------------ columns
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.integers(-20, 20).map(lambda k: k / 4)), max_size=60),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=150)
+def test_spread_outliers_extremes_and_order_equal_pandas(
+    values: list[float | None], is_sorted: bool
+) -> None:
+    if is_sorted:
+        values = sorted(v for v in values if v is not None)
+    found = _numbers(profile_frame(pl.DataFrame({"a": pl.Series(values, dtype=pl.Float64)})), "a")
+    x = pd.Series(values, dtype="float64").dropna()
+    if not len(x):
+        assert (found.range, found.iqr, found.smallest, found.monotonicity) == (
+            None,
+            None,
+            (),
+            None,
+        )
+        return
+    low, high = x.quantile(0.25), x.quantile(0.75)
+    fence = 1.5 * (high - low)
+    assert found.range == close(x.max() - x.min())
+    assert found.iqr == close(high - low)
+    assert found.n_outliers == ((x < low - fence) | (x > high + fence)).sum()
+    counted = x.value_counts()
+    for listed, is_ascending in ((found.smallest, True), (found.largest, False)):
+        expected = counted.sort_index(ascending=is_ascending).head(10)
+        assert [(it.value, it.count) for it in listed] == list(expected.items())
+    if x.mean() and len(x) > 1:
+        assert found.cv == close(x.std() / x.mean(), rel=RELATIVE)
+    assert found.monotonicity == _expected_order(x)
+
+
+def _expected_order(x: pd.Series[float]) -> str | None:
+    if x.nunique() < 2:
+        return None
+    strictly = "strictly " if x.is_unique else ""
+    if x.is_monotonic_increasing:
+        return f"{strictly}increasing"
+    return f"{strictly}decreasing" if x.is_monotonic_decreasing else None
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 2, 3, 4])
+def test_decimals_counted_by_bins_equal_those_counted_by_a_sort(decimals: int) -> None:
+    x = np.round(GENERATOR.normal(0, 3, 5000), decimals)
+    found = profile_frame(pl.DataFrame({"a": x})).variable("a")
+    expected = pd.Series(x + 0.0).value_counts()
+    assert found.n_distinct == len(expected)
+    assert found.n_unique == (expected == 1).sum()
+    top = sorted(expected.items(), key=lambda item: (-item[1], item[0]))[:10]
+    assert [(it.value, it.count) for it in found.top_values] == top
+
+
+def test_floats_that_are_no_decimals_are_not_rounded() -> None:
+    x = np.round(GENERATOR.normal(0, 3, 3000), 2)
+    x[1500] = np.nextafter(x[1500], 9)
+    found = _numbers(profile_frame(pl.DataFrame({"a": x})), "a")
+    assert found.sum == close(math.fsum(x), rel=1e-12)
+    assert profile_frame(pl.DataFrame({"a": x})).variable("a").n_distinct == len(np.unique(x))
+
+
+@given(st.lists(st.one_of(st.none(), st.text(max_size=12)), max_size=40))
+@settings(deadline=None, max_examples=150)
+def test_words_and_characters_equal_python(values: list[str | None]) -> None:
+    series = pl.Series(values, dtype=pl.String)
+    found = profile_frame(pl.DataFrame({"a": series})).variable("a").text
+    held = [value for value in series.to_list() if value is not None]
+    if not held:
+        assert found is None
+        return
+    assert found is not None
+    characters = Counter("".join(held))
+    assert found.n_characters == sum(characters.values())
+    assert found.n_distinct_characters == len(characters)
+    top = sorted(characters.items(), key=lambda item: (-item[1], item[0]))[:10]
+    assert [(it.value, it.count) for it in found.characters] == top
+    assert sum(it.count for it in found.categories) <= found.n_characters
+    assert (found.n_texts, found.is_sample) == (len(held), False)
+    assert found.n_empty == held.count("")
+
+
+def test_words_are_counted_in_lower_case_whatever_lies_between_them() -> None:
+    values = ["Good  morning", "good\tNight\n", "", " good "]
+    found = profile_frame(pl.DataFrame({"a": values})).variable("a").text
+    assert found is not None
+    assert [(it.value, it.count) for it in found.words] == [
+        ("good", 3),
+        ("morning", 1),
+        ("night", 1),
+    ]
+    assert (found.n_words, found.n_padded, found.n_empty) == (5, 2, 1)
+    scripts = profile_frame(pl.DataFrame({"a": ["Ab ж", "й9"]})).variable("a").text
+    assert scripts is not None
+    assert [(it.value, it.count) for it in scripts.scripts] == [("CYRILLIC", 2), ("LATIN", 2)]
+
+
+def test_many_different_texts_are_sampled_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "MAX_SORTED", 100)
+    values = [f"{word}-{i % 150}" for i, word in enumerate(["x", "y", "z"] * 100)]
+    found = profile_frame(pl.DataFrame({"a": values})).variable("a")
+    assert found.text is not None
+    assert found.text.is_sample
+    assert found.text.n_texts < 300
+    assert found.text.n_characters == sum(map(len, values))
+    counted = sorted(Counter(values).items(), key=lambda item: (-item[1], item[0]))
+    assert [(it.value, it.count) for it in found.top_values] == counted[:10]
+
+
+def test_lengths_are_those_of_every_row() -> None:
+    values = ["a" * k for k in [0, 1, 1, 5, 9, 9, 9, 30]]
+    found = profile_frame(pl.DataFrame({"a": values})).variable("a").lengths
+    assert found is not None
+    assert found.histogram is not None
+    lengths = [len(value) for value in values]
+    counts, _ = np.histogram(lengths, bins=np.array(found.histogram.edges, dtype=float))
+    assert list(found.histogram.counts) == counts.tolist()
+    assert (found.mean, found.median) == (np.mean(lengths), np.median(lengths))
+
+
+# ------------------------------------------------------------------ correlations
+
+
+def _same_matrix(found: Matrix, expected: pd.DataFrame, tolerance: float = RELATIVE) -> None:
+    assert found.columns == tuple(expected.columns)
+    for name, row in zip(found.columns, found.values, strict=True):
+        for other, value in zip(found.columns, row, strict=True):
+            wanted = expected.loc[name, other]
+            if value is None:
+                assert math.isnan(wanted)
+            else:
+                assert value == close(wanted, rel=tolerance, abs=tolerance), (name, other)
+
+
+def test_correlations_over_the_rows_of_both_equal_pandas() -> None:
+    frame = _table(3000).with_columns(
+        cents=pl.when(pl.col("x") > 40).then(pl.col("cents")),
+        only=pl.when(pl.col("count") == 7).then(pl.col("linear")),
+    )
+    found = profile_frame(frame).correlations
+    numeric = frame.select("x", "linear", "cents", "count", "huge", "only").to_pandas()
+    _same_matrix(found.pearson, numeric.corr())
+    _same_matrix(found.spearman, numeric.corr("spearman"))
+
+
+def test_rows_that_cancel_out_are_taken_one_by_one() -> None:
+    far = np.r_[1e12 + np.arange(8.0), GENERATOR.normal(0, 1, 500)]
+    near = np.r_[np.arange(8.0) ** 2, np.full(500, np.nan)]
+    found = profile_frame(pl.DataFrame({"far": far, "near": near})).correlations.pearson
+    expected = stats.pearsonr(np.arange(8.0), near[:8]).statistic
+    assert found.values[0][1] == close(expected, rel=1e-6)
+    constant = np.r_[np.full(8, 5.0), GENERATOR.normal(0, 1, 500)]
+    found = profile_frame(pl.DataFrame({"a": constant, "near": near})).correlations.pearson
+    assert found.values[0][1] is None
+
+
+def test_kendall_is_made_on_request_only() -> None:
+    frame = _table(800)
+    assert profile_frame(frame).correlations.kendall is None
+    found = profile_frame(frame, kendall=True).correlations
+    numeric = frame.select("x", "linear", "cents", "count", "huge").to_pandas()
+    assert found.kendall is not None
+    assert found.kendall_rows == 800
+    _same_matrix(found.kendall, numeric.corr("kendall"))
+
+
+def test_a_number_and_a_category_have_kelleys_correlation_ratio() -> None:
+    frame = _table(2000).with_columns(
+        shifted=pl.col("linear")
+        + pl.col("group").replace_strict({"a": 0, "b": 40, "c": 90}, default=0)
+    )
+    found = profile_frame(frame).correlations.mixed
+    places = {name: place for place, name in enumerate(found.columns)}
+    for number in ("x", "linear", "shifted", "count"):
+        for category in ("group", "flag", "text"):
+            both = frame.select(number, category).drop_nulls()
+            expected = _kelley(both[number].to_numpy().astype(float), both[category].to_list())
+            assert found.values[places[number]][places[category]] == close(expected, abs=1e-9)
+            assert found.values[places[category]][places[number]] == close(expected, abs=1e-9)
+    assert found.values[places["shifted"]][places["group"]] > 0.5
+
+
+def _kelley(x: np.ndarray, labels: list[Any]) -> float:
+    groups = [x[[label == each for label in labels]] for each in sorted(set(labels))]
+    within = sum(((part - part.mean()) ** 2).sum() for part in groups)
+    total = ((x - x.mean()) ** 2).sum()
+    share = 1 - (within / (len(x) - len(groups))) / (total / (len(x) - 1))
+    return math.sqrt(max(0.0, share))
+
+
+def test_mixed_takes_spearman_and_cramers_v_from_the_others() -> None:
+    found = profile_frame(_table(500)).correlations
+    mixed = {(a, b): value for a, b, value in found.mixed.pairs()}
+    for first, second, value in found.spearman.pairs():
+        assert mixed[first, second] == close(abs(value), abs=1e-12)
+    for first, second, value in found.cramers_v.pairs():
+        assert mixed[first, second] == value
+
+
+# ------------------------------------------------------------------ rows
+
+
+def test_duplicate_rows_are_listed_with_how_often_they_occur() -> None:
+    frame = pl.DataFrame({"a": [1, 1, 2, 1, 2, 3], "b": ["x", "x", None, "x", None, "z"]})
+    found = profile_frame(frame)
+    assert found.overview.n_duplicate_rows == 3
+    assert found.duplicates.rows == (("1", "x"), ("2", None))
+    assert found.duplicates.counts == (3, 2)
+
+
+def test_rows_that_only_hash_alike_are_no_duplicates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        rows.RowHashes, "repeated", lambda self: np.arange(self._hashes.size, dtype=np.int64)
+    )
+    frame = _table(300)
+    assert profile_frame(frame).overview.n_duplicate_rows == frame.height - frame.n_unique()
+
+
+def test_both_infinities_and_missing_values_are_told_apart_in_rows() -> None:
+    frame = pl.DataFrame({"a": [math.inf, -math.inf, None, math.inf]})
+    assert profile_frame(frame).overview.n_duplicate_rows == 1
+
+
+def test_the_sample_shows_both_ends() -> None:
+    frame = pl.DataFrame({"a": range(100), "d": [date(2020, 2, 29)] * 100, "t": [True] * 100})
+    found = profile_frame(frame).sample
+    assert found.numbers == (*range(10), *range(90, 100))
+    assert found.rows[0] == ("0", "2020-02-29", "true")
+    assert profile_frame(frame.head(12)).sample.numbers == tuple(range(12))
+
+
+# ------------------------------------------------------------------ series and interactions
+
+
+def test_series_equal_statsmodels() -> None:
+    n = 400
+    days = [date(2021, 1, 1) + timedelta(days=k) for k in range(n)]
+    wave = np.sin(np.arange(n) * 2 * math.pi / 7) + GENERATOR.normal(0, 0.2, n)
+    walk = np.cumsum(GENERATOR.normal(0, 1, n))
+    order = GENERATOR.permutation(n)
+    frame = pl.DataFrame({"day": days, "wave": wave, "walk": walk})[order]
+    found = profile_frame(frame, time="day")
+    for name, x in (("wave", wave), ("walk", walk)):
+        series = found.variable(name).series
+        assert series is not None
+        assert series.autocorrelation == close(
+            acf(x, nlags=48, fft=False)[1:], rel=RELATIVE, abs=1e-9
+        )
+        expected = adfuller(x, autolag="AIC", maxlag=20, result_object=False)
+        assert (series.adf_statistic, series.adf_p_value) == close(expected[:2], rel=RELATIVE)
+    wave_series, walk_series = found.variable("wave").series, found.variable("walk").series
+    assert wave_series is not None
+    assert walk_series is not None
+    assert wave_series.season in (7, 14, 21, 28, 35, 42)
+    assert wave_series.is_stationary
+    assert not walk_series.is_stationary
+
+
+def test_a_time_column_must_hold_dates() -> None:
+    with pytest.raises(InputError, match="'a' holds long values"):
+        profile_frame(pl.DataFrame({"a": [1, 2]}), time="a")
+
+
+def test_interactions_count_the_rows_that_hold_both() -> None:
+    frame = _table(900)
+    found = {(it.x, it.y): it for it in profile_frame(frame).interactions}
+    grid = found["linear", "count"]
+    x, y = frame["linear"].to_numpy(), frame["count"].to_numpy().astype(float)
+    clipped = [
+        np.clip(v, edges[0], edges[-1]) for v, edges in ((x, grid.x_edges), (y, grid.y_edges))
+    ]
+    expected, _, _ = np.histogram2d(*clipped, bins=[np.array(grid.x_edges), np.array(grid.y_edges)])
+    assert np.array_equal(np.array(grid.counts).T, expected)
+    both = frame.select("x", "cents").drop_nulls().height
+    assert found["x", "cents"].n_rows == both == np.sum(found["x", "cents"].counts)
+
+
+def test_interactions_of_many_rows_are_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interactions, "MAX_ROWS", 50)
+    found = profile_frame(_table(500)).interactions
+    assert {it.n_rows for it in found if {it.x, it.y} == {"linear", "count"}} == {50}
+
+
+# ------------------------------------------------------------------ where the table lies
+
+
+def test_a_parquet_file_is_profiled_as_the_frame_in_it(tmp_path: Path) -> None:
+    frame = _table(1200)
+    frame.write_parquet(tmp_path / "t.parquet", row_group_size=100)
+    of_file = profile_table(Table(tmp_path / "t.parquet"), target="flag").to_dict()
+    of_frame = profile_frame(frame, target="flag").to_dict()
+    for profile in (of_file, of_frame):  # what a column weighs depends on where it came from
+        profile["overview"].pop("memory_bytes")
+        profile["overview"].pop("record_bytes")
+        for variable in profile["variables"].values():
+            variable.pop("memory_bytes")
+    assert of_file == of_frame
+
+
+def test_some_rows_of_a_file_are_profiled_alone(tmp_path: Path) -> None:
+    frame = _table(600)
+    frame.write_parquet(tmp_path / "t.parquet")
+    chosen = np.sort(GENERATOR.choice(600, 100, replace=False))
+    found = profile_table(Table(tmp_path / "t.parquet", chosen))
+    expected = frame[chosen]
+    assert found.overview.n_rows == 100
+    assert _numbers(found, "linear").mean == close(expected["linear"].mean(), rel=RELATIVE)
+    assert found.sample.rows[3][0] == str(expected["x"][3]) or expected["x"][3] is None
+
+
+def test_rows_are_taken_in_the_order_asked_for(tmp_path: Path) -> None:
+    frame = _table(50)
+    frame.write_parquet(tmp_path / "t.parquet")
+    assert Table(tmp_path / "t.parquet").take([40, 3, 7]).equals(frame[[40, 3, 7]])
+    assert Table(frame).take([40, 3, 7]).equals(frame[[40, 3, 7]])
+
+
+# ------------------------------------------------------------------ real tables, by pandas
+
+
+def _tables() -> list[str]:
+    return [
+        "winequality-red",
+        "winequality-white",
+        "wine-quality",
+        "titanic",
+        "california_housing",
+        "german_credit",
+        "airlines_allyears2k",
+    ]
+
+
+@pytest.mark.parametrize("name", _tables())
+def test_every_number_of_an_imported_table_equals_pandas(
+    name: str, shared_data: Path, workspace: Workspace
+) -> None:
+    adding.add(workspace, "t", str(shared_data / "tabular" / f"{name}.csv"))
+    from local_stack.data import versions
+
+    frame = versions.read(workspace, versions.find(workspace, "t"))
+    found = profiles.profile(workspace, "t").to_dict()
+    for column in frame.columns:
+        _check_number(found["variables"][column], frame[column])
+    numeric = list(found["correlations"]["pearson"]["columns"])
+    table = frame.select(numeric).to_pandas().astype("float64")
+    correlations = found["correlations"]
+    for method in ("pearson", "spearman"):
+        matrix = Matrix(
+            tuple(correlations[method]["columns"]),
+            tuple(tuple(row) for row in correlations[method]["values"]),
+        )
+        _same_matrix(matrix, table.corr(method), 1e-8 if method == "pearson" else RELATIVE)
+
+
+def _check_number(found: dict[str, Any], series: pl.Series) -> None:
+    x = series.to_pandas()
+    assert found["n_missing"] == x.isna().sum()
+    assert found["n_distinct"] == x.nunique()
+    if "mean" not in found or series.dtype == pl.Boolean:
+        return
+    x = x.dropna().to_numpy().astype(float)
+    if not x.size:
+        return
+    low, middle, high = np.quantile(x, [0.25, 0.5, 0.75])
+    expected = {
+        "mean": x.mean(), "std": x.std(ddof=1), "variance": x.var(ddof=1), "min": x.min(),
+        "max": x.max(), "median": middle, "q25": low, "q75": high, "iqr": high - low,
+        "q05": np.quantile(x, 0.05), "q95": np.quantile(x, 0.95), "sum": x.sum(),
+        "mad": stats.median_abs_deviation(x),
+    }  # fmt: skip
+    for key, value in expected.items():
+        assert found[key] == close(value, rel=RELATIVE, abs=1e-9), key
+    if np.ptp(x) > 0:
+        assert found["skewness"] == close(stats.skew(x, bias=False), rel=RELATIVE, abs=1e-9)
+        assert found["kurtosis"] == close(stats.kurtosis(x, bias=False), rel=RELATIVE, abs=1e-9)
+
+
+# ------------------------------------------------------------------ the verb
+
+
+@pytest.fixture
+def versioned(workspace: Workspace, tmp_path: Path) -> Workspace:
+    for number, holes in enumerate((0, 40)):
+        table = _table(200).with_columns(
+            linear=pl.when(pl.int_range(pl.len()) >= holes).then(pl.col("linear"))
+        )
+        source = tmp_path / f"{number}.csv"
+        table.write_csv(source)
+        adding.add(workspace, "t", str(source), target="flag")
+    return workspace
+
+
+def test_alerts_are_compared_with_those_of_the_version_before(versioned: Workspace) -> None:
+    first = profiles.profile(versioned, "t@1")
+    assert first.changes.previous is None
+    second = profiles.profile(versioned, "t")
+    assert second.changes.previous == first.reproduction["dataset"] + "@" + str(
+        first.reproduction["version"]
+    )
+    assert ("missing", "linear") in {(it.code, it.column) for it in second.changes.new}
+    back = profiles.profile(versioned, "t")
+    assert back.changes == second.changes
+
+
+def test_a_stored_profile_is_the_result_of_the_verb(versioned: Workspace) -> None:
+    from local_stack.data import versions
+
+    version = versions.find(versioned, "t")
+    assert profiles.stored(versioned, version) is None
+    found = profiles.profile(versioned, "t")
+    assert profiles.stored(versioned, version) == json.loads(json.dumps(found.to_dict()))
+    profiles.profile(versioned, "t", sample=50)
+    kept = profiles.stored(versioned, version)
+    assert kept is not None
+    assert kept["overview"]["n_rows"] == 200
+    for path in (versioned.root / "cache" / "profiles").iterdir():
+        path.write_text(path.read_text()[:1000])
+    assert profiles.stored(versioned, version) is None
+
+
+def test_thresholds_are_numbers_with_names(versioned: Workspace) -> None:
+    found = profiles.profile(versioned, "t", threshold=("p_missing=0.5",))
+    assert found.thresholds.p_missing == 0.5
+    assert not [alert for alert in found.alerts if alert.code == "missing"]
+    assert found.reproduction["command"].endswith("--threshold p_missing=0.5")
+    with pytest.raises(InputError, match="no threshold 'p_mising'"):
+        profiles.profile(versioned, "t", threshold=("p_mising=0.5",))
+    with pytest.raises(InputError, match="needs a number from 0, not 'much'"):
+        profiles.profile(versioned, "t", threshold=("p_missing=much",))
+
+
+def test_a_sample_is_said_to_be_one(versioned: Workspace) -> None:
+    found = profiles.profile(versioned, "t", sample=20).reproduction
+    assert (found["n_rows_used"], found["n_rows_total"], found["is_sample"]) == (20, 200, True)
+    with pytest.raises(InputError, match="at least one row"):
+        profiles.profile(versioned, "t", sample=0)
+
+
+def test_a_page_is_written_or_refused_before_any_work(versioned: Workspace, tmp_path: Path) -> None:
+    page = tmp_path / "t.html"
+    profiles.profile(versioned, "t", html=page)
+    assert page.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html>")
+    with pytest.raises(InputError):
+        profiles.profile(versioned, "t", html=tmp_path)
+    with pytest.raises(NotFoundError):
+        profiles.profile(versioned, "t", html=tmp_path / "nowhere" / "t.html")
+
+
+@pytest.mark.parametrize("letter", string.ascii_lowercase[:2])
+def test_a_profile_never_has_a_number_that_json_cannot_hold(letter: str) -> None:
+    frame = pl.DataFrame({letter: [math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324]})
+    json.dumps(profile_frame(frame).to_dict(), allow_nan=False)
