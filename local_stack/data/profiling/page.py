@@ -51,7 +51,7 @@ def write_page(profile: DatasetProfile, path: Path) -> int:
     ConflictError
         When a file is there that is no HTML.
     """
-    _check(path)
+    check_place(path)
     content = render(profile).encode()
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".paceml-")
     scratch = Path(name)
@@ -67,23 +67,23 @@ def write_page(profile: DatasetProfile, path: Path) -> int:
 
 
 def check_place(path: Path) -> None:
-    """Raise what :func:`write_page` would raise for this place."""
-    _check(path)
-
-
-def _check(path: Path) -> None:
+    """Raise what :func:`write_page` raises for a place, before there is anything to write."""
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a file.", "Name a file in it.")
     if not path.parent.is_dir():
         raise NotFoundError(f"There is no folder {path.parent}.", "Make it, then call again.")
-    if not os.path.lexists(path):
-        return
-    with path.open("rb") as stream:
-        start = stream.read(200).lstrip().lower()
-    if start and not start.startswith((b"<!doctype html", b"<html")):
+    if os.path.lexists(path) and not _is_page(path):
         raise ConflictError(
             f"{path} exists already and is no HTML page.", "Name another file for the page."
         )
+
+
+def _is_page(path: Path) -> bool:
+    if not path.is_file():  # reading a pipe would wait for ever
+        return False
+    with path.open("rb") as stream:
+        start = stream.read(200).lstrip().lower()
+    return not start or start.startswith((b"<!doctype html", b"<html"))
 
 
 def render(profile: DatasetProfile) -> str:

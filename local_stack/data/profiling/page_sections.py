@@ -143,13 +143,14 @@ def _compared(profile: DatasetProfile) -> Markup | None:
 
 
 def _alert(alert: Alert, context: Context, is_new: bool) -> Markup:
-    names = [name for name in (alert.column, alert.other_column) if name is not None]
+    names = alert.columns or ((alert.column,) if alert.column is not None else ())
+    about = joined(tag("span", link(name, context), Markup(" ")) for name in names[:8])
     return tag(
         "li",
         tag("b", label_of(alert), class_="badge plain"),
         tag("b", "New", class_="badge new") if is_new else None,
         Markup(" "),
-        link(names[0], context) if names else tag("span", "The table", class_="name"),
+        about or tag("span", "The table", class_="name"),
         Markup(" "),
         tag("span", alert.message),
         Markup(" "),
@@ -228,7 +229,11 @@ def interactions(profile: DatasetProfile, budget: int) -> Markup | None:
         class_="controls",
         hidden="",
     )
-    note = "Darker cells hold more rows, on a logarithmic scale."
+    note = "Darker cells hold more rows, on a logarithmic scale. What lies outside of an axis "
+    note += "counts at its border."
+    n_rows = max(pair.n_rows for pair in pairs)
+    if 0 < n_rows < profile.overview.n_rows:
+        note += f" Taken over at most {n_rows:,} rows."
     return tag(
         "div",
         chooser,
