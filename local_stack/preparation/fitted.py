@@ -1,8 +1,7 @@
 """Preparation of features as data: what a model expects of its raw columns, and what it makes.
 
-A :class:`Preparation` is plain JSON: the raw columns a model expects and, for every column of
-the feature matrix, the raw column it comes from and the operations that make it
-(:mod:`local_stack.preparation.compiled`).
+A :class:`Preparation` is plain JSON: the raw columns a model expects, the operations on them in
+order (:mod:`local_stack.preparation.operations`), and the columns of the feature matrix.
 """
 
 from __future__ import annotations
@@ -15,30 +14,23 @@ from functools import cached_property
 from typing import Any
 
 from local_stack.errors import DamagedError, InputError
-from local_stack.preparation.compiled import (
-    PARTS,
-    Clip,
-    Codes,
-    Compiled,
-    Feature,
-    Fill,
-    OneHot,
-    Op,
-    Part,
-    Scalar,
-    Scale,
-    Values,
-    as_moment,
-)
+from local_stack.preparation import categories, dates, expressions, numbers, texts
+from local_stack.preparation.compiled import Compiled
+from local_stack.preparation.formats import bounded, read_operations
+from local_stack.preparation.operations import Operation
+from local_stack.preparation.values import KINDS, Values, as_moment, plain_of
 
 __all__ = ["TYPES", "Column", "Compiled", "Feature", "Preparation", "Values"]
 
-TYPES = ("long", "double", "string", "boolean", "date", "datetime")
+FAMILIES = (categories, dates, expressions, numbers, texts)
+"""The modules that declare operations."""
+TYPES = tuple(KINDS)
 """Types of raw columns, in MLflow's words (and ``date``, which MLflow calls ``datetime``)."""
 MAX_INPUTS = 10_000
 MAX_FEATURES = 50_000
 MAX_CATEGORIES = 20_000
-_FORMAT = 1
+"""Most categories that a model takes natively."""
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +42,34 @@ class Column:
     nullable: bool = False
 
 
-_OPS: dict[str, type[Any]] = {
-    "fill": Fill,
-    "codes": Codes,
-    "one_hot": OneHot,
-    "part": Part,
-    "clip": Clip,
-    "scale": Scale,
-}
-_WORDS = {kind: word for word, kind in _OPS.items()}
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column of the feature matrix.
+
+    ``column`` is the raw column it comes from, the first one if it comes from several;
+    ``n_categories`` is 0 unless it is a native category.
+    """
+
+    name: str
+    column: str
+    n_categories: int = 0
 
 
 @dataclass(frozen=True)
 class Preparation:
     """The fitted state of a feature recipe.
 
-    ``accepts_missing`` says whether the estimator behind it takes NaN.
+    ``accepts_missing`` says whether the estimator behind it takes NaN; ``operations`` work on
+    columns by name, from the raw columns to the features.
     """
 
     inputs: tuple[Column, ...]
     features: tuple[Feature, ...]
     accepts_missing: bool = False
+    operations: tuple[Operation, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Preparation, (self.inputs, self.features, self.accepts_missing)
+        return Preparation, (self.inputs, self.features, self.accepts_missing, self.operations)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; :meth:`from_dict` is the inverse."""
@@ -83,13 +79,9 @@ class Preparation:
             "inputs": [
                 {"name": c.name, "type": c.type, "nullable": c.nullable} for c in self.inputs
             ],
+            "operations": [operation.to_dict() for operation in self.operations],
             "features": [
-                {
-                    "name": f.name,
-                    "column": f.column,
-                    "n_categories": f.n_categories,
-                    "ops": [_op_to_dict(op) for op in f.ops],
-                }
+                {"name": f.name, "column": f.column, "n_categories": f.n_categories}
                 for f in self.features
             ],
         }
@@ -105,7 +97,7 @@ class Preparation:
         """
         try:
             return _from_dict(data)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except _ERRORS as error:
             raise DamagedError(
                 "The stored preparation of the model is not valid.", details=str(error)[:200]
             ) from error
@@ -116,16 +108,34 @@ class Preparation:
 
     @cached_property
     def _compiled(self) -> Compiled:
-        return Compiled(self.features)
+        return Compiled(
+            [(column.name, column.type) for column in self.inputs],
+            self.operations,
+            [feature.name for feature in self.features],
+        )
+
+    @cached_property
+    def sources(self) -> dict[str, tuple[str, ...]]:
+        """The raw columns that each feature depends on, in the order of the inputs."""
+        found = {column.name: {column.name} for column in self.inputs}
+        for operation in self.operations:
+            read = set[str]().union(*(found[name] for name in operation.reads))
+            found |= dict.fromkeys(operation.writes, read)
+        order = [column.name for column in self.inputs]
+        return {f.name: tuple(n for n in order if n in found[f.name]) for f in self.features}
 
     @cached_property
     def _needed(self) -> frozenset[str]:
-        """Names of the columns whose absence would hand NaN to an estimator that refuses it."""
+        """Names of the columns whose absence would hand NaN to an estimator that refuses it.
+
+        A feature of several columns is not counted: which of them must be there can depend on
+        the row, and the model itself refuses NaN.
+        """
         if self.accepts_missing:
             return frozenset()
         row = self.compile().row({})
-        pairs = zip(self.features, row, strict=True)
-        return frozenset(feature.column for feature, value in pairs if math.isnan(value))
+        absent = [f.name for f, value in zip(self.features, row, strict=True) if value != value]
+        return frozenset(self.sources[name][0] for name in absent if len(self.sources[name]) == 1)
 
     def validate(self, columns: Mapping[str, Values]) -> dict[str, list[Any]]:
         """Return the raw columns coerced to the types the model expects.
@@ -162,7 +172,7 @@ class Preparation:
         return checked
 
     def _validate(self, column: Column, values: Values) -> list[Any]:
-        values = values if isinstance(values, list | tuple) else _plain_list(values)
+        values = values if isinstance(values, list | tuple) else plain_of(values)
         kinds = set(map(type, values))
         if column.type == "string" and kinds <= {str}:
             return list(values)
@@ -179,14 +189,6 @@ class Preparation:
             return _COERCIONS[column.type](value)
         except (TypeError, ValueError, OverflowError):
             raise _refusal(row, column) from None
-
-
-def _plain_list(values: Any) -> list[Any]:
-    """Return NumPy arrays and polars series as Python values."""
-    for name in ("tolist", "to_list"):
-        if hasattr(values, name):
-            return list(getattr(values, name)())
-    return list(values)
 
 
 def _refusal(row: int | None, column: Column) -> InputError:
@@ -259,27 +261,27 @@ _COERCIONS: dict[str, Callable[[object], Any]] = {
 }
 
 
-def _op_to_dict(op: Op) -> dict[str, Any]:
-    members = {name: getattr(op, name) for name in type(op).__slots__}
-    members = {k: list(v) if isinstance(v, tuple) else v for k, v in members.items()}
-    return {"op": _WORDS[type(op)], **members}
+_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    KeyError,
+    IndexError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 def _from_dict(data: Any) -> Preparation:
-    if data["format"] != _FORMAT:
-        raise ValueError("format")
-    inputs = tuple(_input(item) for item in _bounded(data["inputs"], MAX_INPUTS))
+    inputs = tuple(_input(item) for item in bounded(data["inputs"], MAX_INPUTS))
     names = {column.name for column in inputs}
-    features = tuple(_feature(item, names) for item in _bounded(data["features"], MAX_FEATURES))
+    features = tuple(_feature(item, names) for item in bounded(data["features"], MAX_FEATURES))
     if len(names) != len(inputs) or len({f.name for f in features}) != len(features):
         raise ValueError("a name stands twice")
-    return Preparation(inputs, features, _is(bool, data["accepts_missing"]))
-
-
-def _bounded(items: Any, limit: int) -> list[Any]:
-    if len(_is(list, items)) > limit:
-        raise ValueError("too many members")
-    return list(items)
+    operations = read_operations(data, [column.name for column in inputs])
+    found = Preparation(inputs, features, _is(bool, data["accepts_missing"]), operations)
+    found.compile()
+    return found
 
 
 def _is(kind: type[Any], value: Any) -> Any:
@@ -297,40 +299,7 @@ def _input(item: Any) -> Column:
 def _feature(item: Any, names: set[str]) -> Feature:
     if item["column"] not in names:
         raise ValueError("a feature of an unknown column")
-    ops = tuple(_op(op) for op in _bounded(item["ops"], 100))
-    readers = [i for i, op in enumerate(ops) if isinstance(op, Codes | OneHot | Part)]
-    if len(readers) > 1 or any(not isinstance(op, Fill) for op in ops[: (readers or [0])[0]]):
-        raise ValueError("the operations are out of order")
-    if any(isinstance(op, Fill) and isinstance(op.value, str) for op in ops[(readers or [0])[0] :]):
-        raise ValueError("a text among numbers")
     n_categories = _is(int, item["n_categories"])
     if not 0 <= n_categories <= MAX_CATEGORIES:
         raise ValueError("n_categories")
-    return Feature(_is(str, item["name"]), item["column"], ops, n_categories)
-
-
-def _op(item: Any) -> Op:
-    kind = _OPS[item["op"]]
-    if kind is Fill:
-        return Fill(_scalar(item["value"]))
-    if kind is OneHot:
-        return OneHot(_scalar(item["category"]))
-    if kind is Codes:
-        categories = tuple(_scalar(c) for c in _bounded(item["categories"], MAX_CATEGORIES))
-        return Codes(categories, _is(bool, item["is_native"]))
-    if kind is Part:
-        if item["part"] not in PARTS or datetime.fromisoformat(item["origin"]).tzinfo:
-            raise ValueError("part")
-        return Part(item["part"], item["origin"])
-    one, two = (_double(item[name]) for name in kind.__slots__)
-    if kind is Scale and two == 0:
-        raise ValueError("scale")
-    return Scale(one, two) if kind is Scale else Clip(one, two)
-
-
-def _scalar(value: Any) -> Scalar:
-    if not isinstance(value, str | int | float) or (
-        isinstance(value, float) and not math.isfinite(value)
-    ):
-        raise TypeError("not a scalar")
-    return value
+    return Feature(_is(str, item["name"]), item["column"], n_categories)

@@ -9,7 +9,7 @@ import os
 import resource
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,10 @@ from local_stack.errors import InputError, nearest
 from local_stack.evaluation import measure
 from local_stack.evaluation.split import Keys, folds, hold_out, keys_of
 from local_stack.evaluation.targets import codes_of, labels_of, numbers_of, task_of_values
-from local_stack.preparation.compiled import Scalar
-from local_stack.preparation.fitting import fit_preparation, raw_columns
+from local_stack.preparation.fitting import fit_features, raw_columns
+from local_stack.preparation.steps import named_columns
+from local_stack.preparation.table import Labels
+from local_stack.preparation.values import Scalar
 from local_stack.progress import Progress, Step, silent
 from local_stack.runs.estimators import (
     BOOSTER_DEFAULTS,
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from local_stack.preparation.fitted import Preparation
-    from local_stack.preparation.steps import FeatureStep
     from local_stack.runs.recipe import Recipe
 
 _VALIDATION = 0.15
@@ -64,7 +65,11 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What training made. ``n_rows_dropped`` had no target; times are in seconds."""
+    """What training made.
+
+    ``n_rows_train`` were learnt from (filters of the recipe may leave out some of the training
+    rows), ``n_rows_dropped`` had no target; times are in seconds.
+    """
 
     model: Model
     metrics: dict[str, float]
@@ -120,7 +125,7 @@ def fit(recipe: Recipe, frame: pl.DataFrame, *, progress: Progress = silent) -> 
     train, test = table.take(train_rows), table.take(test_rows)
     with _noted() as notes:
         metrics = _cross_validated(recipe, train, task, progress)
-        model = _trained(recipe, train, task, progress, "Training")
+        model, n_learnt = _trained(recipe, train, task, progress, "Training")
         progress(Step("Measuring"))
         outcome = _predicted(model, test, rows[test_rows])
         metrics |= _measured(model, outcome)
@@ -130,7 +135,7 @@ def fit(recipe: Recipe, frame: pl.DataFrame, *, progress: Progress = silent) -> 
         model=model,
         metrics=metrics,
         params=effective_params(recipe, model),
-        n_rows_train=len(train_rows),
+        n_rows_train=n_learnt,
         n_rows_test=len(test_rows),
         n_rows_dropped=frame.height - len(rows),
         test=outcome,
@@ -191,14 +196,10 @@ def _labelled(recipe: Recipe, frame: pl.DataFrame) -> tuple[np.ndarray, _Table, 
     else:
         target = numbers_of(series)
     keys = keys_of(kept, recipe.split, labels)
-    named = _named_columns(recipe.features)
+    named = named_columns(recipe.features)
     hidden = {name, *({recipe.split.group, recipe.split.time} - named)}
     features = kept.select([column for column in kept.columns if column not in hidden])
     return rows, _Table(features, target, keys), task
-
-
-def _named_columns(steps: Sequence[FeatureStep]) -> set[str]:
-    return {name for step in steps if not isinstance(step.columns, str) for name in step.columns}
 
 
 def _task(recipe: Recipe, series: pl.Series) -> str:
@@ -244,7 +245,7 @@ def _cross_validated(
     parts = folds(train.keys, n_folds, recipe.split.seed)
     for number, (fit_rows, score_rows) in enumerate(parts, start=1):
         label = f"Fold {number} of {n_folds}"
-        model = _trained(recipe, train.take(fit_rows), task, progress, label)
+        model, _ = _trained(recipe, train.take(fit_rows), task, progress, label)
         outcome = _predicted(model, train.take(score_rows), score_rows)
         for name, value in _measured(model, outcome).items():
             scores.setdefault(name, []).append(value)
@@ -275,7 +276,10 @@ def _measured(model: Model, found: Predictions) -> dict[str, float]:
     )
 
 
-def _trained(recipe: Recipe, table: _Table, task: str, progress: Progress, label: str) -> Model:
+def _trained(
+    recipe: Recipe, table: _Table, task: str, progress: Progress, label: str
+) -> tuple[Model, int]:
+    """Return the model of a table, and the number of rows it learnt from."""
     import numpy as np
 
     target = recipe.target or ""
@@ -292,18 +296,39 @@ def _trained(recipe: Recipe, table: _Table, task: str, progress: Progress, label
             )
     is_booster = recipe.estimator == LIGHTGBM
     progress(Step(label))
-    preparation = fit_preparation(
+    training = fit_features(
         table.frame,
         target,
         recipe.features,
         native_strings=is_booster,
         accepts_missing=is_booster or _accepts_missing(recipe),
+        labels=Labels(truth.astype(np.float64), tuple(classes), table.keys, recipe.split.seed),
     )
-    matrix = preparation.compile().matrix(raw_columns(table.frame, preparation.inputs))
-    lesson = _Lesson(recipe, preparation, matrix, truth, len(classes), table.keys)
+    preparation, rows = training.preparation, training.rows
+    truth, classes = _classes_left(truth[rows], classes, target)
+    keys = table.keys.take(rows)
+    lesson = _Lesson(recipe, preparation, training.matrix, truth, len(classes), keys)
     estimator = (_boosted if is_booster else _learnt)(lesson, progress, label)
     build = from_booster if is_booster else from_estimator
-    return build(estimator, preparation, task=task, target=target, classes=classes)
+    model = build(estimator, preparation, task=task, target=target, classes=classes)
+    return model, len(rows)
+
+
+def _classes_left(
+    truth: np.ndarray, classes: list[Scalar], target: str
+) -> tuple[np.ndarray, list[Scalar]]:
+    """Return class numbers and classes without those of which a filter left no row."""
+    import numpy as np
+
+    if not classes:
+        return truth, classes
+    left, codes = np.unique(truth, return_inverse=True)
+    if len(left) < 2:
+        raise InputError(
+            f"The filters of the recipe leave one class of '{target}' only.",
+            "Filter less.",
+        )
+    return codes.astype(np.int64), [classes[code] for code in left.tolist()]
 
 
 def _accepts_missing(recipe: Recipe) -> bool:

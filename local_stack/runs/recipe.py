@@ -9,8 +9,9 @@ from typing import Any
 
 from local_stack.evaluation.split import Split
 from local_stack.marked_yaml import Lines, Node, Value, load, override, read
-from local_stack.preparation.compiled import Scalar
-from local_stack.preparation.steps import FeatureStep, read_step, scalar, step_to_dict
+from local_stack.preparation.grammar import read_step, scalar, step_to_dict
+from local_stack.preparation.steps import FeatureStep
+from local_stack.preparation.values import Scalar
 
 TASKS = ("classification", "regression")
 MAX_TRIALS = 100_000

@@ -96,9 +96,9 @@ class Scorer:
         return Scored(predictions, request, at, lines)
 
     def _predict(self, rows: list[dict[str, Any]], columns: dict[str, list[Any]]) -> list[Any]:
-        if len(rows) == 1 and self._model.kind == "lightgbm":
-            return [self._model.predict_row(rows[0])]
         with _explained():
+            if len(rows) == 1 and self._model.kind == "lightgbm":
+                return [self._model.predict_row(rows[0])]
             matrix = self._model.matrix(columns)
         try:
             return self._model.labels(self._model.outputs(matrix))

@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from local_stack.errors import InputError
-from local_stack.preparation.compiled import Scalar, Values
 from local_stack.preparation.fitted import Column, Feature, Preparation
+from local_stack.preparation.values import Scalar, Values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,12 +101,22 @@ class Model:
         if not self.preparation.accepts_missing:
             is_missing = np.isnan(found).any(axis=0)
             if is_missing.any():
-                column = self.features[int(is_missing.argmax())].column
-                raise InputError(
-                    f"Column '{column}' has missing values, and the model takes none.",
-                    f"Train with the step 'impute: {{columns: [{column}]}}', or fill them.",
-                )
+                raise self._refusal(int(is_missing.argmax()))
         return found
+
+    def _refusal(self, number: int) -> InputError:
+        """Return the error of a feature that is missing and must not be."""
+        feature = self.features[number]
+        sources = self.preparation.sources[feature.name]
+        names = ", ".join(f"'{name}'" for name in sources)
+        many = "s" if len(sources) > 1 else ""
+        if sources == (feature.name,):
+            message = f"Column {names} has missing values, and the model takes none."
+        else:
+            message = f"The feature '{feature.name}' of column{many} {names} has no value."
+        return InputError(
+            message, f"Train with the step 'impute: {{columns: [{feature.name}]}}', or fill them."
+        )
 
     def predict(self, columns: Mapping[str, Values]) -> list[Any]:
         """Return one number or label for each row of validated raw columns."""
@@ -117,8 +127,18 @@ class Model:
         return cast("list[list[float]]", self.probabilities(self.matrix(columns)).tolist())
 
     def predict_row(self, row: Mapping[str, Any]) -> Any:
-        """Return the number or label of one validated raw row: the fast path, no pandas."""
+        """Return the number or label of one validated raw row: the fast path, no pandas.
+
+        Raises
+        ------
+        InputError
+            A value is missing where the estimator takes none.
+        """
         features = self._compiled.row(row)
+        if not self.preparation.accepts_missing:
+            for number, value in enumerate(features):
+                if value != value:
+                    raise self._refusal(number)
         if self.kind == "sklearn":
             return self._predict_row_sklearn(features)
         scores = self._single_row(features)

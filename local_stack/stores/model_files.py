@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local_stack.errors import DamagedError, StackError
-from local_stack.preparation.compiled import Scalar
 from local_stack.preparation.fitted import Preparation
+from local_stack.preparation.values import Scalar
 from local_stack.stores.model import Model, ModelRecord
 from local_stack.stores.model_guards import (
     TRUSTED_TYPES,

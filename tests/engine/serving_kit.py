@@ -46,7 +46,7 @@ def shared_data() -> Path:
 
 def prepared(columns: tuple[Column, ...], *, accepts_missing: bool = False) -> Preparation:
     """Return the preparation that hands numeric columns on as they are."""
-    features = tuple(Feature(column.name, column.name, (), 0) for column in columns)
+    features = tuple(Feature(column.name, column.name) for column in columns)
     return Preparation(columns, features, accepts_missing)
 
 

@@ -35,7 +35,7 @@ class OneColumn:
     def __init__(self, answer, column=None):
         column = column or Column("x", "double", nullable=True)
         self.inputs = (column,)
-        self.preparation = Preparation(self.inputs, (Feature("x", "x", (), 0),), True)
+        self.preparation = Preparation(self.inputs, (Feature("x", "x"),), True)
         self.answer = answer
 
         self.features = self.preparation.features

@@ -355,7 +355,7 @@ def mixed():
     kinds = {"i": "long", "f": "double", "s": "string", "b": "boolean"}
     fitted = DummyRegressor(strategy="constant", constant=1.0).fit([[0.0]], [1.0])
     columns = tuple(Column(name, kind) for name, kind in kinds.items())
-    preparation = Preparation(columns, (Feature("i", "i", (), 0),))
+    preparation = Preparation(columns, (Feature("i", "i"),))
     return model_files.from_estimator(fitted, preparation, task="regression", target="n")
 
 
