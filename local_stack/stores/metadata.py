@@ -274,9 +274,11 @@ class Metadata:
 
     def _remove(self, name: str, keys: Sequence[tuple[Any, ...]]) -> None:
         assert self._connection is not None
-        where = " AND ".join(f'"{column}" = ?' for column in TABLES[name].key)
-        if keys:
-            self._connection.executemany(f'DELETE FROM "{name}" WHERE {where}', keys)
+        table = TABLES[name]
+        for start in range(0, len(keys), 5000):
+            rows = [dict(zip(table.key, key, strict=True)) for key in keys[start : start + 5000]]
+            types = {column: table.columns[column] for column in table.key}
+            self._connection.execute(_delete(name, table), [json.dumps(rows), json.dumps([types])])
 
     def _rows(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
         assert self._connection is not None
@@ -304,6 +306,15 @@ def _upsert(name: str, table: Table) -> str:
     return (
         f'INSERT OR REPLACE INTO "{name}" SELECT {columns} '
         "FROM (SELECT unnest(from_json(?, ?)) AS r)"
+    )
+
+
+def _delete(name: str, table: Table) -> str:
+    own = ", ".join(f'"{column}"' for column in table.key)
+    gone = ", ".join(f'r."{column}"' for column in table.key)
+    return (
+        f'DELETE FROM "{name}" WHERE ({own}) IN '
+        f"(SELECT ({gone}) FROM (SELECT unnest(from_json(?, ?)) AS r))"
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-VERSION = 2
+VERSION = 3
 """Raise it with every change below: published generations of another version are rebuilt."""
 
 
@@ -109,6 +109,32 @@ TABLES: dict[str, Table] = {
         checks=_JSON,
         actor=_TEXT,
         created_at=_TEXT,
+    ),
+    "labellings": _table(
+        "dataset version column",
+        dataset=_TEXT,
+        version=_TEXT,
+        column=_TEXT,
+        labelling=_TEXT,
+        classes=_JSON,
+        is_multi="BOOLEAN",
+        made=_JSON,
+        actor=_TEXT,
+        created_at=_TEXT,
+        updated_at=_TEXT,
+    ),
+    "labels": _table(
+        "labelling turn row",
+        labelling=_TEXT,
+        turn=_INT,
+        row=_INT,
+        actor=_TEXT,
+        role=_TEXT,
+        classes=_JSON,
+        is_skipped="BOOLEAN",
+        note=_TEXT,
+        given_by=_TEXT,
+        at=_TEXT,
     ),
     "experiments": _table("name", name=_TEXT, experiment_id=_TEXT, created_at=_TEXT),
     "runs": _table(

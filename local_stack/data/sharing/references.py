@@ -25,6 +25,7 @@ _NOUNS = {
     "endpoints": "an endpoint",
     "explanations": "an explanation",
     "jobs": "a job",
+    "labellings": "a labelling",
     "model_versions": "a model version",
     "prediction_segments": "a prediction log",
     "runs": "a run",
