@@ -380,8 +380,10 @@ def test_each_alert_names_its_column_value_and_threshold() -> None:
     twins = [alert for alert in alerts.values() if alert.code == "high_correlation"]
     assert ("twin", "twin2", "pearson") in {
         (alert.column, alert.other_column, alert.method)
-        for alert in _profile({"twin": x, "twin2": x * 2}).alerts
+        for alert in _profile({"twin": x, "twin2": x * 2 + np.sin(x)}).alerts
     }
+    derived = _profile({"twin": x, "twin2": x * 2 + 1}).alerts[0]
+    assert (derived.code, derived.column, derived.other_column) == ("derived", "twin2", "twin")
     assert all(alert.method and alert.other_column for alert in twins)
     assert _profile({"a": [1.0, 1.0]}).alerts[0].code == "duplicates"
 
@@ -394,7 +396,7 @@ def test_thresholds_are_the_callers_and_stand_in_the_result() -> None:
 
 
 def test_a_rare_target_value_is_an_imbalance() -> None:
-    table = {"y": [0] * 95 + [1] * 5, "z": [0] * 95 + [1] * 5}
+    table = {"y": [0] * 95 + [1] * 4 + [2], "z": [0] * 95 + [1] * 4 + [2]}
     found = [alert for alert in _profile(table, target="y").alerts if alert.code == "imbalance"]
     assert [alert.column for alert in found] == ["y"]
 

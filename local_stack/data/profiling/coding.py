@@ -28,6 +28,28 @@ def codes_of(column: Column) -> NDArray[np.int32] | None:
     return column.codes if column.tally is None else column.tally.codes
 
 
+class TextHashes:
+    """64-bit hashes of the texts of columns that have no codes, each column read once."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._known: dict[str, NDArray[np.uint64]] = {}
+
+    def of(self, name: str) -> NDArray[np.uint64]:
+        """Return the hash of each row's text (n_rows,), the same for the same text."""
+        if name not in self._known:
+            self._known[name] = narrowed(self._table.column(name)).hash(seed=0).to_numpy()
+        return self._known[name]
+
+
+def hash_of_missing() -> np.uint64:
+    """Return what :class:`TextHashes` has where a text is missing."""
+    import polars as pl
+
+    found: np.uint64 = pl.Series([None], dtype=pl.String).hash(seed=0).to_numpy()[0]
+    return found
+
+
 def n_codes(column: Column) -> int:
     """Return how many different codes :func:`codes_of` gives, -1 left out."""
     if column.tally is not None:

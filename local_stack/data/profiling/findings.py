@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from local_stack.data.profiling.coding import (
     N_VALUES,
+    TextHashes,
     codes_of,
     n_codes,
     rows_where,
@@ -97,8 +98,9 @@ def table_findings(
     if not table.n_rows:
         return
     progress(Step("findings", 0, 5))
+    hashes = TextHashes(table)
     if target is not None:
-        yield from leakage_findings(table, columns, target, thresholds, progress)
+        yield from leakage_findings(table, columns, target, thresholds, progress, hashes)
         if columns[target].tally is not None and n_codes(columns[target]) <= MAX_CLASSES:
             yield from rare_categories(columns[target], thresholds)
     yield from missing_findings(table, columns, target, thresholds)
@@ -110,7 +112,7 @@ def table_findings(
         for alert in repeated
         if alert.column and alert.other_column
     }
-    parts = parts_of(table, columns)
+    parts = parts_of(table, columns, hashes)
     yield from key_findings(table, columns, parts, progress)
     yield from dependency_findings(parts, same, thresholds, progress)
     progress(Step("findings", 4, 5))

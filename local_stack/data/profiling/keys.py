@@ -7,11 +7,11 @@ repetition among them disproves); only what is left is counted exactly.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from local_stack.data.profiling.coding import codes_of, n_codes
+from local_stack.data.profiling.coding import TextHashes, codes_of, hash_of_missing, n_codes
 from local_stack.data.profiling.columns import Column, narrowed
 from local_stack.data.profiling.shape import Alert, Thresholds
 from local_stack.data.profiling.table import Table
@@ -38,49 +38,84 @@ MAX_DECIDED = 1_000
 ROWS_IN_GROUP = 5
 """A column that decides another has at least so many rows for each of its values."""
 
-_TRIED_ROWS = 5_000
+TRIED_ROWS = 5_000
+"""Rows that a rule is tried on before it is counted."""
+
 _MAX_CELLS = 20_000_000
 
 
-@dataclass(frozen=True, slots=True)
 class Part:
-    """A column as codes, and all its rows of a few values to try a rule on.
+    """A column in a rule: its codes, and all its rows of a few values to try the rule on.
 
-    ``most`` is the count of its most frequent value, ``concentration`` the chance that two rows
-    hold the same value. ``tried`` are rows, shape (at most ``_TRIED_ROWS``,).
+    Parameters
+    ----------
+    codes
+        A number for each row's value, -1 where it is missing; None to make them of ``hashes``.
+    size
+        The number of different values.
+    counts
+        How often each occurs, in any order.
     """
 
-    name: str
-    codes: NDArray[np.int32]
-    size: int
-    counts: NDArray[np.int64]
-    most: int
-    concentration: float
-    tried: NDArray[np.int64]
+    def __init__(
+        self,
+        name: str,
+        codes: NDArray[np.int32] | None,
+        size: int,
+        counts: NDArray[np.int64],
+        hashes: NDArray[np.uint64] | None = None,
+    ) -> None:
+        self.name, self.size, self.n = name, size, int(counts.sum())
+        self.most = int(counts.max(initial=0))
+        self.concentration = float((counts * (counts - 1.0)).sum()) / max(
+            1.0, self.n * (self.n - 1.0)
+        )
+        """The chance that two different rows hold the same value."""
+        self._given, self._counts, self._hashes = codes, counts, hashes
+
+    @cached_property
+    def codes(self) -> NDArray[np.int32]:
+        """The codes of all rows (n_rows,)."""
+        return self._coded(slice(None)) if self._given is None else self._given
+
+    def at(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Return codes of some rows, the same for the same value among them."""
+        return self._coded(rows) if self._given is None else self._given[rows]
+
+    def _coded(self, rows: NDArray[np.int64] | slice) -> NDArray[np.int32]:
+        import numpy as np
+
+        assert self._hashes is not None
+        hashes = self._hashes[rows]
+        held = hashes != hash_of_missing()
+        codes = np.full(hashes.size, -1, dtype=np.int32)
+        codes[held] = np.unique(hashes[held], return_inverse=True)[1]
+        return codes
+
+    @cached_property
+    def tried(self) -> NDArray[np.int64]:
+        """All rows of some values, or every so many of them: at most about ``TRIED_ROWS``."""
+        import numpy as np
+
+        if self._given is None:
+            assert self._hashes is not None
+            share = min(1.0, TRIED_ROWS / self._hashes.size)
+            chosen = self._hashes <= np.uint64(int(share * (2**64 - 1)))
+            chosen &= self._hashes != hash_of_missing()
+        else:
+            n_few = int(np.searchsorted(np.cumsum(self._counts), TRIED_ROWS))
+            chosen = (self._given >= 0) & (self._given < max(1, n_few))
+        found = np.flatnonzero(chosen)
+        return found[:: max(1, found.size // TRIED_ROWS)]
 
 
-def part_of(name: str, codes: NDArray[np.int32], size: int) -> Part:
-    """Return a column as a part of rules."""
+def parts_of(
+    table: Table, columns: Mapping[str, Column], hashes: TextHashes | None = None
+) -> dict[str, Part]:
+    """Return the columns that can stand in a rule: not decimals, constants, or all different."""
     import numpy as np
 
-    counts = np.bincount(codes + 1, minlength=size + 1)[1:]
-    n = int(counts.sum())
-    shares = counts / max(1, n)
-    few = max(1, int(np.searchsorted(np.cumsum(counts), _TRIED_ROWS)))
-    tried = np.flatnonzero((codes >= 0) & (codes < few))
-    return Part(
-        name,
-        codes,
-        size,
-        counts,
-        int(counts.max(initial=0)),
-        float((shares * shares).sum()),
-        tried[:: max(1, tried.size // _TRIED_ROWS)],
-    )
-
-
-def parts_of(table: Table, columns: Mapping[str, Column]) -> dict[str, Part]:
-    """Return the columns that can stand in a rule: not decimals, constants, or all different."""
+    known = hashes or TextHashes(table)
     parts: dict[str, Part] = {}
     for name, column in columns.items():
         profile = column.profile
@@ -88,24 +123,18 @@ def parts_of(table: Table, columns: Mapping[str, Column]) -> dict[str, Part]:
         if profile.type == "double" or profile.n_distinct < 2 or profile.n_distinct >= n:
             continue
         codes = codes_of(column)
-        if codes is None:
-            codes = _text_codes(table, name, column)
         if codes is not None:
             size = n_codes(column)
-            parts[name] = part_of(name, codes, size)
+            counts = (
+                np.bincount(codes + 1, minlength=size + 1)[1:]
+                if column.tally is None
+                else column.tally.counts
+            )
+            parts[name] = Part(name, codes, size, counts)
+        elif column.texts is not None and 2 * profile.n_distinct <= n:
+            counts = column.texts["count"].to_numpy().astype(np.int64)
+            parts[name] = Part(name, None, profile.n_distinct, counts, known.of(name))
     return parts
-
-
-def _text_codes(table: Table, name: str, column: Column) -> NDArray[np.int32] | None:
-    """Return codes of a column of many texts; None where so few repeat that no rule matters."""
-    import polars as pl
-
-    texts = column.texts
-    if texts is None or texts.height > table.n_rows // 2:
-        return None
-    series = narrowed(table.column(name)).cast(pl.Enum(texts["value"]))
-    codes: NDArray[np.int32] = series.to_physical().cast(pl.Int32).fill_null(-1).to_numpy()
-    return codes
 
 
 # ------------------------------------------------------------------ keys
@@ -174,8 +203,8 @@ class _Search:
         """Return whether no two rows share their values, and chance would not make it so."""
         if self._n_exact >= MAX_EXACT or not self._may_be_key(parts):
             return False
-        first = parts[0].tried
-        if _n_distinct(parts, first) < first.size:
+        tried = parts[0].tried
+        if _n_distinct(parts, tried) < tried.size:
             return False
         self._progress(Step("keys", self._n_exact, MAX_EXACT))
         self._n_exact += 1
@@ -199,9 +228,9 @@ def _n_distinct(parts: tuple[Part, ...], rows: NDArray[np.int64] | None) -> int:
 
     combined = np.zeros(1, dtype=np.int64)
     for part in parts:
-        codes = part.codes if rows is None else part.codes[rows]
+        codes = part.codes if rows is None else part.at(rows)
         combined = combined * part.size + codes
-    if rows is not None and rows.size <= 2 * _TRIED_ROWS:
+    if rows is not None:
         return int(np.unique(combined).size)
     return pl.Series(combined).n_unique()
 
@@ -234,7 +263,7 @@ def dependency_findings(
     strengths: dict[tuple[str, str], float] = {}
     for done, first in enumerate(parts.values()):
         progress(Step("dependencies", done, len(parts)))
-        if first.size * ROWS_IN_GROUP > int(first.counts.sum()):
+        if first.size * ROWS_IN_GROUP > first.n:
             continue
         for second in parts.values():
             pair = frozenset((first.name, second.name))
@@ -263,7 +292,7 @@ def _may_decide(first: Part, second: Part, limit: float) -> bool:
 
     if second.size > MAX_DECIDED or (limit >= 1.0 and second.size > first.size):
         return False
-    a, b = first.codes[first.tried], second.codes[first.tried]
+    a, b = first.at(first.tried), second.at(first.tried)
     held = b >= 0
     order = np.lexsort((b[held], a[held]))
     a, b = a[held][order], b[held][order]
@@ -289,7 +318,7 @@ def _strength(first: Part, second: Part) -> float:
     n = int(groups.sum())
     is_shared = groups > 1
     n_shared = int(groups[is_shared].sum())
-    n_lesser = n_shared - int(second.counts.max())
+    n_lesser = n_shared - second.most
     if n < MIN_ROWS or n_lesser < MIN_ROWS // 2:
         return 0.0
     return int(kept.sum()) / n

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local_stack.data.profiling.coding import codes_of, n_codes, sampled_rows
-from local_stack.data.profiling.columns import Column, narrowed
+from local_stack.data.profiling.coding import TextHashes, codes_of, n_codes, sampled_rows
+from local_stack.data.profiling.columns import Column
 from local_stack.data.profiling.shape import Alert, Thresholds
 from local_stack.data.profiling.table import Table
 from local_stack.progress import Progress, Step, silent
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MAX_ROWS = 100_000
+MAX_ROWS = 50_000
 """Of larger tables, this many seeded random rows are measured."""
 
 MIN_ROWS = 30
@@ -55,8 +55,10 @@ def leakage_findings(
     target: str,
     thresholds: Thresholds,
     progress: Progress = silent,
+    hashes: TextHashes | None = None,
 ) -> Iterator[Alert]:
     """Yield the columns that tell nearly all of the target, and those that tell much."""
+    texts = hashes or TextHashes(table)
     rows = sampled_rows(table.n_rows, MAX_ROWS)
     aim = aim_of(columns[target], rows)
     if aim is None:
@@ -66,7 +68,7 @@ def leakage_findings(
         progress(Step("leakage", done, len(columns)))
         if name == target or column.profile.n_distinct + (column.profile.n_missing > 0) < 2:
             continue
-        told = told_by(table, name, column, aim, rows)
+        told = told_by(name, column, aim, rows, texts)
         if told is None or told.value < thresholds.leakage_suspect:
             continue
         is_leak = told.value >= thresholds.leakage
@@ -106,7 +108,18 @@ def aim_of(target: Column, rows: NDArray[np.int64] | None) -> Aim | None:
         return Aim(chosen.astype(np.int64), size, None)
     if target.profile.type not in ("long", "double"):
         return None
-    return Aim(None, 0, _ranks(chosen, size))
+    return Aim(None, 0, _ranks(*compact(chosen, size)))
+
+
+def compact(codes: NDArray[np.int32], size: int) -> tuple[NDArray[np.int32], int]:
+    """Return the codes numbered anew where few of them occur, and how many there are."""
+    import numpy as np
+
+    if size <= codes.size // 2:
+        return codes, size
+    found, places = np.unique(codes, return_inverse=True)
+    n_missing = int(found.size > 0 and found[0] < 0)
+    return places.astype(np.int32) - n_missing, found.size - n_missing
 
 
 def _ranks(codes: NDArray[np.int32], size: int) -> NDArray[np.float64]:
@@ -120,21 +133,21 @@ def _ranks(codes: NDArray[np.int32], size: int) -> NDArray[np.float64]:
 
 
 def told_by(
-    table: Table, name: str, column: Column, aim: Aim, rows: NDArray[np.int64] | None
+    name: str, column: Column, aim: Aim, rows: NDArray[np.int64] | None, texts: TextHashes
 ) -> Told | None:
     """Return the most that any measure finds in a column, or None without a measure."""
     import numpy as np
 
     codes = codes_of(column)
     if codes is None:
-        series = narrowed(table.column(name))
-        hashes = (series if rows is None else series[rows]).hash(seed=0).to_numpy()
-        groups = np.unique(hashes, return_inverse=True)[1]
+        hashes = texts.of(name)
+        groups = np.unique(hashes if rows is None else hashes[rows], return_inverse=True)[1]
         return _best(groups, None, aim)
     chosen = codes if rows is None else codes[rows]
-    is_ordered = column.tally is not None
-    groups = _grouped(chosen, n_codes(column)) if is_ordered else chosen.astype(np.int64) + 1
-    return _best(groups, chosen if is_ordered else None, aim)
+    if column.tally is None:
+        return _best(chosen.astype(np.int64) + 1, None, aim)
+    chosen, size = compact(chosen, n_codes(column))
+    return _best(_grouped(chosen, size), chosen, aim)
 
 
 def _grouped(codes: NDArray[np.int32], size: int) -> NDArray[np.int64]:
@@ -248,7 +261,7 @@ def _spearman_squared(ordered: NDArray[np.int32], ranks: NDArray[np.float64]) ->
     if n < MIN_ROWS:
         return None
     codes, y = ordered[both], ranks[both]
-    x = _ranks(codes, int(codes.max()) + 1)
+    x = _ranks(codes, int(codes.max(initial=0)) + 1)
     x, y = x - x.mean(), y - y.mean()
     scale = float((x * x).sum()) * float((y * y).sum())
     if not scale:

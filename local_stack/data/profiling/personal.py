@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Check = Callable[["polars.Series"], NDArray[np.bool_]]
 
-MAX_JUDGED = 5_000
+MAX_JUDGED = 2_000
 """Distinct values that are judged; of more, this many evenly spaced ones."""
 
 MAX_CHANCE = 1e-6
@@ -273,14 +273,21 @@ def best_kind(
     A kind with check digits counts only if random texts of its pattern would pass as often with
     a probability below ``MAX_CHANCE``.
     """
-    compact = values.str.replace_all(r"[\s.\-/]", "").str.to_uppercase()
+    import polars as pl
+
+    kinds = [kind for kind in KINDS if kind.n_digits or not is_number]
+    if is_number:
+        frame = pl.DataFrame([_widened(values, kind).alias(kind.name) for kind in kinds])
+    else:
+        compact = values.str.replace_all(r"[\s.\-/]", "").str.to_uppercase()
+        frame = pl.DataFrame(
+            [(values if kind.is_raw else compact).alias(kind.name) for kind in kinds]
+        )
+    matching = frame.select(pl.col(kind.name).str.contains(kind.pattern) for kind in kinds)
     best: Found | None = None
     n = int(counts.sum())
-    for kind in KINDS:
-        if is_number and not kind.n_digits:
-            continue
-        shown = _widened(values, kind) if is_number else (values if kind.is_raw else compact)
-        matches = shown.str.contains(kind.pattern).to_numpy()
+    for kind in kinds:
+        shown, matches = frame[kind.name], matching[kind.name].to_numpy()
         if float(counts[matches].sum()) < least * n or not matches.any():
             continue
         holds = matches.copy()

@@ -113,11 +113,15 @@ def normal_form(values: polars.Series) -> polars.Series:
     ``"St. Gallen"``, ``"st-gallen"`` and ``"ST GALLEN "`` become one; ``"1-5"`` and ``"15"``,
     ``"A+"`` and ``"A-"`` do not.
     """
-    plain = values.str.normalize("NFKD").str.replace_all(r"\p{M}", "").str.to_lowercase()
+    import polars as pl
+
+    plain = pl.col("value").str.normalize("NFKD").str.replace_all(r"\p{M}", "")
+    plain = plain.str.to_lowercase()
     for _ in range(2):  # a letter that ends one match cannot begin the next
         plain = plain.str.replace_all(_SEPARATED, "$1$2")
     plain = plain.str.replace_all(r"(\d)[\s_]+(\p{L})", "$1$2")
-    return plain.str.replace_all(r"^\s+|[\s.,;:!]+$", "")
+    plain = plain.str.replace_all(r"^\s+|[\s.,;:!]+$", "")
+    return values.alias("value").to_frame().select(plain).to_series()
 
 
 def _same_form(keys: polars.Series) -> list[list[int]]:

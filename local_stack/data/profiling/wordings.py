@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from local_stack.data.profiling.coding import N_VALUES, codes_of, rows_where
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MAX_TEXTS = 50_000
 """Columns of more distinct texts than this are judged by a sample of them."""
 
-SAMPLE_TEXTS = 20_000
+SAMPLE_TEXTS = 10_000
 
 _MAX_SHOWN = 60
 
@@ -60,6 +60,19 @@ class Wordings:
         """Return which texts hold a match of a regular expression (Rust's)."""
         found: NDArray[np.bool_] = self.values.str.contains(pattern).to_numpy()
         return found
+
+    def few(self, n: int) -> Wordings:
+        """Return at most ``n`` evenly spaced texts, to judge by what they mostly are."""
+        import numpy as np
+
+        if self.values.len() <= n:
+            return self
+        kept = np.linspace(0, self.values.len() - 1, n).astype(np.int64)
+        counts = self.counts[kept]
+        places = kept if self.places is None else self.places[kept]
+        return replace(
+            self, values=self.values[kept], counts=counts, n=int(counts.sum()), places=places
+        )
 
     def top(self, holds: NDArray[np.bool_], n: int = N_VALUES) -> tuple[ValueCount, ...]:
         """Return the most frequent texts where ``holds`` is true."""

@@ -53,7 +53,8 @@ _IDENTIFIERS = {
     "UUIDs": r"^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
     "hashes in hexadecimal": r"^(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})$",
 }
-_MIN_IDENTIFIERS = 20
+_MIN_IDENTIFIERS, _P_IDENTIFIERS = 20, 0.99
+_JUDGED = 1_000  # texts that tell whether it is worth looking at all of them
 
 
 def writing_findings(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]:
@@ -65,9 +66,13 @@ def writing_findings(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]
 
 def _convertible(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]:
     """Yield numbers or dates that stayed texts, and columns that mix numbers with words."""
-    has_digit = texts.matches(r"\d")
-    if texts.share_of(has_digit) < thresholds.p_mixed:
+    few = texts.few(_JUDGED)
+    likely = few.matches(r"\d")
+    if few.share_of(likely) >= thresholds.p_mixed / 2:
+        likely &= few.matches(NUMBER) | few.matches(DATE)
+    if few.share_of(likely) < thresholds.p_mixed / 2:
         return
+    has_digit = texts.matches(r"\d")
     dates = texts.matches(DATE)
     numbers = texts.matches(NUMBER) & has_digit & ~dates
     if texts.share_of(dates) >= thresholds.p_convertible:
@@ -104,16 +109,15 @@ def _as_text(
 
 def _odd(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]:
     limit = thresholds.p_odd_texts
-    found = {kind: texts.matches(pattern) for kind, pattern in ODD.items()}
-    found = {kind: holds for kind, holds in found.items() if holds.any()}
-    if found:
-        holds = next(iter(found.values())).copy()
-        for each in found.values():
-            holds |= each
-        listed = ", ".join(f"{kind} ({texts.rows_of(each)})" for kind, each in found.items())
-        if texts.share_of(holds) > limit:
-            message = f"Values that hold {listed} (threshold {limit:.1%} of values)."
-            yield texts.alert("odd_characters", holds, limit, message)
+    holds = texts.matches("|".join(ODD.values()))
+    if texts.share_of(holds) > limit:
+        found = {kind: texts.rows_of(texts.matches(pattern)) for kind, pattern in ODD.items()}
+        listed = ", ".join(f"{kind} ({n})" for kind, n in found.items() if n)
+        message = (
+            f"{texts.rows_of(holds)} values ({texts.share_of(holds):.1%}) hold {listed} "
+            f"(threshold {limit:.1%})."
+        )
+        yield texts.alert("odd_characters", holds, limit, message)
     markup = texts.matches(MARKUP)
     if texts.share_of(markup) > limit:
         message = (
@@ -127,12 +131,15 @@ def _identifiers(texts: Wordings) -> Iterator[Alert]:
     """Yield UUIDs and hashes that repeat or are missing; those that never do are "unique"."""
     if texts.column.profile.kind == "identifier-suspect" or texts.values.len() < _MIN_IDENTIFIERS:
         return
+    few = texts.few(_JUDGED)
     for kind, pattern in _IDENTIFIERS.items():
+        if few.share_of(few.matches(pattern)) < _P_IDENTIFIERS:
+            continue
         holds = texts.matches(pattern)
         share = texts.share_of(holds)
-        if share >= 0.99:
+        if share >= _P_IDENTIFIERS:
             message = (
                 f"{share:.1%} of the values are {kind}: identifiers, perhaps of rows of another "
-                "table (threshold 99.0%)."
+                f"table (threshold {_P_IDENTIFIERS:.1%})."
             )
-            yield texts.alert("identifier", holds, 0.99, message)
+            yield texts.alert("identifier", holds, _P_IDENTIFIERS, message)
