@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from local_stack.errors import InputError
-from local_stack.preparation.compiled import Scalar
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+Label: TypeAlias = "str | int | float | bool"
+"""A class of a target."""
 MAX_CLASSES = 1_000
 FEW_CLASSES = 10
 """A target of this many different whole numbers, or fewer, is taken for classes."""
@@ -28,7 +29,7 @@ def task_of_values(series: pl.Series) -> str:
     return "classification" if is_binary else "regression"
 
 
-def labels_of(series: pl.Series) -> list[Scalar]:
+def labels_of(series: pl.Series) -> list[Label]:
     """Return a target without missing values as labels: texts, booleans or whole numbers.
 
     Raises
@@ -77,7 +78,7 @@ def numbers_of(series: pl.Series) -> np.ndarray:
     return numbers
 
 
-def codes_of(labels: Sequence[Scalar], classes: Sequence[Scalar]) -> np.ndarray:
+def codes_of(labels: Sequence[Label], classes: Sequence[Label]) -> np.ndarray:
     """Return the place of each label in ``classes``, int64, -1 where it is not there."""
     import numpy as np
 
