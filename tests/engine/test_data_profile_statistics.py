@@ -378,7 +378,7 @@ def test_each_alert_names_its_column_value_and_threshold() -> None:
         assert (alerts[key].value, alerts[key].threshold) == (close(value), threshold)
     assert alerts["skewed", "skewed"].value > 10
     twins = [alert for alert in alerts.values() if alert.code == "high_correlation"]
-    assert ("twin", "twin2", "pearson") in {
+    assert ("twin", "twin2", "spearman") in {
         (alert.column, alert.other_column, alert.method)
         for alert in _profile({"twin": x, "twin2": x * 2 + np.sin(x)}).alerts
     }

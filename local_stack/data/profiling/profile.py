@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from local_stack.data.profiling.alerts import alerts_of
+from local_stack.data.profiling.alerts import alerts_of, ranked
 from local_stack.data.profiling.columns import Column, narrowed, profile_column
 from local_stack.data.profiling.correlations import correlate
+from local_stack.data.profiling.findings import column_findings, table_findings
 from local_stack.data.profiling.interactions import interactions_of
 from local_stack.data.profiling.missing import missing_of
 from local_stack.data.profiling.rows import RowHashes, duplicates_of, sample_of
@@ -101,12 +102,13 @@ def profile_table(
     overview = _overview(table, columns, n_duplicates)
     progress(Step("findings", total - 1, total))
     variables = [column.profile for column in columns.values()]
-    alerts += alerts_of(overview, variables, correlations, target, limits)
+    alerts += alerts_of(overview, variables, correlations, target, limits, columns)
+    alerts += table_findings(table, columns, target, limits, progress)
     profile = DatasetProfile(
         overview=overview,
         variables=tuple(variables),
         correlations=correlations,
-        alerts=tuple(alerts),
+        alerts=ranked(alerts, table.names),
         thresholds=limits,
         target=target,
         missing=missing_of(table, columns),
@@ -139,7 +141,7 @@ def _profiled(
         series = narrowed(given)
         column = profile_column(series, memory_bytes=int(given.estimated_size()))
         hashes.add(table.names.index(name), series, column)
-        alerts: tuple[Alert, ...] = ()
+        alerts = tuple(column_findings(series, column, limits))
         if column.tally is not None:
             column.tally.forget()
         return _Profiled(column, alerts)

@@ -95,13 +95,10 @@ def _free_name(names: Sequence[str]) -> str:
 
 def sample_of(table: Table) -> Rows:
     """Return the first and the last rows."""
-    n = table.n_rows
-    first = range(min(N_ENDS, n))
-    last = range(max(len(first), n - N_ENDS), n)
-    numbers = [*first, *last]
     if not table.names:
         return Rows()
-    return Rows(tuple(table.names), tuple(numbers), rows_of(table.take(numbers)))
+    numbers, frame = table.ends(N_ENDS)
+    return Rows(tuple(table.names), tuple(numbers), rows_of(frame))
 
 
 def rows_of(frame: polars.DataFrame) -> tuple[tuple[str | None, ...], ...]:

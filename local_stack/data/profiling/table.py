@@ -55,6 +55,16 @@ class Table:
             frame = pl.read_parquet(self._path, columns=list(names), glob=False)
         return frame if self._rows is None else frame[self._rows]
 
+    def ends(self, n: int) -> tuple[list[int], polars.DataFrame]:
+        """Return the numbers of the first and the last ``n`` rows, and these rows."""
+        import polars as pl
+
+        numbers = [*range(min(n, self.n_rows)), *range(max(n, self.n_rows - n), self.n_rows)]
+        if self._rows is not None:
+            return numbers, self.take(numbers)
+        first, last = self._lazy().head(n), self._lazy().tail(len(numbers) - min(n, self.n_rows))
+        return numbers, pl.concat([first.collect(), last.collect()])
+
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> polars.DataFrame:
         """Return the rows with these numbers (from 0), in that order; none may stand twice."""
         import numpy as np
