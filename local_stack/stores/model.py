@@ -118,6 +118,15 @@ class Model:
             message, f"Train with the step 'impute: {{columns: [{feature.name}]}}', or fill them."
         )
 
+    def pipeline(self) -> Any:
+        """Return the model as one fitted ``sklearn.pipeline.Pipeline`` of raw tables.
+
+        Its steps are ``preparation`` and ``model``.
+        """
+        from local_stack.stores.model_pipeline import pipeline
+
+        return pipeline(self)
+
     def predict(self, columns: Mapping[str, Values]) -> list[Any]:
         """Return one number or label for each row of validated raw columns."""
         return self.labels(self.outputs(self.matrix(columns)))
