@@ -69,6 +69,7 @@ def tones(theme: Theme) -> Tones:
             "quiet": Style(color=colours["quiet"]),
             "strong": Style(color=colours["strong"], bold=True),
             "heading": Style(color=theme.primary, bold=True),
+            "cursor": Style(bgcolor=colours["cursor"]),
             "here": Style(color=theme.background, bgcolor=theme.accent, bold=True),
         }
     )

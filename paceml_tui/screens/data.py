@@ -17,6 +17,7 @@ from paceml_tui.screens import data_detail
 from paceml_tui.screens.data_contract import ContractView
 from paceml_tui.screens.data_diff import DiffView
 from paceml_tui.screens.data_import import ImportView
+from paceml_tui.screens.data_rows import RowsView
 from paceml_tui.tasks import Asked, Pulse, Request, Row, attempt
 from paceml_tui.widgets.records import PAGE, RecordsScreen
 from paceml_tui.widgets.table import Column, Listing
@@ -199,6 +200,16 @@ class DataScreen(RecordsScreen):
         row = self.selected
         if row is not None and row["version"]:
             self.app.push_screen(ContractView(self.desk, str(row["name"]), str(row["version"])))
+
+    def action_profile(self) -> None:
+        """Profile the selected version."""
+        self.action_ask("data.profile")
+
+    def action_rows(self) -> None:
+        """Show the rows of the selected version."""
+        row = self.selected
+        if row is not None and row["version"]:
+            self.app.push_screen(RowsView(self.desk, self.name_of(row)))
 
     def _mark(self, row: Row) -> Text:
         return styled(glyph("good"), "accent") if row["version"] in self._marked else styled("")

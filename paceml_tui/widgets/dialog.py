@@ -187,6 +187,8 @@ _SCOPES = {
     "import": "What was decided",
     "naming": "Naming the version",
     "rows": "Moving in the rows",
+    "cells": "Moving between cells",
+    "preview": "The rows",
     "correct": "Correcting",
 }
 

@@ -197,8 +197,9 @@ def test_no_key_is_one_that_terminals_or_multiplexers_take() -> None:
 
 def test_every_action_exists() -> None:
     from paceml_tui import app
-    from paceml_tui.screens import data_contract, data_diff, data_import
+    from paceml_tui.screens import data_contract, data_diff, data_import, data_rows
     from paceml_tui.widgets import (
+        cells,
         correction,
         detail,
         dialog,
@@ -235,6 +236,8 @@ def test_every_action_exists() -> None:
         "correct": correction.Correction,
         "naming": naming.Naming,
         "view": view.View,
+        "cells": cells.CellGrid,
+        "preview": data_rows.RowsView,
         **app.SCREENS,
     }
     for key in keys.KEYS:
