@@ -124,7 +124,7 @@ TABLES: dict[str, Table] = {
         updated_at=_TEXT,
     ),
     "labels": _table(
-        "labelling turn row",
+        "labelling turn row actor",
         labelling=_TEXT,
         turn=_INT,
         row=_INT,

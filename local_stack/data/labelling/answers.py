@@ -142,9 +142,9 @@ def undo(workspace: Workspace, version: DataVersion, column: str) -> tuple[int, 
     def decide(state: Metadata) -> Draft | None:
         labelling = declared(state, version, column)
         found = state.query(
-            'SELECT labelling, turn, "row", role FROM labels WHERE labelling = ? AND turn = '
+            'SELECT labelling, turn, "row", actor, role FROM labels WHERE labelling = ? AND turn = '
             "(SELECT max(turn) FROM labels WHERE labelling = ? AND given_by = ?) "
-            'ORDER BY "row"',
+            'ORDER BY "row", actor',
             labelling["labelling"],
             labelling["labelling"],
             workspace.actor,
@@ -162,7 +162,7 @@ def undo(workspace: Workspace, version: DataVersion, column: str) -> tuple[int, 
             "rows": rows if len(rows) <= 20 else len(rows),
             "role": part[0]["role"],
         }
-        key = ("labelling", "turn", "row")
+        key = ("labelling", "turn", "row", "actor")
         changes: list[Change] = [("labels", {name: it[name] for name in key}, None) for it in part]
         return Draft("data.label_undone", f"data:{version.dataset}", body, changes)
 
