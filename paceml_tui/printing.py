@@ -29,8 +29,16 @@ def result(name: str, value: Any, *, is_json: bool) -> None:
     if is_json:
         _document({"ok": True, "command": name, "result": values})
         return
-    for line in _lines(values):
+    for line in _for_people(name, values):
         print(line)
+
+
+def _for_people(name: str, values: Any) -> Iterator[str]:
+    if name == "data.profile" and "variables" in values:  # else it is a job, started apart
+        from paceml_tui import printing_profile
+
+        return printing_profile.lines(values)
+    return _lines(values)
 
 
 def failure(name: str, error: StackError) -> None:

@@ -38,6 +38,7 @@ def profile(
     name: str,
     *,
     html: Path | None = None,
+    column: tuple[str, ...] = (),
     target: str | None = None,
     time: str | None = None,
     kendall: bool = False,
@@ -55,6 +56,8 @@ def profile(
         Data set, as NAME, NAME@VERSION or NAME@TAG.
     html
         Write the profile to this file too, one page that needs no network.
+    column
+        Print everything of this column, and only that; repeat it for more.
     target
         Column to predict; the data set's when left out.
     time
@@ -71,6 +74,7 @@ def profile(
 
         check_place(html)
     version = versions.find(workspace, name)
+    _check_columns(version, column)
     options = _Options(
         target or version.target, time, kendall, thresholds_of(pairs(threshold)), sample
     )
@@ -83,7 +87,19 @@ def profile(
     if html is not None:
         progress(Step(f"Writing {html.name}"))
         write_page(found, html)
+    if column:
+        found = replace(found, reproduction={**found.reproduction, "columns": list(column)})
     return found
+
+
+def _check_columns(version: versions.DataVersion, columns: Sequence[str]) -> None:
+    names = [each.name for each in version.schema]
+    for name in columns:
+        if name not in names:
+            raise InputError(
+                f"{version.reference} has no column '{name}'.",
+                nearest(name, names) or f"Columns: {', '.join(names[:20])}.",
+            )
 
 
 def stored(
