@@ -1,4 +1,4 @@
-"""Imports, tags and pushes killed with -9 at random: nothing acknowledged is lost, nothing is half.
+"""Imports, tags, pushes and answers killed with -9: nothing acknowledged is lost, nothing is half.
 
 Each worker writes what a call has returned to a file of its own. After every round of kills a
 checker compares that with the workspace and the remote, reads every visible version whole, and
@@ -262,3 +262,137 @@ def test_kills_of_the_program_itself(workspace, tmp_path):
     for row in workspace.query("SELECT dataset, version FROM data_versions"):
         read_whole(workspace, f"{row['dataset']}@{row['version']}")
     call(workspace, "doctor.check", {"repair": True})
+
+
+# Answers of people who label.
+
+LABELLER = """
+    import itertools, os, random, sys
+
+    from local_stack import environment
+    environment.prepare()
+    from local_stack.catalog import call
+    from local_stack.workspace import Workspace
+
+    root, acks, actor, can_undo = sys.argv[1:]
+    out = os.open(acks, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    dice = random.Random(acks)
+    asked = {"name": "reviews", "column": "tone", "brief": True}
+
+    def acknowledge(*words):
+        os.write(out, (" ".join(words) + "\\n").encode())
+
+    with Workspace.open(root, actor=actor) as workspace:
+        row = call(workspace, "data.label", asked).next.row
+        acknowledge("ready")
+        n_given = 0
+        for n in itertools.count():
+            if can_undo == "yes" and n_given and dice.random() < 0.2:
+                row = call(workspace, "data.label", {**asked, "undo": True}).next.row
+                n_given -= 1
+                acknowledge("undo", str(row))
+                continue
+            value, note = dice.choice("abc"), f"{os.getpid()}-{n}"
+            given = {"row": row, "value": [value], "note": note}
+            done = call(workspace, "data.label", {**asked, **given})
+            n_given += 1
+            acknowledge("answer", str(row), value, note)
+            row = done.next.row
+"""
+
+
+def label_round(root: Path, folder: Path, dice: random.Random, patience: float) -> None:
+    """Let ada answer and undo while bob answers in two windows; kill each at its own moment."""
+    words = [sys.executable, "-c", textwrap.dedent(LABELLER), str(root)]
+    processes = []
+    for actor, can_undo in (("ada", "yes"), ("bob", "no"), ("bob", "no")):
+        acks = folder / f"{actor}-{time.time_ns()}"
+        processes.append((subprocess.Popen([*words, str(acks), actor, can_undo]), acks))
+    deadline = time.monotonic() + 120
+    for process, acks in processes:
+        while not (acks.exists() and "ready" in acks.read_text()):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    for process, _ in dice.sample(processes, len(processes)):
+        time.sleep(dice.uniform(0, patience))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+
+
+def told(event: dict[str, Any]) -> list[str]:
+    """Return an event of the labelling as the worker acknowledges it."""
+    body = event["body"]
+    if event["kind"] == "data.label_undone":
+        return ["undo", str(body["rows"][0])]
+    return ["answer", str(body["row"]), body["classes"][0], body["note"]]
+
+
+def check_labels(root: Path, folder: Path) -> int:
+    """Check every acknowledged answer, and that the index is what the events come to."""
+    with Workspace.open(root) as workspace:
+        assert workspace.journal.verify().problem == ""
+        events = workspace.query(
+            "SELECT * FROM events WHERE kind IN ('data.labelled', 'data.label_undone') ORDER BY seq"
+        )
+        ada = [told(event) for event in events if event["actor"] == "ada"]
+        at = 0
+        for acks in sorted(folder.glob("ada-*")):  # one life after the other
+            life = [line.split() for line in acks.read_text().split("\n")[1:-1]]
+            assert ada[at : at + len(life)] == life
+            at += len(life)
+            following = sorted(folder.glob("ada-*"))
+            at += at < len(ada) and is_unacknowledged(ada[at:], following, acks)
+        assert at == len(ada)
+        bob = {" ".join(told(event)) for event in events if event["actor"] == "bob"}
+        lives = list(folder.glob("bob-*"))
+        known = {line for acks in lives for line in acks.read_text().split("\n")[1:-1]} - {"ready"}
+        assert known <= bob
+        assert len(bob - known) <= len(lives)  # each was killed in one call at most
+        stacks: dict[str, list[tuple[int, str]]] = {"ada": [], "bob": []}
+        for event in events:
+            what, row, *rest = told(event)
+            stack = stacks[event["actor"]]
+            if what == "undo":
+                assert stack.pop()[0] == int(row)
+            else:
+                stack.append((int(row), rest[0]))
+        for actor, stack in stacks.items():
+            rows = workspace.query(
+                'SELECT "row", classes FROM labels WHERE actor = ? ORDER BY turn', actor
+            )
+            assert [(it["row"], it["classes"][0]) for it in rows] == stack
+        return len(events)
+
+
+def is_unacknowledged(rest: list[list[str]], lives: list[Path], acks: Path) -> bool:
+    """Return whether the next event is of the killed call, not of the life that followed."""
+    later = lives[lives.index(acks) + 1 :]
+    for life in later:
+        lines = life.read_text().split("\n")[1:-1]
+        if lines:
+            return rest[0] != lines[0].split()
+    return True
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("n_kills", [9, pytest.param(90, marks=pytest.mark.slow)])
+def test_kills_of_people_who_label(workspace, tmp_path, n_kills):
+    source = tmp_path / "reviews.csv"
+    source.write_text("id\n" + "".join(f"{n}\n" for n in range(100_000)))
+    call(workspace, "data.add", {"name": "reviews", "source": str(source)})
+    asked = {"name": "reviews", "column": "tone"}
+    call(workspace, "data.label", {**asked, "classes": ["a,b,c"]})
+    folder = tmp_path / "answers"
+    folder.mkdir()
+    dice = random.Random(n_kills)
+    n_events = 0
+    for _ in range(0, n_kills, 3):
+        label_round(workspace.root, folder, dice, 0.7)
+        n_events = check_labels(workspace.root, folder)
+    assert n_events > n_kills
+    shown = call(workspace, "data.label", asked)
+    assert {it.actor for it in shown.annotators} <= {"ada", "bob"}
+    finished = call(workspace, "data.label", {**asked, "finish": True, "partial": True})
+    table = versions.read(workspace, versions.find(workspace, finished.made[0]))
+    assert table["tone"].is_not_null().sum() == finished.n_labelled
