@@ -383,7 +383,7 @@ def test_each_alert_names_its_column_value_and_threshold() -> None:
         for alert in _profile({"twin": x, "twin2": x * 2 + np.sin(x)}).alerts
     }
     derived = _profile({"twin": x, "twin2": x * 2 + 1}).alerts[0]
-    assert (derived.code, derived.column, derived.other_column) == ("derived", "twin", "twin2")
+    assert (derived.code, derived.column, derived.other_column) == ("derived", "twin2", "twin")
     assert all(alert.method and alert.other_column for alert in twins)
     assert _profile({"a": [1.0, 1.0]}).alerts[0].code == "duplicates"
 

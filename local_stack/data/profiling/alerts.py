@@ -57,6 +57,19 @@ IMPORTANCE = (
 )
 """Codes of alerts, what spoils a model or a release first."""
 
+_IMPLIED = {
+    "equal_columns": ("high_correlation",),
+    "derived": ("high_correlation",),
+    "dependency": ("high_correlation",),
+    "candidate_key": ("high_cardinality",),
+}
+
+MIN_ROWS = 20
+"""The shape of fewer values, and correlations of fewer rows, say nothing."""
+
+MIN_ROWS_IN_GROUP = 10
+"""With fewer rows than this for each category, a correlation ratio is high by chance."""
+
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _METHODS = {
     "pearson": "Pearson",
@@ -69,22 +82,22 @@ _METHODS = {
 def ranked(alerts: Iterable[Alert], names: Sequence[str] = ()) -> tuple[Alert, ...]:
     """Return the alerts, the most important first, each pair of columns named by one of them.
 
-    Two columns that are the same, or one computed from the other, need no second alert that
-    says that they correlate. Alerts of one code stand in the order of the columns ``names``.
+    Two columns that are the same, or one of which follows from the other, need no second alert
+    that says that they correlate; nor a text that is a key one that says that it has many values.
+    Alerts of one code stand in the order of the columns ``names``.
     """
-    kept = list(alerts)
+    found = list(alerts)
     places = {code: place for place, code in enumerate(IMPORTANCE)}
     columns = {name: place for place, name in enumerate(names)}
     told = {
-        frozenset((alert.column, alert.other_column))
-        for alert in kept
-        if alert.code in ("equal_columns", "derived")
+        (weaker, frozenset((alert.column, alert.other_column)))
+        for alert in found
+        for weaker in _IMPLIED.get(alert.code, ())
     }
     kept = [
         alert
-        for alert in kept
-        if alert.code != "high_correlation"
-        or frozenset((alert.column, alert.other_column)) not in told
+        for alert in found
+        if (alert.code, frozenset((alert.column, alert.other_column))) not in told
     ]
     kept.sort(
         key=lambda alert: (
@@ -113,7 +126,7 @@ def alerts_of(
             None,
             overview.n_duplicate_rows,
             limits.n_duplicate_rows,
-            f"{overview.n_duplicate_rows} of {overview.n_rows} rows "
+            f"{overview.n_duplicate_rows:,} of {overview.n_rows:,} rows "
             f"({overview.p_duplicate_rows:.1%}) repeat an earlier row "
             f"(threshold {limits.n_duplicate_rows}).",
         )
@@ -122,7 +135,7 @@ def alerts_of(
         yield from _column_alerts(
             variable, column, overview.n_rows, variable.name == target, limits
         )
-    yield from _correlation_alerts(correlations, limits)
+    yield from _correlation_alerts(overview.n_rows, variables, correlations, limits)
 
 
 def _column_alerts(
@@ -139,7 +152,7 @@ def _column_alerts(
             variable.name,
             variable.p_missing,
             limits.p_missing,
-            f"{variable.n_missing} values ({variable.p_missing:.1%}) are missing "
+            f"{amount(variable.n_missing)} missing ({variable.p_missing:.1%}) "
             f"(threshold {limits.p_missing:.1%}).",
             rows=_missing_rows(variable, column),
         )
@@ -164,13 +177,14 @@ def _distinct_alerts(variable: VariableProfile, n: int, limits: Thresholds) -> I
         yield Alert("constant", name, 1, 1, message, values=top[:1])
     if variable.kind == "identifier-suspect":
         message = (
-            f"None of the {n} values repeats{_id_manner(variable, n)}: it is a key of the table, "
+            f"None of the {n:,} values repeats{_id_manner(variable, n)}: it is a key of the table, "
             "or an identifier from which nothing can be learnt."
         )
         yield Alert("unique", name, n_distinct, n, message, values=top[:3])
     elif variable.type == "string" and n_distinct > limits.n_categories:
         message = (
-            f"{n_distinct} different texts in {n} values (threshold {limits.n_categories} texts)."
+            f"{n_distinct:,} different texts in {n:,} values "
+            f"(threshold {limits.n_categories} texts)."
         )
         yield Alert(
             "high_cardinality", name, n_distinct, limits.n_categories, message, values=top[:5]
@@ -199,7 +213,7 @@ def _imbalance(
     if share >= limits.p_imbalance:
         role = "target values" if is_target else "values"
         message = (
-            f"{top.count} of the {role} ({share:.1%}) are '{top.value}' "
+            f"{top.count:,} of the {role} ({share:.1%}) are '{top.value}' "
             f"(threshold {limits.p_imbalance:.1%})."
         )
         yield Alert(
@@ -223,7 +237,7 @@ def _number_alerts(
     n = n_rows - variable.n_missing
     if numbers.n_infinite > limits.n_infinite:
         message = (
-            f"{numbers.n_infinite} values are infinite and left out of the statistics "
+            f"{amount(numbers.n_infinite)} infinite, and left out of the statistics "
             f"(threshold {limits.n_infinite})."
         )
         codes = None if column is None or variable.n_missing else codes_of(column)
@@ -243,7 +257,7 @@ def _zeros(
     rows: tuple[int, ...] = ()
     if column is not None and column.tally is not None:
         rows = rows_where(column.tally.codes == column.tally.values.searchsorted(0))
-    message = f"{numbers.n_zeros} values ({p_zeros:.1%}) are zero (threshold {limits.p_zeros:.1%})."
+    message = f"{amount(numbers.n_zeros)} zero ({p_zeros:.1%}; threshold {limits.p_zeros:.1%})."
     values = (ValueCount(0, numbers.n_zeros),)
     yield Alert("zeros", name, p_zeros, limits.p_zeros, message, values=values, rows=rows)
 
@@ -251,6 +265,8 @@ def _zeros(
 def _shape_alerts(
     name: str, numbers: NumberStatistics, n: int, limits: Thresholds
 ) -> Iterator[Alert]:
+    if n < MIN_ROWS:
+        return
     skewness = numbers.skewness
     if skewness is not None and abs(skewness) > limits.skewness:
         side = "high" if skewness > 0 else "low"
@@ -260,20 +276,38 @@ def _shape_alerts(
         )
         far = numbers.largest if skewness > 0 else numbers.smallest
         yield Alert("skewed", name, skewness, limits.skewness, message, values=far)
-    share = numbers.n_outliers / n if n else 0.0
+        return  # a long tail lies beyond the fences by its nature
+    share = numbers.n_outliers / n
     if numbers.iqr and share > limits.p_outliers:
         message = (
-            f"{numbers.n_outliers} values ({share:.1%}) lie beyond Tukey's fences, 1.5 times the "
-            f"interquartile range away (threshold {limits.p_outliers:.1%})."
+            f"{amount(numbers.n_outliers)} beyond Tukey's fences, 1.5 times the interquartile "
+            f"range away ({share:.1%}; threshold {limits.p_outliers:.1%})."
         )
         values = (*numbers.smallest[:3], *numbers.largest[:3])
         yield Alert("outliers", name, share, limits.p_outliers, message, values=values)
 
 
-def _correlation_alerts(correlations: Correlations, limits: Thresholds) -> Iterator[Alert]:
+def amount(n: int) -> str:
+    """Return ``1 value is`` or ``12,345 values are``."""
+    return "1 value is" if n == 1 else f"{n:,} values are"
+
+
+def _correlation_alerts(
+    n_rows: int, variables: list[VariableProfile], correlations: Correlations, limits: Thresholds
+) -> Iterator[Alert]:
     """Yield one alert for each pair of columns, of the method that finds the most."""
     strongest: dict[tuple[str, str], tuple[float, str]] = {}
+    held = {variable.name: n_rows - variable.n_missing for variable in variables}
+    distinct = {variable.name: variable.n_distinct for variable in variables}
+    categories = set(correlations.cramers_v.columns)
     for method, first, second, value in _pairs(correlations):
+        n = min(held[first], held[second])
+        if n < MIN_ROWS:
+            continue
+        if method == "correlation_ratio":  # many small groups explain anything
+            n_groups = distinct[first if first in categories else second]
+            if n < MIN_ROWS_IN_GROUP * n_groups:
+                continue
         known = strongest.get((first, second), (0.0, ""))
         if abs(value) >= limits.correlation and abs(value) > abs(known[0]):
             strongest[first, second] = (value, method)

@@ -6,7 +6,7 @@ repetition among them disproves); only what is left is counted exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -31,6 +31,9 @@ MAX_EXACT = 20
 MIN_ROWS = 20
 MIN_COLLISIONS = {2: 30.0, 3: 100.0}
 """Uniqueness surprises where chance alone would give at least so many repetitions: by columns."""
+
+MIN_FUNCTION = 10
+"""Fewer distinct values than this lie in the same order by chance."""
 
 MAX_DECIDED = 1_000
 """Distinct values of a column that another one may decide."""
@@ -159,7 +162,7 @@ def key_findings(
         profile = column.profile
         is_key = profile.n_distinct == n and not profile.n_missing and profile.type != "double"
         if is_key and profile.kind != "identifier-suspect":
-            message = f"No two of the {n} rows share a value: it may serve as a key."
+            message = f"No two of the {n:,} rows share a value: it may serve as a key."
             yield Alert("candidate_key", name, 1, 1, message, columns=(name,))
     whole = [part for name, part in parts.items() if not columns[name].profile.n_missing]
     whole.sort(key=lambda part: -part.size)
@@ -174,7 +177,7 @@ def key_findings(
     for found in keys:
         listed = [part.name for part in found]
         message = (
-            f"No two of the {n} rows share their values of {_listed(listed)} together: they may "
+            f"No two of the {n:,} rows share their values of {_listed(listed)} together: they may "
             "serve as a key."
         )
         yield Alert(
@@ -272,18 +275,32 @@ def dependency_findings(
             strength = _strength(first, second)
             if strength >= limit:
                 strengths[first.name, second.name] = strength
-    for (one, other), strength in strengths.items():
-        back = strengths.get((other, one))
-        if back is not None and (other, one) < (one, other):
-            continue
-        how = "decides" if back is None else "decides, and is decided by,"
+    for one, other in essential(strengths):
+        strength, is_mutual = strengths[one, other], (other, one) in strengths
+        how = "decides, and is decided by," if is_mutual else "decides"
+        advice = ": one of them is enough" if is_mutual else ""
         message = (
-            f"It {how} '{other}' in {strength:.2%} of the rows (threshold {limit:.0%}): "
-            "one of them adds nothing to a model."
-            if back is not None
-            else f"It {how} '{other}' in {strength:.2%} of the rows (threshold {limit:.0%})."
+            f"It {how} '{other}' in {strength:.2%} of the rows (threshold {limit:.0%}){advice}."
         )
         yield Alert("dependency", one, strength, limit, message, other)
+
+
+def essential(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the dependencies that the others do not imply.
+
+    Of columns that decide one another the first stands for all; what follows by way of a third
+    column is left out.
+    """
+    known = dict.fromkeys(pairs)
+    stands_for: dict[str, str] = {}
+    mutual: list[tuple[str, str]] = []
+    for one, other in known:
+        if (other, one) in known and one not in stands_for and other not in stands_for:
+            stands_for[other] = one
+            mutual.append((one, other))
+    rest = {pair for pair in known if not stands_for.keys() & set(pair)} - set(mutual)
+    implied = {(one, third) for one, other in rest for second, third in rest if other == second}
+    return mutual + [pair for pair in known if pair in rest and pair not in implied]
 
 
 def _may_decide(first: Part, second: Part, limit: float) -> bool:
@@ -334,6 +351,8 @@ def repeated_findings(table: Table, columns: Mapping[str, Column]) -> Iterator[A
     straight line ``k * x + c`` of it or another rising or falling function of it.
     """
     groups: dict[tuple[int, int], list[str]] = {}
+    if table.n_rows < MIN_ROWS:
+        return
     for name, column in columns.items():
         if column.profile.n_distinct > 1:
             key = (column.profile.n_distinct, column.profile.n_missing)
@@ -352,12 +371,12 @@ def repeated_findings(table: Table, columns: Mapping[str, Column]) -> Iterator[A
 def _repetition(table: Table, first: Column, second: Column) -> Alert | None:
     one, other = first.profile.name, second.profile.name
     if _is_equal(table, first, second):
-        message = f"'{other}' has the same value in every row: one of them is enough."
-        return Alert("equal_columns", one, 1.0, 1.0, message, other)
+        message = f"It holds the same value as '{one}' in every row: one of them is enough."
+        return Alert("equal_columns", other, 1.0, 1.0, message, one)
     how = _derivation(first, second)
     if how is None:
         return None
-    return Alert("derived", one, 1.0, 1.0, f"'{other}' is {how} in every row.", other)
+    return Alert("derived", other, 1.0, 1.0, f"In every row it is {how}.", one)
 
 
 def _is_equal(table: Table, first: Column, second: Column) -> bool:
@@ -382,7 +401,7 @@ def _derivation(first: Column, second: Column) -> str | None:
 
     if first.tally is None or second.tally is None or first.tally.values.size < 3:
         return None
-    a, b = first.tally.codes, second.tally.codes
+    a, b, name = first.tally.codes, second.tally.codes, first.profile.name
     size = first.tally.values.size
     few = slice(0, 2_000)
     is_rising = np.array_equal(a[few], b[few]) and np.array_equal(a, b)
@@ -395,9 +414,9 @@ def _derivation(first: Column, second: Column) -> str | None:
     line = _line(first, second, is_rising)
     if line is not None:
         return line
-    if np.all(np.diff(a) >= 0):  # both merely follow the order of the rows
+    if size < MIN_FUNCTION or np.all(np.diff(a) >= 0):  # they follow the order of the rows
         return None
-    return f"a {'rising' if is_rising else 'falling'} function of this column"
+    return f"a {'rising' if is_rising else 'falling'} function of '{name}'"
 
 
 def _line(first: Column, second: Column, is_rising: bool) -> str | None:
@@ -415,6 +434,9 @@ def _line(first: Column, second: Column, is_rising: bool) -> str | None:
         is_line = np.isfinite(scale) and np.abs(slope * x + offset - y).max() <= 1e-9 * scale
     if not is_line:
         return None
-    if abs(offset) <= 1e-9 * scale:
-        return f"{slope:.6g} times this column"
-    return f"{slope:.6g} times this column {'+' if offset > 0 else '-'} {abs(offset):.6g}"
+    name = first.profile.name
+    if first.profile.dates is not None or second.profile.dates is not None:
+        return f"a straight line of '{name}'"
+    line = f"'{name}'" if slope == 1 else f"{slope:.6g} times '{name}'"
+    sign = "+" if offset > 0 else "-"
+    return line if abs(offset) <= 1e-9 * scale else f"{line} {sign} {abs(offset):.6g}"

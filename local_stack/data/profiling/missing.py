@@ -204,7 +204,7 @@ def _together(
         if len(names) < 2 or n_missing < 2:
             continue
         message = (
-            f"Missing in the same {n_missing} rows ({n_missing / n_rows:.1%}) as "
+            f"Missing in the same {n_missing:,} rows ({n_missing / n_rows:.1%}) as "
             f"{_listed(names[1:])}: one cause may have left them all out."
         )
         rows = rows_where(masks[names[0]])

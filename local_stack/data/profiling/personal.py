@@ -374,7 +374,7 @@ def _within(texts: Wordings, thresholds: Thresholds) -> list[Alert]:
         if share >= thresholds.p_personal_within and holds.sum() > 1:
             limit = thresholds.p_personal_within
             message = (
-                f"{texts.rows_of(holds)} values ({share:.1%}) hold {name}{texts.note} "
+                f"{texts.amount(holds)} ({share:.1%}) with {name}{texts.note} "
                 f"(threshold {limit:.1%}): {_ADVICE}."
             )
             column = texts.column.profile.name

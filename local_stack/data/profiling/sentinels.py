@@ -41,6 +41,7 @@ MIN_DISTINCT = 20
 
 _DAY = 86_400_000_000  # microseconds
 _N_ENDS = 6
+_MOST = 0.5  # what more than half of the values are is what is usual, not a limit
 
 
 def number_findings(column: Column, thresholds: Thresholds) -> Iterator[Alert]:
@@ -70,9 +71,8 @@ def date_findings(column: Column, thresholds: Thresholds) -> Iterator[Alert]:
     n_future = int(counted.counts[first : high + 1].sum())
     if places and 0 < n_future < counted.n / 2:  # mostly future: a plan, not a mistake
         latest = number_of(column, counted.values[high])
-        message = (
-            f"{n_future} of {counted.n} dates lie in the future, the latest {latest} (threshold 0)."
-        )
+        share = f"{n_future:,} of {counted.n:,} dates"
+        message = f"{share} lie in the future, the latest {latest} (threshold 0)."
         rows = rows_where((counted.codes >= first) & (counted.codes <= high))
         values = tuple(_value(column, counted, place) for place in places)
         yield Alert(
@@ -193,7 +193,7 @@ def _sentinels(
     if share < thresholds.p_sentinel:
         return
     listed = "; ".join(
-        f"{number_of(column, counted.values[place])} ({int(counted.counts[place])} values): {why}"
+        f"{number_of(column, counted.values[place])} ({_amount(counted.counts[place])}): {why}"
         for place, why in found.items()
     )
     message = (
@@ -210,6 +210,10 @@ def _sentinels(
         values=tuple(_value(column, counted, place) for place in found),
         rows=rows,
     )
+
+
+def _amount(n: Any) -> str:
+    return "1 value" if n == 1 else f"{int(n):,} values"
 
 
 def _value(column: Column, counted: Tally, place: int) -> ValueCount:
@@ -230,13 +234,13 @@ def _heaped(
     heaps = [
         (side, place, float(counts[place] / counted.n))
         for side, place, beside in sides
-        if _is_heap(int(counts[place]), beside) and counts[place] / counted.n >= thresholds.p_heaped
+        if _is_heap(int(counts[place]), beside)
+        and thresholds.p_heaped <= counts[place] / counted.n < _MOST
     ]
     if not heaps:
         return
     listed = " and ".join(
-        f"{int(counts[place])} values ({share:.2%}) equal the {side}, "
-        f"{_short(counted.values[place])}"
+        f"{_amount(counts[place])} ({share:.2%}) at the {side}, {_short(counted.values[place])}"
         for side, place, share in heaps
     )
     message = (

@@ -27,7 +27,7 @@ MISSING = frozenset(
 )
 """Spellings of a missing value, in lower case."""
 
-MAYBE_MISSING = frozenset({"none", "nothing", "empty", "blank", "x", "xx", "xxx"})
+MAYBE_MISSING = frozenset({"none", "nothing", "empty", "blank"})
 """Spellings that count only where others, or missing values, stand beside them."""
 
 MAX_COMPARED = 1_000
@@ -58,7 +58,7 @@ def _null_spellings(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]:
         beside = texts.column.profile.n_missing
         also = f", beside {beside} that are missing" if beside else ""
         message = (
-            f"{texts.rows_of(holds)} values ({share:.1%}) spell a missing value as text: "
+            f"{texts.amount(holds)} ({share:.1%}) spelling a missing value as text: "
             f"{quoted(texts.top(holds), 5)}{also} (threshold {limit:.1%})."
         )
         yield texts.alert("null_spellings", holds, limit, message)
@@ -69,7 +69,7 @@ def _padded(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]:
     share, limit = texts.share_of(holds), thresholds.p_padded
     if share > limit:
         message = (
-            f"{texts.rows_of(holds)} values ({share:.1%}) begin or end with white space, such as "
+            f"{texts.amount(holds)} ({share:.1%}) with white space at an end, such as "
             f"{quoted(texts.top(holds), 2)} (threshold {limit:.1%})."
         )
         yield texts.alert("padded", holds, limit, message)

@@ -44,13 +44,18 @@ class Wordings:
         if self.places is None:
             return ""
         return (
-            f" in a sample of {self.values.len()} of {self.column.profile.n_distinct} "
+            f" in a sample of {self.values.len():,} of {self.column.profile.n_distinct:,} "
             "different texts"
         )
 
     def rows_of(self, holds: NDArray[np.bool_]) -> int:
         """Return how many rows hold one of the texts where ``holds`` is true."""
         return int(self.counts[holds].sum())
+
+    def amount(self, holds: NDArray[np.bool_]) -> str:
+        """Return ``1 value`` or ``12,345 values``: the rows of the texts where ``holds``."""
+        n = self.rows_of(holds)
+        return "1 value" if n == 1 else f"{n:,} values"
 
     def share_of(self, holds: NDArray[np.bool_]) -> float:
         """Return :meth:`rows_of` as a share of the rows that hold a value."""
@@ -154,11 +159,15 @@ def _shape(text: str) -> str:
 
 def quoted(values: tuple[ValueCount, ...], n: int = 3) -> str:
     """Return the first ``n`` values with their counts: ``'?' (12), 'n/a' (3)``."""
-    listed = ", ".join(f"{quote(item.value)} ({item.count})" for item in values[:n])
+    listed = ", ".join(f"{quote(item.value)} ({item.count:,})" for item in values[:n])
     return f"{listed}, ..." if len(values) > n else listed
 
 
 def quote(value: object) -> str:
-    """Return a value in quotation marks, cut to what fits on a line."""
+    """Return a value in quotation marks, on one line, what does not show escaped, cut if long."""
     text = str(value)
-    return f"'{text}'" if len(text) <= _MAX_SHOWN else f"'{text[:_MAX_SHOWN]}...'"
+    shown = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+    if shown.isprintable():
+        return f"'{shown}'"
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+    return f"'{''.join(escaped)}'"

@@ -54,6 +54,7 @@ _IDENTIFIERS = {
     "hashes in hexadecimal": r"^(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})$",
 }
 _MIN_IDENTIFIERS, _P_IDENTIFIERS = 20, 0.99
+_MIN_ROWS = 10
 _JUDGED = 1_000  # texts that tell whether it is worth looking at all of them
 
 
@@ -66,6 +67,8 @@ def writing_findings(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]
 
 def _convertible(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]:
     """Yield numbers or dates that stayed texts, and columns that mix numbers with words."""
+    if texts.n < _MIN_ROWS:
+        return
     few = texts.few(_JUDGED)
     likely = few.matches(r"\d")
     if few.share_of(likely) >= thresholds.p_mixed / 2:
@@ -87,8 +90,8 @@ def _convertible(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]:
     elif share <= 1 - thresholds.p_mixed:
         others = quoted(texts.top(~numbers & ~dates), 2)
         message = (
-            f"{texts.rows_of(numbers)} values ({share:.1%}) are numbers, such as "
-            f"{quoted(texts.top(numbers), 2)}, among others, such as {others} "
+            f"{texts.amount(numbers)} ({share:.1%}) that are numbers, such as "
+            f"{quoted(texts.top(numbers), 2)}, among others such as {others} "
             f"(threshold {thresholds.p_mixed:.1%} of each)."
         )
         yield texts.alert("mixed_types", numbers, thresholds.p_mixed, message)
@@ -100,7 +103,7 @@ def _as_text(
     rest = texts.top(~holds)
     share = texts.share_of(holds)
     message = (
-        f"{texts.rows_of(holds)} values ({share:.1%}) read as {what}, such as "
+        f"{texts.amount(holds)} ({share:.1%}) that read as {what}, such as "
         f"{quoted(texts.top(holds), 2)} (threshold {thresholds.p_convertible:.1%})"
     )
     message += f"; these do not: {quoted(rest)}." if rest else ", and yet they are text."
@@ -114,14 +117,14 @@ def _odd(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]:
         found = {kind: texts.rows_of(texts.matches(pattern)) for kind, pattern in ODD.items()}
         listed = ", ".join(f"{kind} ({n})" for kind, n in found.items() if n)
         message = (
-            f"{texts.rows_of(holds)} values ({texts.share_of(holds):.1%}) hold {listed} "
+            f"{texts.amount(holds)} ({texts.share_of(holds):.1%}) with {listed} "
             f"(threshold {limit:.1%})."
         )
         yield texts.alert("odd_characters", holds, limit, message)
     markup = texts.matches(MARKUP)
     if texts.share_of(markup) > limit:
         message = (
-            f"{texts.rows_of(markup)} values ({texts.share_of(markup):.1%}) hold HTML "
+            f"{texts.amount(markup)} ({texts.share_of(markup):.1%}) with HTML "
             f"(threshold {limit:.1%})."
         )
         yield texts.alert("markup", markup, limit, message)
