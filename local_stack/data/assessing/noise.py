@@ -59,8 +59,10 @@ class Confidence:
     """The confident joint of Northcutt et al. and what follows from it.
 
     ``counts`` are the rows of given class (axis 0) and confident class (axis 1); ``joint`` is
-    calibrated to the given classes' counts and sums to 1; ``suspects`` numbers the rows off its
-    diagonal, the lowest normalised margin first, and ``margins`` holds theirs.
+    calibrated to the given classes' counts and sums to 1; ``likely`` is the confident class of
+    each row, -1 where none reaches its threshold. ``suspects`` numbers the rows pruned by noise
+    rate (the paper's PBNR: of each given class, for each other one, as many as the joint says),
+    the lowest normalised margin first, and ``margins`` holds theirs.
     """
 
     counts: np.ndarray
@@ -102,9 +104,33 @@ def confident_learning(y: np.ndarray, probability: np.ndarray) -> Confidence:
     joint[diagonal, diagonal] = np.maximum(joint[diagonal, diagonal], 1)  # as in the reference
     calibrated = joint / joint.sum(axis=1, keepdims=True) * counts[:, None]
     margins = _margins(y, probability, own)
-    suspects = np.flatnonzero(sure & (likely != y))
+    suspects = np.flatnonzero(_pruned(y, probability, calibrated) & (margins < 0))
     suspects = suspects[np.argsort(margins[suspects], kind="stable")]
     return Confidence(joint, calibrated / calibrated.sum(), likely, suspects, margins[suspects])
+
+
+def _pruned(y: np.ndarray, probability: np.ndarray, calibrated: np.ndarray) -> np.ndarray:
+    """Return whether a row is among those of its class that are most like another one."""
+    import numpy as np
+
+    chosen = np.zeros(len(y), dtype=bool)
+    for given in range(len(calibrated)):
+        rows = np.flatnonzero(y == given)
+        for other, n_wrong in enumerate(_whole(calibrated[given])):
+            if other != given and n_wrong > 0:
+                more = probability[rows, other] - probability[rows, given]
+                chosen[rows[np.argsort(-more, kind="stable")[:n_wrong]]] = True
+    return chosen
+
+
+def _whole(counts: np.ndarray) -> list[int]:
+    """Return counts as whole numbers of the same sum, by largest remainders."""
+    import numpy as np
+
+    whole = np.floor(counts).astype(np.int64)
+    missing = round(float(counts.sum())) - int(whole.sum())
+    whole[np.argsort(whole - counts, kind="stable")[: max(0, missing)]] += 1
+    return [int(it) for it in whole]
 
 
 def _margins(y: np.ndarray, probability: np.ndarray, own: np.ndarray) -> np.ndarray:
@@ -141,7 +167,7 @@ def _judge_classes(
         Suspect(
             int(subject.rows[places[at]]),
             classes[subject.y[places[at]]],
-            classes[found.likely[at]],
+            classes[_other(trial.predicted[places[at]], int(subject.y[places[at]]))],
             float(margin),
         )
         for at, margin in zip(found.suspects[:MOST_SUSPECTS], found.margins, strict=False)
@@ -178,6 +204,12 @@ def _judge_classes(
         classes=classes if len(classes) <= 50 else (),
         joint=tuple(map(tuple, found.joint.tolist())) if len(classes) <= 50 else (),
     )
+
+
+def _other(probability: np.ndarray, given: int) -> int:
+    """Return the most probable class that is not the given one."""
+    order = probability.argsort()[::-1]
+    return int(order[0] if order[0] != given else order[1])
 
 
 def robust_z(residual: np.ndarray) -> np.ndarray:
