@@ -46,6 +46,8 @@
       }
       pairs[0].parentNode.classList.toggle("alone", n === 1);
     };
+    x.value = pairs[0].parentNode.dataset.first;
+    choose();
     x.addEventListener("change", choose);
     y.addEventListener("change", choose);
   }

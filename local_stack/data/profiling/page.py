@@ -24,8 +24,10 @@ from local_stack.data.profiling.page_html import (
     left_out,
     length,
     tag,
+    within,
 )
-from local_stack.data.profiling.page_variables import ROW_TITLES, card, row
+from local_stack.data.profiling.page_overview import overview
+from local_stack.data.profiling.page_variables import card, row, rows_table
 from local_stack.data.profiling.shape import DatasetProfile, VariableProfile
 from local_stack.errors import ConflictError, InputError, NotFoundError
 
@@ -33,7 +35,8 @@ MAX_BYTES = 2_900_000
 """Size that a page never passes, whatever the table."""
 
 _ALERTS, _PAIRS, _MATRICES, _DUPLICATES, _SAMPLE = 300_000, 350_000, 500_000, 80_000, 160_000
-_ROWS = 300_000  # of variables that get a line instead of a card
+_ROWS = 800_000  # of variables that get a line instead of a card
+_ROW = 700  # of one such line
 _FEW = 3  # up to so many variables there is nothing to filter
 
 
@@ -90,7 +93,7 @@ def render(profile: DatasetProfile) -> str:
     """Return the whole page, at most ``MAX_BYTES`` bytes in UTF-8."""
     context = context_of(profile)
     rest = {
-        "overview": sections.overview(profile, context, _ALERTS),
+        "overview": overview(profile, context, _ALERTS),
         "interactions": sections.interactions(profile, _PAIRS),
         "correlations": sections.correlations(profile, context, _MATRICES),
         "missing": sections.missing(profile, context),
@@ -166,7 +169,7 @@ def _variables(profile: DatasetProfile, context: Context, budget: int) -> Markup
     """Return cards for as many variables as fit, the first ones and those with alerts first."""
     if not profile.variables:
         return tag("p", "The table has no columns.", class_="card none")
-    cards = _cards(profile, context, budget - _ROWS)
+    cards = _cards(profile, context, budget)
     lines, n_lines = _lines(
         [v for v in profile.variables if v.name not in cards], context, budget - _length(cards)
     )
@@ -189,6 +192,7 @@ def _length(cards: dict[str, Markup]) -> int:
 def _cards(profile: DatasetProfile, context: Context, budget: int) -> dict[str, Markup]:
     """Return the cards that fit, in the order of the columns."""
     target, alerts = profile.target, context.alerts
+    budget -= min(_ROWS, _ROW * len(profile.variables))
     ranked = sorted(profile.variables, key=lambda v: (v.name != target, v.name not in alerts))
     kept: dict[str, Markup] = {}
     for variable in ranked:
@@ -205,16 +209,9 @@ def _lines(
 ) -> tuple[Markup | None, int]:
     if not variables:
         return None, 0
-    kept: list[Markup] = []
-    for variable in variables:
-        made = row(variable, context)
-        budget -= length(made)
-        if budget < 0:
-            break
-        kept.append(made)
-    head = tag("thead", tag("tr", joined(tag("th", name, scope="col") for name in ROW_TITLES)))
-    held = tag("table", head, tag("tbody", joined(kept)), class_="list")
-    return tag("div", tag("div", held, class_="scroll", tabindex=0), class_="card"), len(kept)
+    made = (row(variable, context, is_linked=False) for variable in variables)
+    held, n = within(made, budget)
+    return tag("div", rows_table(held), class_="card"), n
 
 
 def _controls(n: int) -> Markup:

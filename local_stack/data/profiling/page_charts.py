@@ -58,22 +58,29 @@ def _heights(counts: Sequence[int]) -> Iterator[float]:
 
 def small_histogram(histogram: Histogram | None, name: str) -> Markup | None:
     """Return the outline of a histogram with its two ends under it."""
-    if histogram is None or not histogram.counts:
+    drawn = sparkline(histogram, _told(histogram, name)) if histogram is not None else None
+    if histogram is None or drawn is None:
+        return None
+    return tag("div", drawn, _axis(histogram, 2), class_="chart")
+
+
+def sparkline(histogram: Histogram, label: str) -> Markup | None:
+    """Return the outline of a histogram alone; None when it has no bins."""
+    if not histogram.counts:
         return None
     path = "".join(
         f"M{x + 0.06:g} {HEIGHT}V{HEIGHT - height:.4g}h.88V{HEIGHT}"
         for x, height in enumerate(_heights(histogram.counts))
         if height
     )
-    drawn = svg(
+    return svg(
         len(histogram.counts),
         HEIGHT,
         tag("path", d=path),
-        label=_told(histogram, name),
+        label=label,
         class_="hist",
         fit=True,
     )
-    return tag("div", drawn, _axis(histogram, 2), class_="chart")
 
 
 def large_histogram(histogram: Histogram | None, name: str, box: Markup | None = None) -> Markup:
@@ -121,6 +128,8 @@ def _bin(histogram: Histogram, index: int, total: int) -> str:
 
 
 def _told(histogram: Histogram, name: str) -> str:
+    if not histogram.counts:
+        return ""
     total = sum(histogram.counts)
     fullest = max(range(len(histogram.counts)), key=lambda index: histogram.counts[index])
     return f"Histogram of {cut(name, 60)}. Fullest bin: {_bin(histogram, fullest, total)}."
@@ -235,10 +244,10 @@ def density(grid: Interaction) -> Markup:
         tag(
             "div",
             tag("span", edge(grid.x_edges[0])),
-            tag("b", cut(grid.x, 40)),
             tag("span", edge(grid.x_edges[-1])),
             class_="axis",
         ),
+        tag("b", cut(grid.x, 40), class_="x"),
         class_="pair",
         data_x=grid.x,
         data_y=grid.y,

@@ -67,6 +67,15 @@ def label_of(alert: Alert) -> str:
     return alert.code.replace("_", " ").replace("-", " ").capitalize()
 
 
+_GRAVE = {"leakage", "leakage_suspect", "personal_data", "duplicates", "infinite", "constant"}
+
+
+def badge(alert: Alert) -> Markup:
+    """Return the code of an alert as a badge; those that spoil a model stand out."""
+    tone = "grave" if alert.code in _GRAVE else "plain"
+    return tag("b", label_of(alert), class_=f"badge {tone}")
+
+
 def link(name: str, context: Context) -> Markup:
     """Return the name of a column as a link to its card."""
     place = context.places.get(name)

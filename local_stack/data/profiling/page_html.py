@@ -71,7 +71,7 @@ def cut(text: str, limit: int = MAX_TEXT) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def value_of(value: Child) -> Markup:
+def value_of(value: Child, limit: int = MAX_TEXT) -> Markup:
     """Return a cell or a category, so that nothing, no text and spaces around it can be seen."""
     if value is None:
         return tag("i", "missing", class_="none")
@@ -84,8 +84,8 @@ def value_of(value: Child) -> Markup:
     held = value.strip(" ")
     before = len(value) - len(value.lstrip(" ")) if held else len(value)
     after = len(value) - before - len(held)
-    shown = cut("␣" * before + held + "␣" * after)
-    title = cut(value, 1000) if len(value) > MAX_TEXT else None
+    shown = cut("␣" * before + held + "␣" * after, limit)
+    title = cut(value, 1000) if len(value) > limit else None
     return tag("span", shown, class_="text", title=title)
 
 
@@ -171,12 +171,46 @@ def left_out(shown: int, total: int, noun: str, where: str = "") -> Markup | Non
     return tag("p", f"{text} {where}".strip(), class_="cut")
 
 
+MEANINGS = {
+    "Distinct": "Different values",
+    "Unique": "Values that occur exactly once",
+    "Infinite": "Infinite values, left out of all other statistics",
+    "Zeros": "Values that are zero",
+    "Outliers": "Beyond Tukey's fences: 1.5 times the interquartile range outside of the quartiles",
+    "Memory size": "Bytes that the column takes in memory",
+    "Duplicate rows": "Rows that repeat an earlier row, the first one not counted",
+    "Complete rows": "Rows in which nothing is missing",
+    "Q1": "25th percentile, linear between neighbours",
+    "Q3": "75th percentile, linear between neighbours",
+    "5th percentile": "Linear between neighbours",
+    "95th percentile": "Linear between neighbours",
+    "Standard deviation": "Of a sample: n - 1 below the line",
+    "Variance": "Of a sample: n - 1 below the line",
+    "Coefficient of variation (CV)": "Standard deviation divided by the mean",
+    "Median absolute deviation (MAD)": "Median distance from the median",
+    "Skewness": "Bias-corrected (G1); 0 for what is symmetric",
+    "Kurtosis (excess)": "Bias-corrected excess (G2); 0 for a normal distribution",
+    "Monotonicity": "Of the values in the order of their rows",
+    "Padded with spaces": "Texts that begin or end with a space",
+    "Scripts": "Alphabets of the letters",
+    "Categories": "Unicode general categories of the characters",
+    "Augmented Dickey-Fuller": "Test for a unit root, with a constant",
+    "Season": "Lag of the strongest repetition",
+}
+"""What the names of statistics mean, shown when the pointer rests on them."""
+
+
 def facts(rows: Iterable[tuple[str, Markup | str, bool]]) -> Markup:
     """Return names and values under each other; True marks what an alert is about."""
     return tag(
         "table",
         joined(
-            tag("tr", tag("th", name, scope="row"), tag("td", value), class_="hot" if hot else None)
+            tag(
+                "tr",
+                tag("th", name, scope="row", title=MEANINGS.get(name)),
+                tag("td", value),
+                class_="hot" if hot else None,
+            )
             for name, value, hot in rows
         ),
         class_="facts",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from local_stack.data.profiling.page_charts import bars, edge, small_histogram
-from local_stack.data.profiling.page_context import Context, label_of, link
+from local_stack.data.profiling.page_charts import bars, edge, small_histogram, sparkline
+from local_stack.data.profiling.page_context import Context, badge, link
 from local_stack.data.profiling.page_details import days, details
 from local_stack.data.profiling.page_html import (
     Markup,
@@ -18,6 +18,7 @@ from local_stack.data.profiling.page_html import (
     size,
     tabs,
     tag,
+    value_of,
 )
 from local_stack.data.profiling.shape import Alert, ValueCount, VariableProfile
 
@@ -84,21 +85,13 @@ def card(variable: VariableProfile, context: Context) -> Markup:
 
 def _head(variable: VariableProfile, context: Context, alerts: Iterable[Alert]) -> Markup:
     target = tag("b", "Target", class_="badge target") if variable.name == context.target else None
-    codes = dict.fromkeys((alert.code, label_of(alert)) for alert in alerts)
-    badges = joined(tag("b", label, class_=f"badge {_tone(code)}") for code, label in codes)
+    badges = joined(dict.fromkeys(badge(alert) for alert in alerts))
     return tag(
         "header",
         tag("h3", link(variable.name, context)),
         tag("p", type_of(variable), class_="type"),
         tag("p", target, badges, class_="badges"),
     )
-
-
-_GRAVE = {"leakage", "personal_data", "duplicates", "infinite", "constant"}
-
-
-def _tone(code: str) -> str:
-    return "grave" if code in _GRAVE else "plain"
 
 
 def _share(count: int, n: int) -> Markup:
@@ -191,26 +184,44 @@ def _ordered(variable: VariableProfile) -> Sequence[ValueCount]:
     return sorted(top, key=lambda item: item.value)
 
 
-def row(variable: VariableProfile, context: Context) -> Markup:
-    """Return a variable in one line, for tables with more columns than cards can be made of."""
+def row(variable: VariableProfile, context: Context, *, is_linked: bool = True) -> Markup:
+    """Return a variable in one line.
+
+    It links to its card, or stands for it where the table has more columns than cards can be
+    made of.
+    """
     numbers = variable.numbers
-    codes = ", ".join(dict.fromkeys(label_of(a) for a in context.alerts.get(variable.name, ())))
-    cells: list[Markup | str] = [
-        tag("span", cut(variable.name, 60), class_="name"),
-        type_of(variable),
-        percent(variable.p_missing) if variable.n_missing else "",
-        f"{variable.n_distinct:,}",
-        number(numbers.mean, 4) if numbers else "",
-        number(numbers.min, 4) if numbers else "",
-        number(numbers.max, 4) if numbers else "",
-        codes,
+    histogram = numbers.histogram if numbers else None
+    if variable.dates is not None:
+        histogram = variable.dates.histogram
+    name = tag("span", cut(variable.name, 60), class_="name")
+    codes = dict.fromkeys(badge(alert) for alert in context.alerts.get(variable.name, ()))
+    centre: Markup | str = number(numbers.mean, 4) if numbers else ""
+    if numbers is None and variable.top_values:
+        centre = value_of(variable.top_values[0].value, 24)
+    cells: list[tuple[Markup | str | None, str | None]] = [
+        (link(variable.name, context) if is_linked else name, None),
+        (type_of(variable), None),
+        (percent(variable.p_missing) if variable.n_missing else "", "n"),
+        (f"{variable.n_distinct:,}", "n"),
+        (centre, "n"),
+        (sparkline(histogram, "Histogram") if histogram else None, "spark"),
+        (joined(codes), None),
     ]
+    place = context.places[variable.name]
     return tag(
         "tr",
-        joined(tag("td", cell) for cell in cells),
-        id=f"v{context.places[variable.name]}",
+        joined(tag("td", cell, class_=class_) for cell, class_ in cells),
+        id=None if is_linked else f"v{place}",
     )
 
 
-ROW_TITLES = ("Column", "Type", "Missing", "Distinct", "Mean", "Minimum", "Maximum", "Alerts")
-"""Titles of the table of :func:`row`."""
+def rows_table(rows: Markup) -> Markup:
+    """Return lines of :func:`row` under their titles."""
+    titles = ("Column", "Type", "Missing", "Distinct", "Mean or most frequent", "", "Alerts")
+    numbers = ("Missing", "Distinct", "Mean or most frequent")
+    head = joined(
+        tag("th", title, scope="col", class_="n" if title in numbers else None) for title in titles
+    )
+    held = tag("table", tag("thead", tag("tr", head)), tag("tbody", rows), class_="list")
+    return tag("div", held, class_="scroll", tabindex=0)
