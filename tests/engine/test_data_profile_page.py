@@ -413,3 +413,25 @@ def test_chromium_runs_nothing_hostile_and_asks_for_nothing(tmp_path):
     asked = set(re.findall(r'"(?:url|host)":"([^"]*)"', held))
     chromiums_own = re.compile(r"google|gvt1\.com")  # its updates and dictionaries
     assert {each for each in asked if "." in each and not chromiums_own.search(each)} == set()
+
+
+def test_a_leak_is_shown_with_the_column_that_leaks_and_not_with_the_target():
+    leak = Alert("leakage", "x1", 1.0, 0.95, "It tells the target.", "x3")
+    twins = Alert("high_correlation", "x5", 0.99, 0.9, "Moves with 'x7'.", "x7", "pearson")
+    content = page.render(made(columns(8), target="x3", alerts=(leak, twins)))
+    badges = {
+        name: re.findall(r'<b class="badge \w+">([^<]*)</b>', body)
+        for name, body in re.findall(
+            r'<article[^>]*data-name="([^"]*)"[^>]*><div class="front"><header>(.*?)</header>',
+            content,
+        )
+    }
+    assert badges["x1"] == ["Leakage"]
+    assert badges["x3"] == ["Target"]
+    assert badges["x5"] == badges["x7"] == ["High correlation"]
+
+
+def test_values_that_may_be_personal_are_named_to_whoever_hands_the_page_on():
+    alert = Alert("personal_data", "t0", 0.9, 0.5, "These look like e-mail addresses.")
+    found = outline(page.render(made(columns(2), alerts=(alert,))))
+    assert "This page shows values of 't0', which may be personal data." in found.seen

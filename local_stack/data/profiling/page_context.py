@@ -31,7 +31,10 @@ def context_of(profile: DatasetProfile) -> Context:
     """Gather the alerts, the strongest relations and the first values of every variable."""
     alerts: dict[str, list[Alert]] = {}
     for alert in profile.alerts:
-        for name in dict.fromkeys((alert.column, alert.other_column, *alert.columns)):
+        names = [alert.column, *alert.columns]
+        if alert.other_column != profile.target:  # what leaks of the target is no fault of it
+            names.append(alert.other_column)
+        for name in dict.fromkeys(names):
             if name is not None:
                 alerts.setdefault(name, []).append(alert)
     rows = profile.sample.rows[:N_EXAMPLES]

@@ -258,8 +258,11 @@ def tabs(key: str, parts: Iterable[tuple[str | Markup, Markup | None]]) -> Marku
         )
         for index, (title, _) in enumerate(held)
     )
-    panes = tag("div", joined(tag("div", part, class_="pane") for _, part in held), class_="panes")
-    return tag("div", heads, panes, class_="tabs")
+    panes = joined(
+        tag("div", part, class_="pane", data_title=None if isinstance(title, Markup) else title)
+        for title, part in held
+    )
+    return tag("div", heads, tag("div", panes, class_="panes"), class_="tabs")
 
 
 def _radio(key: str, index: int) -> Markup:

@@ -34,6 +34,17 @@ _TYPE_NAMES = {
 }
 
 
+_RECORDED = {
+    "number": "Version number",
+    "n_rows_total": "Rows of the version",
+    "n_rows_used": "Rows used",
+    "is_sample": "Random sample",
+    "started_at": "Analysis started",
+    "profiled_at": "Analysis finished",
+    "seconds": "Duration in seconds",
+}
+
+
 def overview(profile: DatasetProfile, context: Context, budget: int) -> Markup:
     """Return the statistics of the table, the alerts and how to repeat the profile, as tabs."""
     changes = profile.changes
@@ -201,7 +212,7 @@ def _thresholds(profile: DatasetProfile) -> Markup:
 def _reproduction(profile: DatasetProfile) -> Markup:
     rows: list[tuple[str, Markup | str, bool]] = []
     for key, value in profile.reproduction.items():
-        name = key.replace("_", " ").capitalize()
+        name = _RECORDED.get(key, key.replace("_", " ").capitalize())
         rows.append((name, _recorded(key, value), False))
     return facts(rows) if rows else _nothing("Nothing was recorded of how this was made.")
 

@@ -20,7 +20,7 @@ from local_stack.data.profiling.page_html import (
     tag,
     value_of,
 )
-from local_stack.data.profiling.shape import Alert, ValueCount, VariableProfile
+from local_stack.data.profiling.shape import Alert, Histogram, ValueCount, VariableProfile
 
 N_SHOWN = 5
 """Bars of a card that is closed."""
@@ -191,9 +191,7 @@ def row(variable: VariableProfile, context: Context, *, is_linked: bool = True) 
     made of.
     """
     numbers = variable.numbers
-    histogram = numbers.histogram if numbers else None
-    if variable.dates is not None:
-        histogram = variable.dates.histogram
+    drawn = sparkline(_shape_of(variable), "Histogram")
     name = tag("span", cut(variable.name, 60), class_="name")
     codes = dict.fromkeys(badge(alert) for alert in context.alerts.get(variable.name, ()))
     centre: Markup | str = number(numbers.mean, 4) if numbers else ""
@@ -201,11 +199,11 @@ def row(variable: VariableProfile, context: Context, *, is_linked: bool = True) 
         centre = value_of(variable.top_values[0].value, 24)
     cells: list[tuple[Markup | str | None, str | None]] = [
         (link(variable.name, context) if is_linked else name, None),
-        (type_of(variable), None),
+        (type_of(variable), "type"),
         (percent(variable.p_missing) if variable.n_missing else "", "n"),
         (f"{variable.n_distinct:,}", "n"),
         (centre, "n"),
-        (sparkline(histogram, "Histogram") if histogram else None, "spark"),
+        (drawn, "spark"),
         (joined(codes), None),
     ]
     place = context.places[variable.name]
@@ -214,6 +212,15 @@ def row(variable: VariableProfile, context: Context, *, is_linked: bool = True) 
         joined(tag("td", cell, class_=class_) for cell, class_ in cells),
         id=None if is_linked else f"v{place}",
     )
+
+
+def _shape_of(variable: VariableProfile) -> Histogram:
+    """Return the histogram of a variable, or of its most frequent values."""
+    for part in (variable.numbers, variable.dates):
+        if part is not None and part.histogram is not None:
+            return part.histogram
+    counts = tuple(item.count for item in variable.top_values)
+    return Histogram(tuple(range(len(counts) + 1)), counts if max(counts, default=0) > 1 else ())
 
 
 def rows_table(rows: Markup) -> Markup:
