@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from local_stack.data.profiling.coding import codes_of, rows_where
+from local_stack.data.profiling.coding import codes_of, percent, rows_where
 from local_stack.data.profiling.columns import Column
 from local_stack.data.profiling.shape import (
     Alert,
@@ -58,6 +58,8 @@ IMPORTANCE = (
 """Codes of alerts, what spoils a model or a release first."""
 
 _IMPLIED = {
+    "leakage": ("high_correlation",),
+    "leakage_suspect": ("high_correlation",),
     "equal_columns": ("high_correlation",),
     "derived": ("high_correlation",),
     "dependency": ("high_correlation",),
@@ -153,7 +155,7 @@ def _column_alerts(
             variable.p_missing,
             limits.p_missing,
             f"{amount(variable.n_missing)} missing ({variable.p_missing:.1%}) "
-            f"(threshold {limits.p_missing:.1%}).",
+            f"(threshold {percent(limits.p_missing)}).",
             rows=_missing_rows(variable, column),
         )
     yield from _distinct_alerts(variable, n, limits)
@@ -214,7 +216,7 @@ def _imbalance(
         role = "target values" if is_target else "values"
         message = (
             f"{top.count:,} of the {role} ({share:.1%}) are '{top.value}' "
-            f"(threshold {limits.p_imbalance:.1%})."
+            f"(threshold {percent(limits.p_imbalance)})."
         )
         yield Alert(
             "imbalance",
@@ -257,7 +259,9 @@ def _zeros(
     rows: tuple[int, ...] = ()
     if column is not None and column.tally is not None:
         rows = rows_where(column.tally.codes == column.tally.values.searchsorted(0))
-    message = f"{amount(numbers.n_zeros)} zero ({p_zeros:.1%}; threshold {limits.p_zeros:.1%})."
+    message = (
+        f"{amount(numbers.n_zeros)} zero ({p_zeros:.1%}; threshold {percent(limits.p_zeros)})."
+    )
     values = (ValueCount(0, numbers.n_zeros),)
     yield Alert("zeros", name, p_zeros, limits.p_zeros, message, values=values, rows=rows)
 
@@ -281,7 +285,7 @@ def _shape_alerts(
     if numbers.iqr and share > limits.p_outliers:
         message = (
             f"{amount(numbers.n_outliers)} beyond Tukey's fences, 1.5 times the interquartile "
-            f"range away ({share:.1%}; threshold {limits.p_outliers:.1%})."
+            f"range away ({share:.1%}; threshold {percent(limits.p_outliers)})."
         )
         values = (*numbers.smallest[:3], *numbers.largest[:3])
         yield Alert("outliers", name, share, limits.p_outliers, message, values=values)

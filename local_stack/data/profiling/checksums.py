@@ -7,6 +7,7 @@ the numbers out.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ def belgian_citizen(digits: Digits) -> Passes:
     """Return which are Belgian national numbers: a day of birth, and 97 minus the rest by 97."""
     base, check = number(digits[:, :9]), number(digits[:, 9:])
     years, months, days = _date_parts(digits)
-    passes = (97 - base % 97 == check) | (97 - (base + 2_000_000_000) % 97 == check)
+    is_recent = years <= time.gmtime().tm_year % 100
+    passes = (97 - base % 97 == check) | (is_recent & (97 - (base + 2_000_000_000) % 97 == check))
     found: Passes = passes & is_day(years, months, days)
     return found
 

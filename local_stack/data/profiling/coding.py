@@ -100,6 +100,11 @@ def value_count(column: Column, code: int) -> ValueCount:
     return ValueCount(bool(code), counts.get(bool(code), 0))
 
 
+def percent(share: float) -> str:
+    """Return a share in per cent without figures that say nothing: ``0.1%``, ``90%``."""
+    return f"{100 * share:.3g}%"
+
+
 def rows_where(holds: NDArray[np.bool_], n: int = N_ROWS) -> tuple[int, ...]:
     """Return the numbers of the first ``n`` rows (from 0) where ``holds`` (n_rows,) is true."""
     found: list[int] = []

@@ -11,7 +11,13 @@ from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from local_stack.data.profiling.coding import TextHashes, codes_of, hash_of_missing, n_codes
+from local_stack.data.profiling.coding import (
+    TextHashes,
+    codes_of,
+    hash_of_missing,
+    n_codes,
+    percent,
+)
 from local_stack.data.profiling.columns import Column, narrowed
 from local_stack.data.profiling.shape import Alert, Thresholds
 from local_stack.data.profiling.table import Table
@@ -279,9 +285,8 @@ def dependency_findings(
         strength, is_mutual = strengths[one, other], (other, one) in strengths
         how = "decides, and is decided by," if is_mutual else "decides"
         advice = ": one of them is enough" if is_mutual else ""
-        message = (
-            f"It {how} '{other}' in {strength:.2%} of the rows (threshold {limit:.0%}){advice}."
-        )
+        share = f"{strength:.2%} of the rows (threshold {percent(limit)})"
+        message = f"It {how} '{other}' in {share}{advice}."
         yield Alert("dependency", one, strength, limit, message, other)
 
 

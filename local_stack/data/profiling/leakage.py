@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local_stack.data.profiling.coding import TextHashes, codes_of, n_codes, sampled_rows
+from local_stack.data.profiling.coding import TextHashes, codes_of, n_codes, percent, sampled_rows
 from local_stack.data.profiling.columns import Column
 from local_stack.data.profiling.shape import Alert, Thresholds
 from local_stack.data.profiling.table import Table
@@ -84,7 +84,7 @@ def leakage_findings(
             told.value,
             threshold,
             f"Alone it tells {told.value:.1%} of the target '{target}' ({told.method}{note}; "
-            f"threshold {threshold:.0%}): {verdict}.",
+            f"threshold {percent(threshold)}): {verdict}.",
             target,
             told.method,
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from local_stack.data.profiling import checksums
+from local_stack.data.profiling.coding import percent
 from local_stack.data.profiling.columns import Column
 from local_stack.data.profiling.shape import Alert, Thresholds
 from local_stack.data.profiling.wordings import Wordings, masked
@@ -351,7 +352,7 @@ def _alert(
         judged = f" of {found.n_judged} different values looked at"
     message = (
         f"{found.share:.1%} of the values{judged} look like {found.kind.name}{proof} "
-        f"(threshold {threshold:.0%}): {_ADVICE}."
+        f"(threshold {percent(threshold)}): {_ADVICE}."
     )
     return Alert(
         "personal_data",
@@ -375,7 +376,7 @@ def _within(texts: Wordings, thresholds: Thresholds) -> list[Alert]:
             limit = thresholds.p_personal_within
             message = (
                 f"{texts.amount(holds)} ({share:.1%}) with {name}{texts.note} "
-                f"(threshold {limit:.1%}): {_ADVICE}."
+                f"(threshold {percent(limit)}): {_ADVICE}."
             )
             column = texts.column.profile.name
             rows = texts.rows(holds)
@@ -403,7 +404,7 @@ def _hinted(
         if share >= thresholds.p_personal and values.len() > 1:
             message = (
                 f"By the column's name these may be {kind}; {share:.1%} of the values fit "
-                f"(threshold {thresholds.p_personal:.0%}): {_ADVICE}."
+                f"(threshold {percent(thresholds.p_personal)}): {_ADVICE}."
             )
             yield Alert(
                 "personal_data",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from local_stack.data.profiling.coding import number_of, rows_where
+from local_stack.data.profiling.coding import number_of, percent, rows_where
 from local_stack.data.profiling.columns import Column
 from local_stack.data.profiling.shape import Alert, Thresholds, ValueCount
 from local_stack.data.profiling.tallies import Tally
@@ -198,7 +198,7 @@ def _sentinels(
     )
     message = (
         f"May stand for a missing value: {listed}. That is {share:.2%} of the values "
-        f"(threshold {thresholds.p_sentinel:.2%})."
+        f"(threshold {percent(thresholds.p_sentinel)})."
     )
     rows = rows_where(np.isin(counted.codes, np.array(list(found), dtype=np.int32)))
     yield Alert(
@@ -245,7 +245,7 @@ def _heaped(
     )
     message = (
         f"{listed}: at least five times as many as just beside it, as if cut off there "
-        f"(threshold {thresholds.p_heaped:.2%})."
+        f"(threshold {percent(thresholds.p_heaped)})."
     )
     yield Alert(
         "heaped",

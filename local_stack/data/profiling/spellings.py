@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from local_stack.data.profiling.coding import percent
 from local_stack.data.profiling.shape import Alert, Thresholds, ValueCount
 from local_stack.data.profiling.wordings import Wordings, quote, quoted
 from local_stack.data.tables import NULLS
@@ -59,7 +60,7 @@ def _null_spellings(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]:
         also = f", beside {beside} that are missing" if beside else ""
         message = (
             f"{texts.amount(holds)} ({share:.1%}) spelling a missing value as text: "
-            f"{quoted(texts.top(holds), 5)}{also} (threshold {limit:.1%})."
+            f"{quoted(texts.top(holds), 5)}{also} (threshold {percent(limit)})."
         )
         yield texts.alert("null_spellings", holds, limit, message)
 
@@ -70,7 +71,7 @@ def _padded(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]:
     if share > limit:
         message = (
             f"{texts.amount(holds)} ({share:.1%}) with white space at an end, such as "
-            f"{quoted(texts.top(holds), 2)} (threshold {limit:.1%})."
+            f"{quoted(texts.top(holds), 2)} (threshold {percent(limit)})."
         )
         yield texts.alert("padded", holds, limit, message)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from local_stack.data.profiling.coding import percent
 from local_stack.data.profiling.shape import Alert, Thresholds
 from local_stack.data.profiling.wordings import Wordings, quoted
 
@@ -92,7 +93,7 @@ def _convertible(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]:
         message = (
             f"{texts.amount(numbers)} ({share:.1%}) that are numbers, such as "
             f"{quoted(texts.top(numbers), 2)}, among others such as {others} "
-            f"(threshold {thresholds.p_mixed:.1%} of each)."
+            f"(threshold {percent(thresholds.p_mixed)} of each)."
         )
         yield texts.alert("mixed_types", numbers, thresholds.p_mixed, message)
 
@@ -104,7 +105,7 @@ def _as_text(
     share = texts.share_of(holds)
     message = (
         f"{texts.amount(holds)} ({share:.1%}) that read as {what}, such as "
-        f"{quoted(texts.top(holds), 2)} (threshold {thresholds.p_convertible:.1%})"
+        f"{quoted(texts.top(holds), 2)} (threshold {percent(thresholds.p_convertible)})"
     )
     message += f"; these do not: {quoted(rest)}." if rest else ", and yet they are text."
     return texts.alert(code, holds, thresholds.p_convertible, message)
@@ -118,14 +119,14 @@ def _odd(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]:
         listed = ", ".join(f"{kind} ({n})" for kind, n in found.items() if n)
         message = (
             f"{texts.amount(holds)} ({texts.share_of(holds):.1%}) with {listed} "
-            f"(threshold {limit:.1%})."
+            f"(threshold {percent(limit)})."
         )
         yield texts.alert("odd_characters", holds, limit, message)
     markup = texts.matches(MARKUP)
     if texts.share_of(markup) > limit:
         message = (
             f"{texts.amount(markup)} ({texts.share_of(markup):.1%}) with HTML "
-            f"(threshold {limit:.1%})."
+            f"(threshold {percent(limit)})."
         )
         yield texts.alert("markup", markup, limit, message)
 
@@ -143,6 +144,6 @@ def _identifiers(texts: Wordings) -> Iterator[Alert]:
         if share >= _P_IDENTIFIERS:
             message = (
                 f"{share:.1%} of the values are {kind}: identifiers, perhaps of rows of another "
-                f"table (threshold {_P_IDENTIFIERS:.1%})."
+                f"table (threshold {percent(_P_IDENTIFIERS)})."
             )
             yield texts.alert("identifier", holds, _P_IDENTIFIERS, message)
