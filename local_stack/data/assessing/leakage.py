@@ -17,7 +17,7 @@ from local_stack.data.assessing.single import (
     regression_score,
     score_column,
 )
-from local_stack.data.assessing.subject import MOST_EXAMPLES, Subject, stems
+from local_stack.data.assessing.subject import Subject, stems
 from local_stack.evaluation import measure
 from local_stack.progress import Progress, Step
 
@@ -166,7 +166,7 @@ def _note_trace(docket: Docket, subject: Subject, found: ColumnScore, also: str)
         f"'{found.column}' holds {what} that come with one outcome only, "
         f"in {share:.1%} of the rows{also}.",
         column=found.column,
-        examples=[subject.example(int(it), "", (found.column,)) for it in rows[:MOST_EXAMPLES]],
+        evidence=subject.evidence(rows, columns=(found.column,)),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from local_stack.data.assessing.models import NAMES, Trial
 from local_stack.data.assessing.rules import Docket
-from local_stack.data.assessing.subject import MOST_EXAMPLES, Subject
+from local_stack.data.assessing.subject import Subject
 from local_stack.results import Result
 
 if TYPE_CHECKING:
@@ -187,12 +187,9 @@ def _judge_classes(
         f"{trial.model} reaches {NAMES[metric]} {reached:.3f}: {tells}.",
         column=subject.target,
         at_most=at_most,
-        examples=[
-            subject.example(
-                int(places[at]), f"given {it.given}, more like {it.suggested} ({it.score:+.2f})"
-            )
-            for at, it in zip(found.suspects[:MOST_EXAMPLES], suspects, strict=False)
-        ],
+        evidence=subject.evidence(
+            places[found.suspects[:MOST_SUSPECTS]], lambda nth: _doubt(suspects[nth])
+        ),
     )
     return LabelNoise(
         method="confident learning (Northcutt et al. 2021), ranked by normalised margin",
@@ -204,6 +201,10 @@ def _judge_classes(
         classes=classes if len(classes) <= 50 else (),
         joint=tuple(map(tuple, found.joint.tolist())) if len(classes) <= 50 else (),
     )
+
+
+def _doubt(suspect: Suspect) -> str:
+    return f"given {suspect.given}, more like {suspect.suggested} ({suspect.score:+.2f})"
 
 
 def _other(probability: np.ndarray, given: int) -> int:
@@ -248,10 +249,10 @@ def _judge_numbers(
         f"{len(far):,} rows ({share:.2%}) lie more than {_FAR:g} robust standard deviations "
         f"from what {trial.model} predicts out of fold.",
         column=subject.target,
-        examples=[
-            subject.example(int(places[at]), f"given {it.given}, predicted {it.suggested}")
-            for at, it in zip(far[:MOST_EXAMPLES], suspects, strict=False)
-        ],
+        evidence=subject.evidence(
+            places[far[:MOST_SUSPECTS]],
+            lambda nth: f"given {suspects[nth].given}, predicted {suspects[nth].suggested}",
+        ),
     )
     return LabelNoise(
         method=f"out-of-fold residuals beyond {_FAR:g} robust standard deviations",

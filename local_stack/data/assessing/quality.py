@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from local_stack.data.assessing.rules import Docket
-from local_stack.data.assessing.subject import MOST_EXAMPLES, Subject
+from local_stack.data.assessing.subject import MOST_ROWS, Subject
 from local_stack.errors import InputError
 from local_stack.evaluation.split import Split, hold_out
 from local_stack.results import Result
@@ -158,7 +158,7 @@ def _judge_limits(docket: Docket, subject: Subject) -> None:
                 f"{values[place]:.10g}"
                 + (": it looks cut off there." if share else ", no more than others."),
                 column=subject.target,
-                examples=subject.examples(rows) if share else (),
+                evidence=subject.evidence(rows if share else rows[:0]),
             )
 
 
@@ -289,16 +289,15 @@ def _judge_repeats(docket: Docket, subject: Subject, ids: np.ndarray, but: str) 
 
     counts = np.bincount(ids)
     n_repeats = int((counts - 1).sum())
-    order = np.lexsort((np.arange(ids.size), -counts[ids]))
-    shown = order[: MOST_EXAMPLES if n_repeats else 0]
-    shown = shown[counts[ids[shown]] > 1]
+    order = np.lexsort((np.arange(ids.size), ids, -counts[ids]))
+    shown = order[counts[ids[order]] > 1]
     docket.note(
         "duplicates",
         n_repeats / subject.n_rows,
         f"{n_repeats:,} rows ({n_repeats / subject.n_rows:.1%}) repeat an earlier one{but}."
         if n_repeats
         else f"No row repeats another{but}.",
-        examples=[subject.example(int(it), f"{counts[ids[it]]} equal rows") for it in shown],
+        evidence=subject.evidence(shown, lambda nth: f"{counts[ids[shown[nth]]]} equal rows"),
     )
 
 
@@ -325,9 +324,7 @@ def _judge_conflicts(docket: Docket, subject: Subject, alike: np.ndarray, but: s
         share,
         message,
         column=subject.target,
-        examples=[
-            subject.example(int(it), f"group {int(alike[it])}") for it in group[:MOST_EXAMPLES]
-        ],
+        evidence=subject.evidence(group, lambda nth: f"group {int(alike[group[nth]])}"),
     )
 
 
@@ -341,9 +338,11 @@ def _variance_within(alike: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarra
     total = float(((y - y.mean()) ** 2).sum())
     share = float((residual**2).sum()) / total if total else 0.0
     share = 0.0 if share < 1e-12 else share
-    order = np.argsort(-np.abs(residual), kind="stable")[:MOST_EXAMPLES]
-    worst = alike[order[:1]]
-    return share, np.flatnonzero(np.isin(alike, worst)) if share else order[:0]
+    spread = np.bincount(alike, np.abs(residual))
+    worst = np.argsort(-spread, kind="stable")[:MOST_ROWS]
+    rows = np.flatnonzero(np.isin(alike, worst[spread[worst] > 0]))
+    rows = rows[np.lexsort((alike[rows], -spread[alike[rows]]))]
+    return share, rows if share else rows[:0]
 
 
 def _outvoted(alike: np.ndarray, y: np.ndarray, n_classes: int) -> tuple[float, np.ndarray]:
@@ -356,7 +355,7 @@ def _outvoted(alike: np.ndarray, y: np.ndarray, n_classes: int) -> tuple[float, 
     np.add.at(sizes, group, counts)
     np.maximum.at(most, group, counts)
     split = np.flatnonzero(sizes > most)
-    rows = np.flatnonzero(np.isin(alike, split[:MOST_EXAMPLES]))
+    rows = np.flatnonzero(np.isin(alike, split[:MOST_ROWS]))
     rows = rows[np.argsort(alike[rows], kind="stable")]
     return float((sizes - most).sum() / y.size), rows
 
@@ -382,7 +381,7 @@ def _judge_split(
         share,
         f"{share:.1%} of the test rows of a split {how} have the features of a training row"
         f"{but}{more}.",
-        examples=subject.examples(test[shared]),
+        evidence=subject.evidence(test[shared]),
     )
 
 
@@ -413,7 +412,7 @@ def judge_against(docket: Docket, subject: Subject, other: pl.DataFrame, name: s
         shares[0],
         f"{shares[0]:.1%} of the rows of {name} have the features of a row here{more}, "
         f"by {len(names)} common columns.",
-        examples=subject.examples(shared),
+        evidence=subject.evidence(shared),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,11 +22,20 @@ class Example(Result):
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """The rows behind a finding: the numbers of up to 1,000, and up to 10 of them in full."""
+
+    rows: tuple[int, ...] = ()
+    examples: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Finding(Result):
     """What one check saw. ``threshold`` is the limit that ``value`` is judged by.
 
-    ``value`` and ``threshold`` are None where the check is a plain yes or no; ``column`` is None
-    where the whole table is meant; ``advice`` is what to do about it, empty when all is well.
+    ``threshold`` is None where the check is a plain yes or no; ``column`` is None where the whole
+    table is meant; ``advice`` is what to do about it, empty when all is well. ``rows`` numbers
+    rows behind it (from 0, at most 1,000), and ``examples`` shows the first ten.
     """
 
     code: str
@@ -36,6 +45,7 @@ class Finding(Result):
     threshold: float | None
     message: str
     advice: str = ""
+    rows: tuple[int, ...] = ()
     examples: tuple[Example, ...] = ()
 
 
@@ -196,6 +206,9 @@ REGRESSION: dict[str, tuple[float | None, float | None, float | None]] = {
 """Thresholds of the checks that score by R2 or a KS statistic when the target is a number."""
 
 
+NO_ROWS = Evidence()
+
+
 @dataclass(slots=True)
 class Docket:
     """Findings as they come in, judged by the rules of one task."""
@@ -219,7 +232,7 @@ class Docket:
         *,
         column: str | None = None,
         advice: str | None = None,
-        examples: Sequence[Example] = (),
+        evidence: Evidence = NO_ROWS,
         task: str | None = None,
         at_most: str = "high",
     ) -> Finding:
@@ -238,7 +251,8 @@ class Docket:
             threshold=None if threshold is None or threshold <= 1e-12 else float(threshold),
             message=message,
             advice="" if severity == "ok" else wanted,
-            examples=tuple(examples),
+            rows=evidence.rows,
+            examples=evidence.examples,
         )
         self.findings.append(finding)
         return finding

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from local_stack.data.assessing.rules import Example
+from local_stack.data.assessing.rules import Evidence, Example
 from local_stack.errors import InputError, nearest
 from local_stack.evaluation.split import Keys, Split, keys_of
 from local_stack.evaluation.targets import Label, codes_of, labels_of, numbers_of, task_of_values
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-MOST_EXAMPLES = 10
+MOST_ROWS, MOST_EXAMPLES = 1_000, 10
 _MOST_VALUES = 40
 _MOST_LETTERS = 200
 
@@ -85,18 +85,29 @@ class Subject:
         label = f"share of {self.target} = {self.classes[chosen]}"[:200]
         return label, (self.y == chosen).astype(np.float64)
 
-    def example(self, place: int, note: str, columns: Sequence[str] = ()) -> Example:
+    def _example(self, place: int, note: str, columns: Sequence[str]) -> Example:
         """Return a row as an example; ``columns`` come first, and the target before them."""
         chosen = dict.fromkeys((self.target, *columns, *self.frame.columns))
         names = [name for name in chosen if name in self.frame.columns][:_MOST_VALUES]
-        values = self.frame.select(names).row(int(place), named=True)
+        values = self.frame.select(names).row(place, named=True)
         return Example(
             int(self.rows[place]), note, {name: _short(value) for name, value in values.items()}
         )
 
-    def examples(self, places: Iterable[int], note: str = "") -> tuple[Example, ...]:
-        """Return the first rows of ``places`` as examples."""
-        return tuple(self.example(int(it), note) for it in list(places)[:MOST_EXAMPLES])
+    def evidence(
+        self,
+        places: np.ndarray,
+        note: Callable[[int], str] = lambda _: "",
+        columns: Sequence[str] = (),
+    ) -> Evidence:
+        """Return rows, by their place in this subject, as what a finding rests on.
+
+        ``note`` says of the n-th of ``places`` what is odd about it.
+        """
+        rows = tuple(int(it) for it in self.rows[places[:MOST_ROWS]])
+        shown = places[:MOST_EXAMPLES].tolist()
+        examples = [self._example(at, note(nth), columns) for nth, at in enumerate(shown)]
+        return Evidence(rows, tuple(examples))
 
 
 def _short(value: Any) -> Any:
