@@ -140,7 +140,10 @@ def _preparation(
 
 def apply_step(table: Table, step: FeatureStep) -> None:
     """Fit one step to a table and put what it makes in place."""
-    _FITTERS[type(step)](table, step)
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        _FITTERS[type(step)](table, step)
 
 
 # ------------------------------------------------------------------ steps on whole columns

@@ -110,7 +110,7 @@ def _frequent(step: EncodeStep, counts: dict[Scalar, int], n_rows: int) -> list[
     floor = least if isinstance(least, int) else least * n_rows
     kept = [key for key, count in counts.items() if count >= floor]
     most = step.max_categories
-    if most is not None and len(kept) + 1 > most and (len(kept) > most or len(kept) < len(counts)):
+    if most is not None and len(kept) + 1 > most:
         # One column is for the rest; of equal counts the last in order stay.
         order = sorted(counts, key=lambda key: counts[key])
         most_frequent = set(order[len(order) - (most - 1) :])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -211,8 +213,6 @@ _SCALES: dict[str, Callable[[np.ndarray], tuple[float, float]]] = {
 
 def power(table: Table, step: PowerStep) -> None:
     """Make numbers more normal."""
-    from sklearn.preprocessing import PowerTransformer
-
     for draft in table.select(step.columns):
         present = draft.present
         if not present.size:
@@ -223,12 +223,31 @@ def power(table: Table, step: PowerStep) -> None:
                 f"numbers from {present.min():g} to {present.max():g}.",
                 "Use yeo-johnson.",
             )
-        fitted = PowerTransformer(step.method, standardize=False).fit(present.reshape(-1, 1))
-        exponent = float(fitted.lambdas_[0])
+        exponent = _exponent(step.method, draft)
         table.note(draft, "lambda", exponent)
         changed = table.change(draft, Power((draft.name,), (draft.name,), step.method, exponent))
         if step.standardize:
             _scale(table, changed, "standard")
+
+
+def _exponent(method: str, draft: Draft) -> float:
+    """Return the most likely exponent of the present numbers, as scikit-learn finds it."""
+    import numpy as np
+    from sklearn.preprocessing import PowerTransformer
+
+    transformer = PowerTransformer(method, standardize=False)
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of exponents tried on the way
+            exponent = float(transformer.fit(draft.present.reshape(-1, 1)).lambdas_[0])
+    except (ValueError, ArithmeticError, RuntimeError):
+        exponent = math.nan
+    if not math.isfinite(exponent):
+        raise InputError(
+            f"No power makes the numbers of column '{draft.name}' more normal.",
+            "Scale them first, or use the step 'quantile'.",
+        )
+    return exponent
 
 
 def quantile(table: Table, step: QuantileStep) -> None:

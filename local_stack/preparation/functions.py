@@ -55,6 +55,8 @@ _floor, _ceil, _rint = _whole(math.floor), _whole(math.ceil), _whole(round)
 
 
 def _power(a: float, b: float) -> float:
+    if a != a or b != b:  # one to the power of what is missing is missing
+        return NAN
     try:
         return math.pow(a, b)
     except OverflowError:

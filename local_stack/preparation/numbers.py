@@ -271,7 +271,7 @@ class Quantile(Operation):
 def _share(quantiles: list[float], x: float, slack: float) -> float:
     """Return the place of ``x`` among ``quantiles`` in [0, 1]; ends are ``slack`` wide."""
     last = len(quantiles) - 1
-    if x <= quantiles[0] or x - slack < quantiles[0]:
+    if x <= quantiles[0] or x - slack < quantiles[0] or (last == 0 and not slack):
         return 0.0
     if x >= quantiles[last] or x + slack > quantiles[last]:
         return 1.0

@@ -15,7 +15,8 @@ from local_stack.preparation.grammar import step_to_dict, word_of
 from local_stack.preparation.operations import Same
 from local_stack.preparation.steps import FeatureStep, fits_on, named_columns
 from local_stack.preparation.table import STORED, Draft, Labels, Table
-from local_stack.preparation.values import NUMBERS, Scalar, datetimes_of, is_missing
+from local_stack.preparation.values import NUMBERS, Scalar, datetimes_of, is_missing, take
+from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result
 
 if TYPE_CHECKING:
@@ -64,19 +65,25 @@ class FittedValue(Result):
 
 @dataclass(frozen=True, slots=True)
 class Head(Result):
-    """The first rows of a table: names, kinds, and plain values with None for missing."""
+    """Some rows of a table: names, kinds, and plain values with None for missing.
+
+    ``numbers`` are those of the rows in the table before the first step, from 0.
+    """
 
     columns: tuple[str, ...]
     types: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
+    numbers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class StepPreview(Result):
     """One step of a recipe and what it does.
 
-    ``fits_on`` is what it learns from: ``nothing``, other ``rows``, or the ``target``. A step
-    that cannot be done has its ``problem`` and ``hint``, and is the last of its preview.
+    ``fits_on`` is what it learns from: ``nothing``, other ``rows``, or the ``target``. The rows
+    in ``before`` and ``after`` are the same ones, those that the step changes or leaves out
+    first. A step that cannot be done has its ``problem`` and ``hint``, and is the last of its
+    preview.
     """
 
     number: int
@@ -109,6 +116,7 @@ def preview(
     rows: int = 20,
     split: Split | None = None,
     task: str | None = None,
+    progress: Progress = silent,
 ) -> tuple[StepPreview, ...]:
     """Return what each step does to ``frame``, all of whose rows are taken for training.
 
@@ -126,6 +134,7 @@ def preview(
     table = _table(frame, target, steps, split, task)
     found: list[StepPreview] = []
     for number, step in enumerate(steps, start=1):
+        progress(Step(f"Step {number}: {word_of(step)}", number - 1, len(steps)))
         found.append(_previewed(table, number, step, rows))
         if found[-1].problem:
             break
@@ -180,25 +189,26 @@ def labels_for(
 
 
 def _previewed(table: Table, number: int, step: FeatureStep, n_shown: int) -> StepPreview:
-    before, n_rows, n_learnt = dict(table.drafts), table.n_rows, len(table.learnt)
-    head = _head(table, n_shown)
+    before, rows, n_learnt = dict(table.drafts), table.rows, len(table.learnt)
     problem = hint = ""
     try:
         apply_step(table, step)
     except InputError as error:
         problem, hint = error.message, error.hint
     learnt = table.learnt[n_learnt:]
+    has_all = len(table.rows) == len(rows)
+    shown = _shown(before, table, rows, n_shown)
     return StepPreview(
         number=number,
         word=word_of(step),
         step=step_to_dict(step),
         fits_on=fits_on(step),
-        n_rows_before=n_rows,
+        n_rows_before=len(rows),
         n_rows_after=table.n_rows,
-        changes=() if problem else _changes(before, table.drafts, table.n_rows == n_rows),
+        changes=() if problem else _changes(before, table.drafts, has_all),
         fitted=tuple(FittedValue(it.column, it.name, it.value) for it in learnt),
-        before=head,
-        after=_head(table, n_shown),
+        before=_head(before, rows, shown),
+        after=_head(table.drafts, table.rows, shown),
         problem=problem,
         hint=hint,
     )
@@ -273,20 +283,54 @@ def _counts(present: np.ndarray, low: float, high: float) -> tuple[int, ...]:
     return tuple(np.bincount(places, minlength=N_BINS).tolist())
 
 
-def _head(table: Table, n_shown: int) -> Head:
-    drafts = list(table.drafts.values())
-    columns = [_first(draft, n_shown) for draft in drafts]
+def _shown(before: Mapping[str, Draft], table: Table, rows: np.ndarray, n_shown: int) -> np.ndarray:
+    """Return the numbers of the rows to show, ascending: changed or left out ones first."""
+    import numpy as np
+
+    if len(table.rows) != len(rows):
+        is_telling = ~np.isin(rows, table.rows)
+    else:
+        is_telling = np.zeros(len(rows), dtype=bool)
+        for name, draft in table.drafts.items():
+            if name in before and _is_changed(before[name], draft):
+                is_telling |= _differs(before[name], draft)
+    n_told = n_shown if is_telling.all() else max(1, n_shown // 2)
+    told = np.flatnonzero(is_telling)[:n_told]
+    others = np.setdiff1d(np.arange(min(len(rows), n_shown + len(told))), told)
+    picked = np.concatenate([told, others])[:n_shown]
+    return np.asarray(rows[np.sort(picked)])
+
+
+def _differs(before: Draft, after: Draft) -> np.ndarray:
+    """Return in which rows two columns of the same rows hold other values, bool (n_rows,)."""
+    import numpy as np
+
+    if before.stored in NUMBERS and after.stored in NUMBERS:
+        first, second = np.asarray(before.values), np.asarray(after.values)
+        return np.asarray((first != second) & ~(np.isnan(first) & np.isnan(second)))
+    if before.stored != after.stored:
+        return np.ones(len(after.values), dtype=bool)
+    pairs = zip(list(before.values), list(after.values), strict=True)
+    return np.array([first != second for first, second in pairs], dtype=bool)
+
+
+def _head(drafts: Mapping[str, Draft], rows: np.ndarray, shown: np.ndarray) -> Head:
+    import numpy as np
+
+    places = np.flatnonzero(np.isin(rows, shown))
+    columns = [_some(draft, places) for draft in drafts.values()]
     return Head(
-        columns=tuple(draft.name for draft in drafts),
-        types=tuple(draft.kind for draft in drafts),
+        columns=tuple(drafts),
+        types=tuple(draft.kind for draft in drafts.values()),
         rows=tuple(zip(*columns, strict=True)),
+        numbers=tuple(rows[places].tolist()),
     )
 
 
-def _first(draft: Draft, n_shown: int) -> list[Any]:
+def _some(draft: Draft, places: np.ndarray) -> list[Any]:
     if draft.kind not in STORED:
-        return [None] * n_shown
-    values = draft.values[:n_shown]
+        return [None] * len(places)
+    values = take(draft.values, places)
     if draft.stored == "moment":
         return [None if m is None else m.isoformat() for m in datetimes_of(values)]  # type: ignore[arg-type]
     if draft.stored == "text":
@@ -305,6 +349,7 @@ def apply(
     *,
     split: Split | None = None,
     task: str | None = None,
+    progress: Progress = silent,
 ) -> Prepared:
     """Return ``frame`` after the steps, as a table to be stored.
 
@@ -320,7 +365,8 @@ def apply(
     import polars as pl
 
     table = _table(frame, target, steps, split, task)
-    for step in steps:
+    for number, step in enumerate(steps, start=1):
+        progress(Step(f"Step {number}: {word_of(step)}", number - 1, len(steps)))
         apply_step(table, step)
     origins = _origins(frame, table)
     series = [

@@ -179,6 +179,12 @@ class Table:
         kinds = tuple(draft.stored for draft in reads)
         try:
             operation.check()
+        except (ValueError, TypeError):
+            raise InputError(
+                f"The step finds nothing finite to fit to column '{reads[0].name}'.",
+                "Its numbers are too large: clip them, or divide them, in a step before.",
+            ) from None
+        try:
             bound = operation.bind(kinds)
         except ValueError:
             odd = next((d for d in reads if d.kind not in ("numeric", "boolean")), reads[0])

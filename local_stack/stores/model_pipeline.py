@@ -1,6 +1,6 @@
 """A stored model as one scikit-learn pipeline. Only what uses scikit-learn itself imports this."""
 
-# ruff: noqa: N803, N806 - X is scikit-learn's name
+# ruff: noqa: N803 - X is scikit-learn's name
 from __future__ import annotations
 
 from typing import Any
