@@ -103,7 +103,7 @@ def checkout(
         Replace what is there.
     """
     version = versions.find(workspace, name)
-    target = _target(workspace, path)
+    target = outside(workspace, path)
     if dvc:
         original = original or format is None
         _refuse_pointer(target, original, format, force)
@@ -200,8 +200,16 @@ def _refuse_pointer(target: Path, original: bool, format: str | None, force: boo
     _refuse_existing(_pointer(target), force)
 
 
-def _target(workspace: Workspace, path: Path) -> Path:
-    """Return where to write, after refusing places that no file of a person's belongs to."""
+def outside(workspace: Workspace, path: Path) -> Path:
+    """Return where to write, after refusing places that no file of a person's belongs to.
+
+    Raises
+    ------
+    InputError
+        When it is a bucket, names no file, or is one of the workspace's own records.
+    NotFoundError
+        When its folder does not exist.
+    """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
         raise InputError(
             f"{path} is not on a disk.", "Name a file; a bucket is shared by: paceml-tui data push"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from local_stack.command import command, pairs
 from local_stack.data import versions
+from local_stack.data.checkout import outside
 from local_stack.data.profiling.shape import Alert, AlertChanges, DatasetProfile, Thresholds
 from local_stack.errors import InputError, NotFoundError, nearest
 from local_stack.progress import Progress, Step, silent
@@ -72,6 +73,7 @@ def profile(
     if html is not None:
         from local_stack.data.profiling.page import check_place, write_page
 
+        html = outside(workspace, html)
         check_place(html)
     version = versions.find(workspace, name)
     _check_columns(version, column)

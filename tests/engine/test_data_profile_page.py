@@ -12,11 +12,13 @@ import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local_stack.data import adding, profiles
 from local_stack.data.profiling import page
 from local_stack.data.profiling.page_html import escaped, percent, plain_number, tag, value_of
 from local_stack.data.profiling.shape import (
@@ -435,3 +437,17 @@ def test_values_that_may_be_personal_are_named_to_whoever_hands_the_page_on():
     alert = Alert("personal_data", "t0", 0.9, 0.5, "These look like e-mail addresses.")
     found = outline(page.render(made(columns(2), alerts=(alert,))))
     assert "This page shows values of 't0', which may be personal data." in found.seen
+
+
+def test_the_verb_writes_no_page_among_the_records_of_the_workspace(workspace, tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1,x\n2,y\n")
+    adding.add(workspace, "t", str(tmp_path / "t.csv"))
+    for place in (workspace.root / "journal" / "t.html", Path("s3://bucket/t.html"), tmp_path):
+        with pytest.raises(InputError):
+            profiles.profile(workspace, "t", html=place)
+    place = tmp_path / "t.html"
+    result = profiles.profile(workspace, "t", html=place, column=("a",))
+    assert "t@" in outline(place.read_text(encoding="utf-8")).seen
+    assert result.to_dict()["reproduction"]["columns"] == ["a"]
+    with pytest.raises(InputError, match="has no column 'c'"):
+        profiles.profile(workspace, "t", column=("c",))
