@@ -34,30 +34,28 @@ def robust_distances(counted: Tally) -> NDArray[np.float64] | None:
     """
     import numpy as np
 
-    values, counts = counted.values.astype(np.float64), counted.counts
+    values, ends = counted.values.astype(np.float64), counted.ends
     if values.size < MIN_DISTINCT:
         return None
-    linear = _distances(values, counts)
+    linear = _distances(values, ends)
     if linear is None or values[0] < 0:
         return linear
-    low, middle, high = (quantile(values, counts, q) for q in (0.25, 0.5, 0.75))
+    low, middle, high = (quantile(values, ends, q) for q in (0.25, 0.5, 0.75))
     assert low is not None
     assert middle is not None
     assert high is not None
     if high - middle <= 1.2 * (middle - low):
         return linear
-    logarithmic = _distances(np.log1p(values), counts)
+    logarithmic = _distances(np.log1p(values), ends)
     if logarithmic is None:
         return linear
     return np.where(values > middle, np.minimum(linear, logarithmic), linear)
 
 
-def _distances(
-    values: NDArray[np.float64], counts: NDArray[np.int64]
-) -> NDArray[np.float64] | None:
+def _distances(values: NDArray[np.float64], ends: NDArray[np.int64]) -> NDArray[np.float64] | None:
     import numpy as np
 
-    low, middle, high = (quantile(values, counts, q) for q in (0.25, 0.5, 0.75))
+    low, middle, high = (quantile(values, ends, q) for q in (0.25, 0.5, 0.75))
     assert low is not None
     assert middle is not None
     assert high is not None

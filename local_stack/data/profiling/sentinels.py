@@ -65,7 +65,7 @@ def date_findings(column: Column, thresholds: Thresholds) -> Iterator[Alert]:
     _, high, found = _peeled(counted, manner)
     found |= _heaped_days(counted, size, found)
     yield from _sentinels(column, counted, found, thresholds)
-    limit = (int(time.time()) // 86_400 + 1) * size
+    limit = (time.time() / 86_400 + 1) * size
     first = int(counted.values.searchsorted(limit, side="right"))
     places = [place for place in range(first, min(high + 1, first + 5)) if place not in found]
     n_future = int(counted.counts[first : high + 1].sum())

@@ -332,7 +332,7 @@ class Thresholds(Result):
     leakage: float = 0.95  # or more: what one column alone tells of the target, in [0, 1]
     p_dependency: float = 1.0  # or more: share of rows that keep a functional dependency
     p_personal: float = 0.50  # or more: share of texts that look like personal data
-    p_sentinel: float = 0.001  # or more
+    p_sentinel: float = 0.0001  # or more
     missingness_p_value: float = 0.001  # below it, after Bonferroni's correction
     outlier_score: float = 10.0  # or more: robust distances from the median
     leakage_suspect: float = 0.60  # or more
