@@ -58,6 +58,8 @@ _NAMES: Final = {
     "left": "←",
     "right": "→",
     "dollar_sign": "$",
+    "shift+tab": "S-tab",
+    "plus": "+",
 }
 
 _MOVES: Final = (
@@ -76,6 +78,8 @@ def _moves(scope: str, **renamed: str) -> tuple[Key, ...]:
         for verb, keys, action, label, text in _MOVES
     )
 
+
+_CLASS: Final = "The class with {} beside it; several where a row may have them."
 
 KEYS: Final[tuple[Key, ...]] = (
     *(
@@ -118,6 +122,7 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("data", "mark", "space", "mark", "mark", "Mark a version to compare; two at most."),
     Key("data", "profile", "p", "profile", "profile", "What is in the selected version.", 4),
     Key("data", "rows", "r", "rows", "rows", "The rows of the selected version."),
+    Key("data", "label", "L", "label", "label", "Label rows of the selected version."),
     Key("data", "tag", "T", "ask('data.tag')", "tag", "Give the selected version a name."),
     Key("data", "checkout", "e", "ask('data.checkout')", "export", "Write a version to a file."),
     Key("view", "help", "question_mark", "help", "help", "Help for what you look at."),
@@ -180,6 +185,51 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("preview", "copy", "y", "copy", "copy", "Copy the cell."),
     Key("preview", "repeat", "c", "repeat", "as command", "The command that shows these rows.", 4),
     Key("preview", "close", "escape,q", "close", "close", "Back to where you came from.", 5),
+    Key("label", "confirm", "enter", "confirm", "keep", "Keep the chosen classes and go on."),
+    Key("label", "skip", "s", "skip", "skip", "Pass the row over.", 1),
+    Key("label", "undo", "u", "undo", "undo", "Take your last act back, and the ones before.", 2),
+    Key("label", "note", "n", "ask('note')", "note", "Write a note on the row.", 3),
+    Key("label", "queue", "slash", "ask('queue')", "queue", "Which rows, and in which order.", 4),
+    Key("label", "next", "right,greater_than_sign", "move(1)", "next", "The row after this one."),
+    Key("label", "last", "left,less_than_sign", "move(-1)", "before", "The row before this one."),
+    Key("label", "go", "colon", "ask('row')", "go to", "To a row by its number."),
+    Key("label", "judge", "A", "adjudicate", "adjudicate", "Settle what annotators differ on.", 5),
+    Key("label", "reveal", "P", "reveal", "others", "Show or hide what others answered."),
+    Key("label", "class", "plus", "ask('class')", "add class", "A class by its name, old or new."),
+    Key("label", "column", "L", "ask('column')", "column", "Label another column."),
+    Key("label", "finish", "F", "finish", "finish", "Make a new version with the labels.", 6),
+    Key("label", "copy", "y", "copy", "copy", "Copy the row's number, as the command takes it."),
+    Key("label", "repeat", "c", "repeat", "as command", "The commands for this."),
+    Key("label", "back", "escape,q", "back", "back", "Back to the screen; all answers are kept."),
+    *(
+        Key("classes", f"class_{place + 1}", key, f"choose({place})", "class", _CLASS.format(key))
+        for place, key in enumerate("1234567890abdefhilmoprtvwxz")
+    ),
+    *(
+        Key("profile", part, str(place), f"part('{part}')", part, f"Show this part: {part}.")
+        for place, part in enumerate(
+            ("overview", "alerts", "variables", "correlations", "missing", "sample"), 1
+        )
+    ),
+    Key("profile", "next", "tab,right", "turn(1)", "next part", "To the next part.", 1),
+    Key("profile", "previous", "shift+tab,left", "turn(-1)", "previous", "To the part before."),
+    Key("profile", "filter", "slash", "filter", "filter", "Show only lines that match.", 2),
+    Key("profile", "sort", "s", "sort", "sort", "Sort by the next column."),
+    Key("profile", "reverse", "S", "reverse", "reverse", "Turn the order round."),
+    Key("profile", "down", "greater_than_sign", "page(1)", "next 500", "The next 500 lines."),
+    Key("profile", "up", "less_than_sign", "page(-1)", "last 500", "The 500 lines before."),
+    Key("profile", "line_down", "n", "step(1)", "next line", "The next line, in its detail too."),
+    Key("profile", "line_up", "N", "step(-1)", "last line", "The line before."),
+    Key("profile", "method", "m", "method", "method", "Another correlation; or duplicates.", 4),
+    Key("profile", "rows", "o", "rows", "rows", "The rows behind it, among all the others.", 3),
+    Key("profile", "variable", "v", "variable", "variable", "To the variable that it is about."),
+    Key("profile", "target", "t", "target", "target", "The column to predict, to judge others by."),
+    Key("profile", "export", "e", "export", "HTML", "Write the profile as one page.", 5),
+    Key("profile", "again", "r", "again", "again", "Describe the version again."),
+    Key("profile", "cancel", "x", "cancel", "cancel", "Stop while it is at work (asks)."),
+    Key("profile", "copy", "y", "copy", "copy", "Copy the name of the selected column."),
+    Key("profile", "repeat", "c", "repeat", "as command", "The command for this."),
+    Key("profile", "back", "escape,q", "back", "back", "From a detail to its list, and out.", 6),
     Key("correct", "apply", "enter", "apply", "apply", "Read again with this value.", 1),
     Key("correct", "drop", "escape", "drop", "drop", "Leave it as it is.", 2),
     Key("runs", "train", "n", "ask('runs.train')", "train", "Train from a recipe.", 1),

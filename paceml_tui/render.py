@@ -133,8 +133,11 @@ GLYPHS = {
     "rule": ("─", "-"),
     "none": ("-", "-"),
     "null": ("∅", "NULL"),
+    "times": ("\u00d7", "x"),
     "full": ("█", "#"),
     "empty": ("░", "."),
+    "at_least": ("≥", ">="),
+    "spread": ("±", "+-"),
     "threshold": ("┃", "|"),
 }
 """Name of a glyph: how it looks, and how it looks with ``PACEML_ASCII=1``."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from rich.style import Style
 from rich.theme import Theme as Tones
+from textual.color import Color
 from textual.theme import Theme
 
 DARK: Final = Theme(
@@ -57,6 +58,11 @@ LIGHT: Final = Theme(
 THEMES: Final = {theme.name: theme for theme in (DARK, LIGHT)}
 
 
+_SHARES = (0.12, 0.26, 0.42, 0.66, 0.92)
+_TURN = 0.5
+"""How strong a ground is from which on its text is dark."""
+
+
 def tones(theme: Theme) -> Tones:
     """Return the styles of the words that :mod:`paceml_tui.render` gives to text."""
     colours = theme.variables
@@ -70,9 +76,21 @@ def tones(theme: Theme) -> Tones:
             "strong": Style(color=colours["strong"], bold=True),
             "heading": Style(color=theme.primary, bold=True),
             "cursor": Style(bgcolor=colours["cursor"]),
+            **_heat("plus", theme, str(theme.accent)),
+            **_heat("minus", theme, str(theme.error)),
             "here": Style(color=theme.background, bgcolor=theme.accent, bold=True),
         }
     )
+
+
+def _heat(sign: str, theme: Theme, colour: str) -> dict[str, Style]:
+    """Return grounds from the one of the theme to ``colour``, and what can be read on them."""
+    ground, full = Color.parse(str(theme.background)), Color.parse(colour)
+    found = {}
+    for step, share in enumerate(_SHARES, 1):
+        text = theme.background if share > _TURN else theme.foreground
+        found[f"{sign}{step}"] = Style(color=text, bgcolor=ground.blend(full, share).hex)
+    return found
 
 
 def other(name: str) -> str:

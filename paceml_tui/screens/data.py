@@ -17,6 +17,8 @@ from paceml_tui.screens import data_detail
 from paceml_tui.screens.data_contract import ContractView
 from paceml_tui.screens.data_diff import DiffView
 from paceml_tui.screens.data_import import ImportView
+from paceml_tui.screens.data_label import LabelView
+from paceml_tui.screens.data_profile import ProfileView
 from paceml_tui.screens.data_rows import RowsView
 from paceml_tui.tasks import Asked, Pulse, Request, Row, attempt
 from paceml_tui.widgets.records import PAGE, RecordsScreen
@@ -202,14 +204,22 @@ class DataScreen(RecordsScreen):
             self.app.push_screen(ContractView(self.desk, str(row["name"]), str(row["version"])))
 
     def action_profile(self) -> None:
-        """Profile the selected version."""
-        self.action_ask("data.profile")
+        """Show the profile of the selected version; it is made when there is none."""
+        row = self.selected
+        if row is not None and row["version"]:
+            self.app.push_screen(ProfileView(self.desk, str(row["name"]), str(row["version"])))
 
     def action_rows(self) -> None:
         """Show the rows of the selected version."""
         row = self.selected
         if row is not None and row["version"]:
             self.app.push_screen(RowsView(self.desk, self.name_of(row)))
+
+    def action_label(self) -> None:
+        """Label rows of the selected version."""
+        row = self.selected
+        if row is not None and row["version"]:
+            self.app.push_screen(LabelView(self.desk, self.name_of(row)))
 
     def _mark(self, row: Row) -> Text:
         return styled(glyph("good"), "accent") if row["version"] in self._marked else styled("")

@@ -170,10 +170,13 @@ class RowsView(View):
     SCOPES = ("preview", "cells")
     NOUN = "rows"
 
-    def __init__(self, desk: Desk, reference: str, rows: Sequence[int] = ()) -> None:
+    def __init__(
+        self, desk: Desk, reference: str, rows: Sequence[int] = (), *, column: str = ""
+    ) -> None:
         super().__init__(desk)
         self._reference = reference
         self._asked = tuple(sorted(set(rows)))
+        self._first_column = column
         self._opening: Opening | None = None
         self._is_reading = False
         self._is_left = False
@@ -250,8 +253,9 @@ class RowsView(View):
         self.grid.marked_rows = frozenset(self._asked)
         self.grid.open(opening.reader.n_rows, opening.columns, opening.widths)
         self.grid.focus()
-        if self._asked:
-            self.call_after_refresh(self.grid.go, self._asked[0], 0)
+        names = [name for name, _ in opening.columns]
+        column = names.index(self._first_column) if self._first_column in names else 0
+        self.call_after_refresh(self.grid.go, self._asked[0] if self._asked else 0, column)
         self.call_after_refresh(self._look)
 
     def on_unmount(self) -> None:

@@ -189,7 +189,10 @@ _SCOPES = {
     "rows": "Moving in the rows",
     "cells": "Moving between cells",
     "preview": "The rows",
+    "profile": "The profile",
     "correct": "Correcting",
+    "label": "The label queue",
+    "classes": "Classes",
 }
 
 _ABOUT = {

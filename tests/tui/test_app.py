@@ -197,7 +197,7 @@ def test_no_key_is_one_that_terminals_or_multiplexers_take() -> None:
 
 def test_every_action_exists() -> None:
     from paceml_tui import app
-    from paceml_tui.screens import data_contract, data_diff, data_import, data_rows
+    from paceml_tui.screens import data_contract, data_diff, data_import, data_label, data_rows
     from paceml_tui.widgets import (
         cells,
         correction,
@@ -234,10 +234,13 @@ def test_every_action_exists() -> None:
         "pick": picker.SourcePicker,
         "rows": rows.RowsTable,
         "correct": correction.Correction,
+        "label": data_label.LabelView,
+        "classes": data_label.LabelView,
         "naming": naming.Naming,
         "view": view.View,
         "cells": cells.CellGrid,
         "preview": data_rows.RowsView,
+        "profile": data_profile.ProfileView,
         **app.SCREENS,
     }
     for key in keys.KEYS:

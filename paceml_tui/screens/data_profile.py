@@ -1,0 +1,470 @@
+"""The profile of a version: what is in the table, what is odd, and what goes with what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import ContentSwitcher, Input, Static
+from textual.worker import get_current_worker
+
+from local_stack.errors import StackError
+from paceml_tui import keys
+from paceml_tui.render import Text, bar, count, join, number, safe, styled
+from paceml_tui.screens.data_profile_parts import (
+    Lines,
+    ListPart,
+    MatrixPart,
+    MissingPart,
+    Part,
+    SamplePart,
+)
+from paceml_tui.screens.data_profile_table import (
+    ALERT_ORDERS,
+    alert_block,
+    alert_columns,
+    alert_rows,
+    changes_text,
+    columns_of,
+    overview_blocks,
+)
+from paceml_tui.screens.data_profile_variable import COLUMNS, ORDERS, rows_of, variable_block
+from paceml_tui.screens.data_rows import RowsView
+from paceml_tui.tasks import Answer, Asked, Desk, Request, Row, attempt
+from paceml_tui.widgets.cells import CellGrid
+from paceml_tui.widgets.correction import Correction
+from paceml_tui.widgets.dialog import Confirm, Notification
+from paceml_tui.widgets.filter import FilterBar
+from paceml_tui.widgets.keybar import KeyBar
+from paceml_tui.widgets.records import WIDE, Copied
+from paceml_tui.widgets.sheet import Sheet
+from paceml_tui.widgets.view import View
+
+if TYPE_CHECKING:
+    from local_stack.jobs import Job
+
+PARTS = ("overview", "alerts", "variables", "correlations", "missing", "sample")
+"""The parts in the order of their keys 1 to 6."""
+
+
+class Advanced(Message):
+    """The job has come further."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.job = job
+
+
+class Profiled(Message):
+    """A profile is here, or could not be made."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+class ProfileView(View):
+    """Everything that is known of the columns of a version."""
+
+    BINDINGS = keys.bindings("profile")
+    SCOPES = ("profile",)
+    NOUN = "profile"
+
+    def __init__(self, desk: Desk, dataset: str, version: str) -> None:
+        super().__init__(desk)
+        self._dataset = dataset
+        self._reference = f"{dataset}@{version}"
+        self._target = ""
+        self._part = PARTS[0]
+        self._result: Mapping[str, Any] = {}
+        self._job: Job | None = None
+
+    @property
+    def request(self) -> Request:
+        """Return the command that makes this profile."""
+        arguments = {"name": self._reference}
+        return Request(
+            "data.profile", {**arguments, "target": self._target} if self._target else arguments
+        )
+
+    def heading(self) -> Text:
+        """Return the title: of which version, how much there is, and what is new."""
+        parts = [styled("Profile", "heading"), styled(self._reference, limit=50)]
+        it = self._result.get("overview") or {}
+        if it:
+            parts += [
+                count(it.get("n_rows") or 0, "row"),
+                count(it.get("n_columns") or 0, "column"),
+            ]
+            parts += [changes_text(self._result)]
+        if (self._result.get("reproduction") or {}).get("is_sample"):
+            parts.append(styled("a sample", "warning"))
+        return join(*parts, gap="  ")
+
+    def body(self) -> ComposeResult:
+        """Lay out the strip of the parts, and the parts."""
+        yield Static(styled(""), classes="strip")
+        with ContentSwitcher(initial=PARTS[0]):
+            yield Sheet(id="overview")
+            yield ListPart(id="alerts")
+            yield ListPart(id="variables")
+            yield MatrixPart(id="correlations")
+            yield MissingPart(id="missing")
+            yield SamplePart(id="sample")
+
+    def foot(self) -> ComposeResult:
+        """Lay out the lines in which one types a filter, a file or a target."""
+        yield FilterBar("words that must appear")
+        yield Correction()
+
+    @property
+    def part(self) -> Part | Sheet:
+        """Return the part that is shown."""
+        found = self.query_one(f"#{self._part}")
+        assert isinstance(found, Part | Sheet)
+        return found
+
+    @property
+    def listed(self) -> ListPart | None:
+        """Return the list that is shown, if one is."""
+        return self.part if isinstance(self.part, ListPart) else None
+
+    def main(self) -> Widget:
+        """Return what has the focus in the part that is shown."""
+        return self.part.main() if isinstance(self.part, Part) else self.part
+
+    def scopes(self) -> tuple[str, ...]:
+        """Return the scopes of the keys that work in the part that is shown."""
+        moving = {
+            "alerts": "table",
+            "variables": "table",
+            "correlations": "cells",
+            "sample": "cells",
+        }
+        return ("profile", moving.get(self._part, "detail"))
+
+    def requests(self) -> list[tuple[str, Request]]:
+        """Return the command that makes this profile."""
+        return [("This profile", self.request)]
+
+    # Reading.
+
+    def on_mount(self) -> None:
+        """Show what is stored, or begin to describe the version."""
+        self._begin(is_anew=False)
+
+    def _begin(self, *, is_anew: bool) -> None:
+        self.notice.say_loading(self.NOUN)
+        self.become("loading")
+        request, reference, target = self.request, self._reference, self._target
+
+        def work() -> None:
+            worker = get_current_worker()
+            found = attempt(lambda: None if is_anew else stored(self.desk, reference, target))
+            if found.error is not None:
+                answer = Answer(error=found.error)
+            elif found.value is not None:
+                answer = Answer(found.value)
+            else:
+                done = attempt(
+                    lambda: self.desk.carry_out(request, self._tell, lambda: worker.is_cancelled)
+                )
+                answer = done.value or Answer(error=done.error)
+            if not worker.is_cancelled:
+                self.post_message(Profiled(answer))
+
+        self.run_worker(work, thread=True, exclusive=True, group="profile")
+
+    def _tell(self, job: Job) -> None:
+        self.post_message(Advanced(job))
+
+    @on(Advanced)
+    def _advance(self, event: Advanced) -> None:
+        event.stop()
+        self._job = event.job
+        share = event.job.done / event.job.total if event.job.total else None
+        shown = join(
+            styled("Describing the columns...", "quiet"),
+            styled(event.job.label, "quiet", 40),
+            bar(share, 16) if share is not None else styled(""),
+        )
+        self.notice.update(shown)
+
+    @on(Profiled)
+    def _show(self, event: Profiled) -> None:
+        event.stop()
+        self._job = None
+        result, error = event.answer.result, event.answer.error
+        if result is None:
+            self.fail(error or StackError("Nothing came back.", "Its log: J."))
+            return
+        self._result = result
+        self.retitle()
+        overview = result.get("overview") or {}
+        if not overview.get("n_columns") or not overview.get("n_rows"):
+            self.notice.say_empty("This version has no rows to describe. Press esc to go back.")
+            self.become("empty")
+            return
+        self.become("filled")
+        self.call_after_refresh(self._fill)
+
+    def _fill(self) -> None:
+        result = self._result
+        self.query_one("#overview", Sheet).show(*overview_blocks(result))
+        self.query_one("#alerts", ListPart).fill(
+            Lines(
+                tuple(alert_rows(result)),
+                alert_columns(result),
+                ALERT_ORDERS,
+                lambda row: f"{row['place']}",
+                lambda row: alert_block(result, row),
+                lambda row: " ".join([str(row.get("code")), *columns_of(row), row["state"]]),
+            )
+        )
+        self.query_one("#variables", ListPart).fill(
+            Lines(
+                tuple(rows_of(result)),
+                COLUMNS,
+                ORDERS,
+                lambda row: str(row["name"]),
+                lambda row: variable_block(result, str(row["name"])),
+                lambda row: f"{row['name']} {row.get('type')} {row.get('kind')}",
+            )
+        )
+        self.query_one(MatrixPart).fill(result)
+        self.query_one(MissingPart).fill(result)
+        self.query_one(SamplePart).fill(result)
+        self.action_part(self._part)
+
+    # Going about.
+
+    def action_part(self, name: str) -> None:
+        """Show a part."""
+        if self.state != "filled":
+            return
+        self._part = name
+        self.query_one(ContentSwitcher).current = name
+        self._draw_strip()
+        self.call_after_refresh(self.main().focus)
+
+    def action_turn(self, by: int) -> None:
+        """Show the next part, or the one before."""
+        self.action_part(PARTS[(PARTS.index(self._part) + by) % len(PARTS)])
+
+    def _draw_strip(self) -> None:
+        self.query_one(".strip", Static).update(self._strip())
+
+    def _strip(self) -> Text:
+        overview = self._result.get("overview") or {}
+        counts = {
+            "alerts": len(self._result.get("alerts") or []),
+            "variables": overview.get("n_columns"),
+        }
+        shown = [self._tab(place, name, counts.get(name)) for place, name in enumerate(PARTS, 1)]
+        found = self.listed.place if self.listed else ""
+        return join(*shown, styled(found, "warning", 40), gap="  ")
+
+    def _tab(self, place: int, name: str, n: int | None) -> Text:
+        counted = number(n) if n is not None else styled("")
+        if name == self._part:
+            return styled(f"{place} {name} {counted.plain}".rstrip(), "here")
+        return join(styled(place, "accent"), styled(name, "quiet"), counted)
+
+    @on(ListPart.Filtered)
+    def _filtered(self, event: ListPart.Filtered) -> None:
+        event.stop()
+        self._draw_strip()
+
+    def action_back(self) -> None:
+        """Go back one step: from the detail to the list, from a filter to all, and out."""
+        if isinstance(self.part, Part) and self.part.back():
+            return
+        if self.listed is not None and self.listed.filter_text:
+            self._drop_filter()
+            return
+        self.dismiss(None)
+
+    def on_resize(self) -> None:
+        """Bring the list back where there is room for both."""
+        if self.app.size.width >= WIDE:
+            for part in self.query(Part):
+                part.remove_class("-detail")
+        super().on_resize()
+
+    # Lists.
+
+    def action_filter(self) -> None:
+        """Open the line in which a filter is typed."""
+        if self.state != "filled":
+            return
+        if self.listed is None:
+            self.action_part("variables")
+        self.part.remove_class("-detail")
+        line = self.query_one(FilterBar)
+        with line.prevent(Input.Changed):
+            line.input.value = safe(self.listed.filter_text if self.listed else "", 0)
+        line.add_class("-open")
+        self.query_one(KeyBar).show("filter")
+        self.call_after_refresh(line.input.focus)
+
+    @on(FilterBar.Typed)
+    def _typed(self, event: FilterBar.Typed) -> None:
+        event.stop()
+        if self.listed is not None:
+            self.listed.filter(event.text.strip())
+
+    @on(FilterBar.Left)
+    def _filter_left(self, event: FilterBar.Left) -> None:
+        event.stop()
+        self.query_one(FilterBar).remove_class("-open")
+        self.query_one(KeyBar).show(*self.SCOPES)
+        if not event.is_kept:
+            self._drop_filter()
+        self.main().focus()
+
+    def _drop_filter(self) -> None:
+        if self.listed is not None:
+            self.listed.filter("")
+
+    def action_sort(self) -> None:
+        """Sort the list by the next column."""
+        if self.listed is not None:
+            self.listed.sort()
+
+    def action_reverse(self) -> None:
+        """Turn the order of the list round."""
+        if self.listed is not None:
+            self.listed.reverse()
+
+    def action_page(self, by: int) -> None:
+        """Show the next or the previous lines of a long list."""
+        if self.listed is not None:
+            self.listed.page(by)
+
+    def action_step(self, by: int) -> None:
+        """Select the next or the previous line, from within a detail too."""
+        if self.listed is not None:
+            self.listed.step(by)
+
+    def action_method(self) -> None:
+        """Show the next matrix, or the duplicates in place of the sample."""
+        if isinstance(self.part, MatrixPart | SamplePart):
+            self.part.turn()
+
+    # From one thing to another.
+
+    @property
+    def _column(self) -> str | None:
+        """Return the column that what is selected is about."""
+        row: Row | None = self.listed.selected if self.listed is not None else None
+        if row is not None:
+            return row.get("name") if self._part == "variables" else row.get("column")
+        if isinstance(self.part, MatrixPart) and self.part.map.pair:
+            return self.part.map.pair[0]
+        return None
+
+    def action_variable(self) -> None:
+        """Go to the variable that the selected alert or cell is about."""
+        name = self._column
+        if name is None or self.state != "filled":
+            self.say("Select an alert of one column, or a cell of a correlation.")
+            return
+        self.action_part("variables")
+        self.query_one("#variables", ListPart).select(name)
+
+    def action_rows(self) -> None:
+        """Show the rows behind what is selected, among all the others."""
+        row = self.listed.selected if self.listed is not None else None
+        rows = tuple(it for it in (row or {}).get("rows") or [] if isinstance(it, int))
+        view = RowsView(self.desk, self._reference, rows, column=self._column or "")
+        self.app.push_screen(view)
+
+    @on(CellGrid.Opened)
+    def _opened(self, event: CellGrid.Opened) -> None:
+        event.stop()
+        if isinstance(self.part, SamplePart):
+            grid = self.part.grid
+            value = grid.value(grid.row, grid.column)
+            text = "(missing)" if value is None else str(value)
+            block = styled(text, limit=0, is_block=True)
+            copied = safe(text, 0, is_block=True)
+            self.app.push_screen(Notification(grid.names[grid.column], block, copied))
+
+    # Doing.
+
+    def action_copy(self) -> None:
+        """Copy the name of the selected column, or of the version."""
+        self.app.post_message(Copied(safe(self._column or self._reference, 0)))
+
+    def action_again(self) -> None:
+        """Describe the version again."""
+        if self.state != "loading":
+            self._begin(is_anew=True)
+
+    def action_export(self) -> None:
+        """Ask for the file that the profile is written to as one page."""
+        if self.state == "filled":
+            help = "One page of HTML that needs no network; a file of that name is replaced."
+            self._ask("html", "write to", f"{self._dataset}-profile.html", help)
+
+    def action_target(self) -> None:
+        """Ask for the column that a model is to predict."""
+        if self.state == "filled":
+            help = "The column to predict: leakage and missingness are judged by it."
+            self._ask("target", "target", str(self._result.get("target") or ""), help)
+
+    def _ask(self, subject: str, prompt: str, value: str, help: str) -> None:
+        self.query_one(Correction).begin(subject, prompt, value, help)
+        self.query_one(KeyBar).show("correct")
+
+    @on(Correction.Given)
+    def _given(self, event: Correction.Given) -> None:
+        event.stop()
+        self._answered()
+        text = event.value.strip()
+        if event.subject == "html" and text:
+            arguments = {**self.request.arguments, "html": text}
+            self.app.post_message(Asked(Request("data.profile", arguments), is_form=False))
+        elif event.subject == "target" and text != str(self._result.get("target") or ""):
+            self._aim(text)
+
+    def _aim(self, target: str) -> None:
+        if target and target not in (self._result.get("variables") or {}):
+            self.say(f"There is no column '{safe(target, 40)}'.")
+            return
+        self._target = target
+        self._begin(is_anew=False)
+
+    @on(Correction.Left)
+    def _answered(self, event: Correction.Left | None = None) -> None:
+        self.query_one(KeyBar).show(*self.SCOPES)
+        self.main().focus()
+
+    def action_cancel(self) -> None:
+        """Ask whether to stop describing while that is at work."""
+        job = self._job
+        if job is None or not job.is_alive:
+            return
+
+        def answered(is_sure: bool | None) -> None:
+            if is_sure:
+                self.run_worker(
+                    lambda: attempt(lambda: self.desk.cancel_job(job.job, force=False)),
+                    thread=True,
+                    group="cancel",
+                )
+
+        lost = "It stops at its next step; the profile can be made again at any time."
+        self.app.push_screen(Confirm("Stop describing the version?", lost), answered)
+
+
+def stored(desk: Desk, reference: str, target: str = "") -> dict[str, Any] | None:
+    """Return the stored profile of a version; None when it has to be made."""
+    from local_stack.data import profiles, versions
+
+    version = versions.find(desk.workspace, reference)
+    return profiles.stored(desk.workspace, version, target or None)

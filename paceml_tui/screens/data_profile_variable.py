@@ -1,0 +1,412 @@
+"""One variable of a profile: its statistics, its shape, its values, and what it goes with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
+
+from paceml_tui.charts import column_chart, figure, named, share, value_bars
+from paceml_tui.render import (
+    Block,
+    Text,
+    bar,
+    fields,
+    grid,
+    heading,
+    histogram,
+    join,
+    number,
+    size,
+    stack,
+    styled,
+    value_text,
+)
+from paceml_tui.tasks import Row
+from paceml_tui.widgets.table import Column
+
+METHODS = {
+    "mixed": "All types",
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+    "kendall": "Kendall",
+    "cramers_v": "Cramer's V",
+    "nullity": "Missing together",
+}
+"""Matrices of a profile, and what they are called."""
+
+CATEGORIES = {
+    "Lu": "upper-case letter",
+    "Ll": "lower-case letter",
+    "Lt": "title-case letter",
+    "Lm": "modifier letter",
+    "Lo": "other letter",
+    "Mn": "mark",
+    "Mc": "spacing mark",
+    "Nd": "digit",
+    "Nl": "letter number",
+    "No": "other number",
+    "Pc": "connector",
+    "Pd": "dash",
+    "Ps": "opening bracket",
+    "Pe": "closing bracket",
+    "Pi": "opening quote",
+    "Pf": "closing quote",
+    "Po": "other punctuation",
+    "Sm": "mathematical sign",
+    "Sc": "currency sign",
+    "Sk": "modifier sign",
+    "So": "other sign",
+    "Zs": "space",
+    "Zl": "line separator",
+    "Zp": "paragraph separator",
+    "Cc": "control",
+    "Cf": "format",
+    "Co": "private use",
+    "Cs": "surrogate",
+    "Cn": "not assigned",
+}
+"""General categories of Unicode in words."""
+
+_STRONGEST = 6
+_MOST_BADGES = 4
+_MOST_VALUES = 10
+
+Pair = tuple[str, Text]
+
+
+def variable_block(result: Mapping[str, Any], name: str) -> Block:
+    """Return everything that a profile knows of a column."""
+    it = (result.get("variables") or {}).get(name) or {}
+    n_rows = (result.get("overview") or {}).get("n_rows") or 0
+    alerts = [a for a in result.get("alerts") or [] if a.get("column") == name]
+    badges = join(*(code_of(a) for a in alerts[:_MOST_BADGES]), gap="  ")
+    is_target = result.get("target") == name
+    role = styled("target", "accent") if is_target else styled("")
+    kind = styled(f"{it.get('type')}, {it.get('kind')}", "quiet", 60)
+    return stack(
+        join(styled(name, "strong", 60), kind, role, gap="  "),
+        badges if alerts else None,
+        styled(""),
+        *_shape(it),
+        columns(_counts(it, n_rows)),
+        *_numbers(it),
+        *_dates(it),
+        *_common(it, n_rows),
+        *_extremes(it, n_rows),
+        *_lengths(it),
+        *_text(it),
+        *_series(it),
+        *_strongest(result, name),
+        *_alerts(alerts),
+    )
+
+
+def code_of(alert: Mapping[str, Any]) -> Text:
+    """Return what an alert is called."""
+    return styled(str(alert.get("code")).replace("_", " "), "warning", 26)
+
+
+def section(title: str, *blocks: Block) -> list[Block]:
+    """Return blocks under a title, with a line before it."""
+    return [styled(""), heading(title), *blocks]
+
+
+def columns(pairs: Sequence[Pair]) -> Block:
+    """Return names and values in two columns, read down the left one first."""
+    half = (len(pairs) + 1) // 2
+    none = ("", styled(""))
+    rows = [
+        (styled(a, "quiet"), b, styled(c, "quiet"), d)
+        for (a, b), (c, d) in zip_longest(pairs[:half], pairs[half:], fillvalue=none)
+    ]
+    return grid(("", "", "", ""), rows, (1, 3))
+
+
+def _of(n: Any, p: Any) -> Text:
+    return join(number(n), styled(f"({share(p).plain})", "quiet"))
+
+
+def _counts(it: Mapping[str, Any], n_rows: int) -> list[Pair]:
+    found = [
+        ("distinct", _of(it.get("n_distinct"), it.get("p_distinct"))),
+        ("occur once", _of(it.get("n_unique"), it.get("p_unique"))),
+        ("missing", _of(it.get("n_missing"), it.get("p_missing"))),
+        ("memory", size(it.get("memory_bytes"))),
+    ]
+    for label, key in (
+        ("zeros", "n_zeros"),
+        ("negative", "n_negative"),
+        ("infinite", "n_infinite"),
+    ):
+        if it.get(key) is not None:
+            found.append((label, _of(it[key], it[key] / n_rows if n_rows else 0.0)))
+    if it.get("n_outliers") is not None:
+        found.append(("beyond the fences", number(it["n_outliers"])))
+    return found
+
+
+def _shape(it: Mapping[str, Any]) -> list[Block]:
+    shape = it.get("histogram")
+    if not isinstance(shape, Mapping) or not shape.get("counts"):
+        return []
+    return [*column_chart(shape["counts"], shape["edges"], width=56), styled("")]
+
+
+_QUANTILES = (
+    ("minimum", "min"),
+    ("5 %", "q05"),
+    ("first quartile", "q25"),
+    ("median", "median"),
+    ("third quartile", "q75"),
+    ("95 %", "q95"),
+    ("maximum", "max"),
+    ("range", "range"),
+    ("quartile range", "iqr"),
+)
+_MOMENTS = (
+    ("mean", "mean"),
+    ("standard deviation", "std"),
+    ("variation (std / mean)", "cv"),
+    ("sum", "sum"),
+    ("variance", "variance"),
+    ("skewness", "skewness"),
+    ("kurtosis, excess", "kurtosis"),
+    ("median distance", "mad"),
+)
+
+
+def _numbers(it: Mapping[str, Any]) -> list[Block]:
+    if "mean" not in it:
+        return []
+    order = [("order of rows", value_text(it["monotonicity"]))] if it.get("monotonicity") else []
+    return [
+        *section("Quantiles", columns([(a, figure(it.get(key))) for a, key in _QUANTILES])),
+        *section(
+            "Descriptive statistics",
+            columns([*((a, figure(it.get(key))) for a, key in _MOMENTS), *order]),
+        ),
+    ]
+
+
+def _dates(it: Mapping[str, Any]) -> list[Block]:
+    if "range_days" not in it:
+        return []
+    shown = [
+        ("first", value_text(it.get("min"))),
+        ("last", value_text(it.get("max"))),
+        ("days between", number(it.get("range_days"))),
+        ("in the future", number(it.get("n_future"))),
+        ("order of rows", value_text(it.get("monotonicity"))),
+    ]
+    return section("Dates", fields(shown))
+
+
+def _common(it: Mapping[str, Any], n_rows: int) -> list[Block]:
+    top = named(it.get("top_values") or [])[:_MOST_VALUES]
+    if not top:
+        return []
+    n_held = n_rows - (it.get("n_missing") or 0)
+    rest = n_held - sum(n for _, n in top)
+    return section("Common values", value_bars(top, n_held, rest=rest))
+
+
+def _extremes(it: Mapping[str, Any], n_rows: int) -> list[Block]:
+    low, high = named(it.get("smallest") or []), named(it.get("largest") or [])
+    if not low and not high:
+        return []
+    none = (styled(""), 0)
+    rows = [
+        (a, number(n) if n else styled(""), styled(""), b, number(m) if m else styled(""))
+        for (a, n), (b, m) in zip_longest(low[:10], high[:10], fillvalue=none)
+    ]
+    titles = ("smallest", "rows", "", "largest", "rows")
+    return section("Extreme values", grid(titles, rows, (0, 1, 3, 4)))
+
+
+def _lengths(it: Mapping[str, Any]) -> list[Block]:
+    found = it.get("lengths")
+    if not isinstance(found, Mapping):
+        return []
+    shown = [
+        (label, number(found.get(key)))
+        for label, key in (("shortest", "min"), ("mean", "mean"), ("median", "median"))
+    ]
+    shape = found.get("histogram") or {}
+    chart = (
+        column_chart(shape["counts"], shape["edges"], width=40, height=4)
+        if shape.get("counts") and found.get("min") != found.get("max")
+        else []
+    )
+    return section(
+        "Lengths in characters", columns([*shown, ("longest", number(found.get("max")))]), *chart
+    )
+
+
+def _text(it: Mapping[str, Any]) -> list[Block]:
+    found = it.get("text")
+    if not isinstance(found, Mapping):
+        return []
+    facts = [
+        ("characters", number(found.get("n_characters"))),
+        ("different ones", number(found.get("n_distinct_characters"))),
+        ("words", number(found.get("n_words"))),
+        ("empty texts", number(found.get("n_empty"))),
+        ("padded texts", number(found.get("n_padded"))),
+    ]
+    sampled = [styled(f"Counted over {found.get('n_texts'):,} texts.", "quiet")]
+    kinds = [
+        (styled(CATEGORIES.get(str(kind), kind)), n)
+        for kind, n in (
+            (entry.get("value"), int(entry.get("count") or 0))
+            for entry in found.get("categories") or []
+        )
+    ]
+    n_characters = found.get("n_characters") or 0
+    parts: list[Block] = section(
+        "Text", columns(facts), *(sampled if found.get("is_sample") else [])
+    )
+    for title, counted, total in (
+        ("Words", named(found.get("words") or []), found.get("n_words") or 0),
+        ("Characters", named(found.get("characters") or []), n_characters),
+        ("Kinds of characters", kinds, n_characters),
+        ("Scripts", named(found.get("scripts") or []), n_characters),
+    ):
+        if counted:
+            parts += section(title, value_bars(counted[:_MOST_VALUES], total, width=14))
+    return parts
+
+
+def _series(it: Mapping[str, Any]) -> list[Block]:
+    found = it.get("series")
+    if not isinstance(found, Mapping):
+        return []
+    facts = [
+        ("stationary", value_text(found.get("is_stationary"))),
+        ("season, in rows", number(found.get("season"))),
+        ("Dickey-Fuller", number(found.get("adf_statistic"))),
+        ("its p-value", number(found.get("adf_p_value"))),
+    ]
+    lags = [
+        (number(lag), bar(abs(r), 20, "accent" if r >= 0 else "warning"), number(r, 3))
+        for lag, r in enumerate(found.get("autocorrelation") or [], 1)
+        if isinstance(r, int | float)
+    ]
+    points = [p for p in found.get("points") or [] if isinstance(p, int | float)]
+    low = min(points, default=0.0)
+    line = histogram([p - low for p in points], 60) if points else styled("")
+    shown: list[Block] = [grid(("lag", "autocorrelation", ""), lags[:12], (0, 2))] if lags else []
+    return section("In the order of time", line, columns(facts), *shown)
+
+
+def strongest(result: Mapping[str, Any], name: str) -> list[tuple[str, str, float]]:
+    """Return the columns that ``name`` goes with most: column, method and value."""
+    best: dict[str, tuple[str, float]] = {}
+    for method in METHODS:
+        if method == "nullity":
+            continue
+        for other, value in row_of((result.get("correlations") or {}).get(method), name):
+            known = best.get(other)
+            if known is None or abs(value) > abs(known[1]) or known[0] == "mixed":
+                best[other] = (method, value)
+    ordered = sorted(best.items(), key=lambda pair: -abs(pair[1][1]))
+    return [(other, method, value) for other, (method, value) in ordered]
+
+
+def row_of(matrix: Any, name: str) -> list[tuple[str, float]]:
+    """Return what a matrix says of a column and each other one."""
+    if not isinstance(matrix, Mapping) or name not in (matrix.get("columns") or []):
+        return []
+    names = matrix["columns"]
+    values = matrix["values"][names.index(name)]
+    return [
+        (other, float(value))
+        for other, value in zip(names, values, strict=False)
+        if other != name and isinstance(value, int | float) and math.isfinite(value)
+    ]
+
+
+def _strongest(result: Mapping[str, Any], name: str) -> list[Block]:
+    found = strongest(result, name)[:_STRONGEST]
+    if not found:
+        return []
+    rows = [
+        (
+            styled(other, limit=24),
+            styled(METHODS[method], "quiet"),
+            number(value, 3),
+            bar(abs(value), 16, "accent" if value >= 0 else "warning"),
+        )
+        for other, method, value in found
+    ]
+    return section("Goes with", grid(("", "", "", ""), rows, (2,)))
+
+
+def _alerts(alerts: Sequence[Row]) -> list[Block]:
+    if not alerts:
+        return []
+    shown = [(code_of(a), styled(a.get("message"), limit=600)) for a in alerts]
+    return section("Alerts", grid(("", ""), shown))
+
+
+# The list.
+
+
+def rows_of(result: Mapping[str, Any]) -> list[Row]:
+    """Return a line for each variable."""
+    alerts: dict[Any, int] = {}
+    for it in result.get("alerts") or []:
+        alerts[it.get("column")] = alerts.get(it.get("column"), 0) + 1
+    target = result.get("target")
+    return [
+        {
+            **it,
+            "name": name,
+            "place": place,
+            "n_alerts": alerts.get(name, 0),
+            "is_target": name == target,
+        }
+        for place, (name, it) in enumerate((result.get("variables") or {}).items())
+        if isinstance(it, Mapping)
+    ]
+
+
+def _name(row: Row) -> Text:
+    mark = styled("target", "accent") if row["is_target"] else styled("")
+    return join(styled(row["name"], limit=40), mark)
+
+
+def _distribution(row: Row) -> Text:
+    shape = row.get("histogram")
+    if isinstance(shape, Mapping) and shape.get("counts"):
+        return histogram(shape["counts"], 16)
+    top = named(row.get("top_values") or [])
+    counted = histogram([n for _, n in top[:6]], 6)
+    return join(counted, styled(top[0][0].plain, "quiet", 12)) if top else styled("")
+
+
+def _center(row: Row) -> Text:
+    if row.get("mean") is not None:
+        return number(row["mean"])
+    return styled("")
+
+
+COLUMNS = (
+    Column("variable", _name, is_wide=True, rank=0, most=40),
+    Column("type", lambda row: styled(row.get("type"), "accent", 10), rank=1, most=10),
+    Column("missing", lambda row: share(row.get("p_missing")), is_number=True, rank=3, most=8),
+    Column("distinct", lambda row: number(row.get("n_distinct")), is_number=True, rank=4, most=11),
+    Column("mean", _center, is_number=True, rank=6, most=11),
+    Column("distribution", _distribution, rank=2, most=18),
+    Column("alerts", lambda row: number(row["n_alerts"] or None), is_number=True, rank=5, most=6),
+)
+ORDERS = {
+    "": lambda row: row["place"],
+    "variable": lambda row: str(row["name"]).lower(),
+    "type": lambda row: str(row.get("type")),
+    "missing": lambda row: -(row.get("p_missing") or 0),
+    "distinct": lambda row: -(row.get("n_distinct") or 0),
+    "alerts": lambda row: -row["n_alerts"],
+}
+"""What the list is sorted by, in the order of the key that turns it; first as in the table."""
