@@ -1,0 +1,174 @@
+"""What the tests of preparation share: a table, and a recipe with every kind of step."""
+
+from __future__ import annotations
+
+import functools
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from local_stack.marked_yaml import Node, load
+from local_stack.preparation.fitting import Training, fit_features
+from local_stack.preparation.grammar import read_step
+from local_stack.preparation.steps import FeatureStep
+from local_stack.preparation.table import Labels
+
+N_ROWS = 10_000
+
+EVERY_STEP = """\
+- drop: {columns: [junk]}
+- rename: {amt: amount}
+- cast: {columns: [price], to: number}
+- cast: {columns: [zip], to: text}
+- cast: {columns: [joined], to: date, format: "%d/%m/%Y"}
+- filter: "(col('amount') < 400) | col('amount').is_null()"
+- deduplicate: {columns: [row], keep: first}
+- expression:
+    log_amount: "(col('amount').abs() + 1).log() * col('flag').fill_null(False)"
+    rich: "pl.when(col('income') > 50).then(1).when(col('income') > 20).then(0.5).otherwise(0)"
+    shout: "pl.concat_str(col('city').str.to_uppercase().str.slice(0, 3), 'region', separator='/')"
+    age: "(col('opened') - col('joined')).dt.total_days() / 365.25"
+    town: "col('city').fill_null('none')"
+    ward: "col('zip').str.head(2)"
+    level: "col('grade')"
+    kind: "col('region')"
+- impute: {columns: [income], strategy: median, by: [region, grade], indicator: true}
+- impute: {columns: [price, log_amount, age], strategy: mean, indicator: true}
+- impute: {columns: [grade], strategy: most_frequent}
+- impute: {columns: [level], strategy: constant, value: unknown}
+- impute: {columns: [joined], strategy: constant, value: "2020-01-01"}
+- ratio: {columns: [amount, income]}
+- difference: {columns: [amount, price], as: margin}
+- difference: {columns: [opened, joined], as: waited}
+- group: {columns: [amount], by: [region], statistics: [mean, median, std, count, min, max]}
+- group: {columns: [income], by: [region, flag]}
+- dates:
+    columns: [opened]
+    parts: [year, month, day, dayofweek, hour, quarter, elapsed_days, minute, week, dayofyear,
+            is_weekend]
+    cyclic: [month, day, dayofweek, hour, minute, dayofyear]
+- dates: {columns: [joined]}
+- text: {columns: [note]}
+- tfidf: {columns: [note], max_features: 12, ngrams: [1, 2], min_df: 2}
+- encode: {columns: [city], as: target, folds: 4}
+- encode: {columns: [zip], as: target, smooth: 10}
+- encode: {columns: [town], as: frequency}
+- encode: {columns: [ward], as: count}
+- encode: {columns: [shout], as: hash, n_features: 5}
+- encode: {columns: [region], as: onehot}
+- encode: {columns: [level], as: onehot, min_frequency: 0.1, max_categories: 4}
+- encode: {columns: [grade], as: ordinal}
+- encode: {columns: [flag], as: native}
+- winsorise: {columns: [price], lower: 0.02, upper: 0.98}
+- clip: {columns: [margin], lower: 0.01, upper: 0.99}
+- clip: {columns: [waited], lower: 0, by: values}
+- power: {columns: [income], method: box-cox}
+- power: {columns: [age, amount_mean_by_region], method: yeo-johnson}
+- quantile: {columns: [price], output: normal, n_quantiles: 50}
+- quantile: {columns: [margin]}
+- bin: {columns: [log_amount], n_bins: 6}
+- bin: {columns: [amount_per_income], method: uniform, n_bins: 4, as: onehot}
+- bin: {columns: [waited], method: edges, edges: [10, 100, 1000]}
+- scale: {columns: [amount], method: standard}
+- scale: {columns: [opened_elapsed_days], method: minmax}
+- scale: {columns: [note_words], method: robust}
+- scale: {columns: [note_characters], method: maxabs}
+- drop: {columns: [row]}
+- select: {columns: all}
+"""
+WORDS = ("red", "green", "fast", "slow", "Übung", "ok", "late", "3rd", "re_open", "cat's")
+
+
+def every_step() -> list[FeatureStep]:
+    value, lines = load(EVERY_STEP, "recipe")
+    return [read_step(item) for item in Node(value, lines).items()]
+
+
+def some(generator: np.random.Generator, values: list[Any], share: float = 0.06) -> list[Any]:
+    """Return values of which a share is missing."""
+    return [
+        None if gone else v
+        for v, gone in zip(values, generator.random(len(values)) < share, strict=True)
+    ]
+
+
+def table(n_rows: int = N_ROWS, seed: int = 4) -> pl.DataFrame:
+    """A table of every type, with holes, ties, extremes and odd texts; ``y`` is the target."""
+    g = np.random.default_rng(seed)
+    start = datetime(2019, 1, 1, tzinfo=UTC)
+    seconds = g.integers(0, 5 * 365 * 86_400, n_rows)
+    opened = [
+        start + timedelta(seconds=int(s), microseconds=int(s) % 1_000_003 % 1_000_000)
+        for s in seconds
+    ]
+    joined = [
+        f"{d}/{m}/{y}"
+        for d, m, y in zip(
+            g.integers(1, 31, n_rows),
+            g.integers(1, 13, n_rows),
+            g.integers(2001, 2020, n_rows),
+            strict=True,
+        )
+    ]
+    notes = [" ".join(g.choice(WORDS, int(k))) for k in g.integers(0, 9, n_rows)]
+    amount = g.lognormal(4, 1, n_rows)
+    region = g.choice(["north", "south", "[/east]", "wést"], n_rows).tolist()
+    return pl.DataFrame(
+        {
+            "row": np.arange(n_rows) - (np.arange(n_rows) % 100 == 1),
+            "amt": some(g, amount.tolist()),
+            "income": some(g, (g.lognormal(3, 1, n_rows) + 0.01).tolist()),
+            "price": some(g, [f"{p:.4g}" if p > 1 else "n/a" for p in g.lognormal(2, 1, n_rows)]),
+            "zip": g.integers(10_000, 10_400, n_rows),
+            "city": some(g, [f"city {c}" for c in g.zipf(1.5, n_rows) % 300]),
+            "region": some(g, region),
+            "grade": some(
+                g,
+                g.choice(
+                    ["A", "B", "C", "D", "E", ""], n_rows, p=[0.4, 0.3, 0.2, 0.05, 0.04, 0.01]
+                ).tolist(),
+            ),
+            "opened": some(g, opened),
+            "joined": some(g, joined),
+            "note": some(g, notes),
+            "flag": some(g, (g.random(n_rows) < 0.4).tolist()),
+            "junk": [[1]] * n_rows,
+            "y": np.log(amount) + np.array([r == "north" for r in region]) + g.normal(size=n_rows),
+        },
+        schema_overrides={
+            "opened": pl.Datetime("us", "UTC"),
+            "price": pl.String,
+            "city": pl.String,
+        },
+    )
+
+
+def labels(frame: pl.DataFrame) -> Labels:
+    return Labels(frame["y"].to_numpy(), seed=7)
+
+
+@functools.cache
+def trained(n_rows: int = N_ROWS) -> tuple[pl.DataFrame, Training]:
+    """The table and what the recipe with every step makes of it."""
+    frame = table(n_rows)
+    training = fit_features(
+        frame, "y", every_step(), native_strings=True, accepts_missing=True, labels=labels(frame)
+    )
+    return frame, training
+
+
+def plain(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as JSON can hold it."""
+    return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in row.items()}
+
+
+def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two arrays have the same bits; NaN is NaN, whatever its sign."""
+    absent = np.isnan(one)
+    return (
+        one.shape == other.shape
+        and bool((absent == np.isnan(other)).all())
+        and one[~absent].tobytes() == other[~absent].tobytes()
+    )
