@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 
 from paceml_tui import render
 from paceml_tui.safe import safe
@@ -152,6 +153,8 @@ def _variables(values: Values, width: int) -> Iterator[str]:
 
 
 def _type(variable: Values) -> str:
+    if not variable["n_distinct"]:
+        return "empty"
     kind = _TYPES.get(variable["type"], "other")
     return _KINDS.get(variable["kind"], kind)
 
@@ -232,17 +235,12 @@ def _missing(values: Values, width: int) -> Iterator[str]:
 
 
 def _rest(values: Values, width: int) -> Iterator[str]:
-    name = safe(values["reproduction"].get("dataset", "NAME"), 40)
+    name = shlex.quote(safe(values["reproduction"].get("dataset", "NAME"), 40))
     if values["variables"]:
-        column = safe(next(iter(values["variables"])), 40)
-        column = f"'{column}'" if " " in column else column
-        yield from _wrapped(
-            f"One variable in full: paceml-tui data profile {name} --column {column}".split(" "),
-            width,
-            "",
-            "  ",
-        )
-        yield f"As a page: paceml-tui data profile {name} --html {name}.html"
+        column = shlex.quote(safe(next(iter(values["variables"])), 40))
+        words = f"One variable in full: paceml-tui data profile {name} --column {column}".split(" ")
+        yield from _wrapped(words, width, "", "  ")
+        yield f"As a page: paceml-tui data profile {name} --html page.html"
 
 
 # ------------------------------------------------------------------ one variable
@@ -415,12 +413,13 @@ def _cut(line: str, width: int) -> str:
 
 
 def _wrapped(words: Iterable[str], width: int, first: str, rest: str) -> Iterator[str]:
-    """Yield words in lines of at most ``width`` cells; a longer word has a line of its own."""
+    """Yield words in lines of at most ``width`` cells; a word longer than a line is broken."""
     line, is_empty = first, True
     for word in words:
-        if not is_empty and cell_len(line) + 1 + cell_len(word) > width:
-            yield line
-            line, is_empty = rest, True
-        line += word if is_empty else f" {word}"
-        is_empty = False
+        for part in chop_cells(word, width - cell_len(rest)) or [""]:
+            if not is_empty and cell_len(line) + 1 + cell_len(part) > width:
+                yield line
+                line, is_empty = rest, True
+            line += part if is_empty else f" {part}"
+            is_empty = False
     yield line

@@ -113,7 +113,9 @@ def test_hostile_names_and_cells_reach_no_terminal():
         {HOSTILE: [HOSTILE, "b", None] * 20, "漢字" * 20: range(60), "": [""] * 60}
     )
     for columns in ([], table.columns):
-        lines = shown(values(table, columns=columns))
+        held = values(table, columns=columns)
+        held["alerts"] += plain([Alert("constant", HOSTILE, 1, 1, f"As '{HOSTILE}' and 漢字.")])
+        lines = shown(held)
         assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e]", "".join(lines))
         assert all(cell_len(line) <= 80 for line in lines), max(lines, key=cell_len)
 

@@ -451,3 +451,19 @@ def test_the_verb_writes_no_page_among_the_records_of_the_workspace(workspace, t
     assert result.to_dict()["reproduction"]["columns"] == ["a"]
     with pytest.raises(InputError, match="has no column 'c'"):
         profiles.profile(workspace, "t", column=("c",))
+
+
+def test_the_band_of_an_autocorrelation_is_that_of_all_rows_not_of_the_points_drawn():
+    series = SeriesStatistics((0.9, 0.5), -3.1, 0.02, True, None, (1.0, 2.0, 3.0))
+    content = page.render(made([number("x", series=series)]))
+    (low, high) = re.findall(r"M0 ([\d.]+)H2M0 ([\d.]+)H2", content)[0]
+    assert float(high) - float(low) == pytest.approx(2 * 50 * 1.96 / (891 - 177) ** 0.5, abs=0.02)
+
+
+def test_labels_of_an_axis_can_be_told_apart():
+    numbers = replace(number("x").numbers, histogram=Histogram((10**9, 10**9 + 2), (3,)))
+    content = page.render(made([number("x", numbers=numbers)]))
+    labels = re.findall(
+        r"<span>([^<]*)</span>", re.findall(r'class="axis">(.*?)</div>', content)[0]
+    )
+    assert len(labels) == len(set(labels)) == 3

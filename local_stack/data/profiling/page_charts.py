@@ -41,12 +41,12 @@ def svg(
     )
 
 
-def edge(value: float | int | str) -> str:
+def edge(value: float | int | str, digits: int = 4) -> str:
     """Return an end of a bin in short."""
     if isinstance(value, str):
         text = value.removesuffix("Z").partition(".")[0].replace("T", " ")
         return text.removesuffix(" 00:00:00")
-    return plain_number(value, 4)
+    return plain_number(value, digits)
 
 
 def _heights(counts: Sequence[int]) -> Iterator[float]:
@@ -143,7 +143,11 @@ def _axis(histogram: Histogram, n_parts: int) -> Markup:
         labels = labels[:1]
     elif not isinstance(first, str) and not isinstance(last, str):
         shares = [part / n_parts for part in range(n_parts + 1)]
-        labels = [edge(first * (1 - share) + last * share) for share in shares]
+        ticks = [first * (1 - share) + last * share for share in shares]
+        for digits in (4, 7, 10, 13):  # as few as tell the labels apart
+            labels = [edge(tick, digits) for tick in ticks]
+            if len(set(labels)) == len(labels):
+                break
     return tag("div", joined(tag("span", text) for text in labels), class_="axis")
 
 
@@ -195,7 +199,7 @@ def bars(
     rows = [_bar(value_of(item.value), item.count, n_rows or n, highest) for item in items]
     rest = n - sum(item.count for item in items)
     if n_distinct is not None and n_distinct > len(items) and rest > 0:
-        others = tag("i", f"{n_distinct - len(items):,} other values", class_="none")
+        others = tag("i", counted(n_distinct - len(items), "other value"), class_="none")
         rows.append(_bar(others, rest, n_rows or n, 0))
     if n_missing:
         rows.append(_bar(value_of(None), n_missing, n_rows or n, 0))

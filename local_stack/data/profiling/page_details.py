@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from local_stack.data.profiling.page_charts import (
     bars,
     box_plot,
+    edge,
     lags,
     large_histogram,
     line_chart,
@@ -81,7 +82,7 @@ def details(
         parts.append(("Words", _words(variable.text)))
         parts.append(("Characters", _characters(variable.text)))
     if variable.series is not None:
-        parts.append(("Time series", _series(variable)))
+        parts.append(("Time series", _series(variable, context)))
     parts.append(("Moves with", _moves(variable.name, context)))
     parts.append((f"Alerts ({len(alerts)})", _alerts(alerts)))
     return parts
@@ -148,8 +149,8 @@ def _date_parts(variable: VariableProfile) -> list[tuple[str | Markup, Markup | 
     dates = variable.dates
     assert dates is not None
     rows: list[tuple[str, Markup | str, bool]] = [
-        ("First", dates.min or "-", False),
-        ("Last", dates.max or "-", False),
+        ("First", edge(dates.min or "-"), False),
+        ("Last", edge(dates.max or "-"), False),
         ("Range", days(dates.range_days), False),
         ("In the future", counted(dates.n_future, "row"), dates.n_future > 0),
         ("Monotonicity", (dates.monotonicity or "not monotonic").capitalize(), False),
@@ -262,7 +263,7 @@ def _characters(text: TextStatistics) -> Markup | None:
     )
 
 
-def _series(variable: VariableProfile) -> Markup | None:
+def _series(variable: VariableProfile, context: Context) -> Markup:
     series = variable.series
     assert series is not None
     verdict = {True: "stationary", False: "not stationary", None: "-"}[series.is_stationary]
@@ -272,7 +273,7 @@ def _series(variable: VariableProfile) -> Markup | None:
         ("Read as", verdict, False),
         ("Season", counted(series.season, "step") if series.season else "none found", False),
     ]
-    n = sum(item is not None for item in series.points)
+    n = context.n_rows - variable.n_missing
     parts = [
         line_chart(series.points, variable.name),
         _titled("Autocorrelation", lags(series.autocorrelation, n))

@@ -14,8 +14,8 @@ from collections.abc import Container, Iterable, Iterator
 MAX_TEXT = 160
 """Characters of one value that a page shows; a longer one ends in an ellipsis."""
 
-_UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
-_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u00a0")
+_UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp", "Zs"})
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 
 
 class Markup(str):
@@ -58,7 +58,7 @@ def _visible(character: str) -> str:
     if character.isascii() and character.isprintable():
         return character
     is_unseen = unicodedata.category(character) in _UNSEEN or character in _INVISIBLE
-    if not is_unseen:
+    if not is_unseen or character == "\u3000":  # the space of Chinese and Japanese text
         return character
     code = ord(character)
     if code < 0x20:

@@ -44,6 +44,8 @@ _TYPES = {
 
 def type_of(variable: VariableProfile) -> str:
     """Return the type as a profile calls it, such as ``Categorical``."""
+    if not variable.n_distinct:
+        return "Empty"
     if variable.kind in _KINDS and variable.kind != "constant":
         if variable.kind == "identifier-suspect":
             return f"{_TYPES.get(variable.type, variable.type)}, maybe an identifier"
