@@ -38,6 +38,10 @@ def _for_people(name: str, values: Any) -> Iterator[str]:
         from paceml_tui import printing_profile
 
         return printing_profile.lines(values)
+    if name == "data.diligence" and "verdict" in values:
+        from paceml_tui import printing_diligence
+
+        return printing_diligence.lines(values)
     return _lines(values)
 
 

@@ -15,6 +15,7 @@ from local_stack.data.assessing.models import (
     LINEAR,
     MODELS,
     NAMES,
+    TREE,
     ModelScore,
     Score,
     Trial,
@@ -31,6 +32,7 @@ from local_stack.data.assessing.sensitive import SensitiveColumn
 from local_stack.data.assessing.single import ColumnScore
 from local_stack.data.assessing.subject import Subject
 from local_stack.data.assessing.timing import Timing
+from local_stack.data.assessing.verdict import Verdict, verdict_of
 from local_stack.errors import InputError
 from local_stack.evaluation.split import Parts
 from local_stack.progress import Progress, Step
@@ -43,18 +45,9 @@ ROWS = 20_000
 """Rows that models learn from unless somebody asks for another number."""
 _LEAST_ROWS = 50
 _CLASS_WORK = 60_000
+_WORDS = {LINEAR: "A linear model", TREE: "A tree of depth 3", BOOSTING: "LightGBM"}
 _REPEATS = 2
 _MANY_ROWS = 8_000
-READY, CARE, NOT_VIABLE = "ready", "usable with care", "not viable"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict(Result):
-    """``status`` is ready, usable with care or not viable; why, and what to do next."""
-
-    status: str
-    reasons: tuple[str, ...]
-    next_steps: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +145,18 @@ def assess(
     useless = quality.judge_columns(docket, subject)
     quality.judge_size(docket, subject, useless)
     progress(Step("Looking for duplicates"))
-    quality.judge_duplicates(docket, subject)
+    alike = quality.judge_duplicates(docket, subject)
     _judge_against(docket, subject, question)
     columns = leakage.judge_leaks(docket, subject, useless, progress)
     when = timing.judge_time(docket, subject, frame, question.created_at)
     trait = sensitive.judge_sensitive(docket, subject, question.sensitive, useless, progress)
+    if alike is not None and not subject.split_by:
+        subject = replace(subject, alike=alike)
     work = _Modelling(docket, subject, useless, question.rows, progress)
     baseline, curve, doubts = work.run()
     return Assessment(
         task=subject.task,
-        verdict=verdict_of(docket, baseline),
+        verdict=verdict_of(docket, has_scores=baseline is not None),
         findings=docket.ordered(),
         baseline=baseline,
         learning_curve=curve,
@@ -181,7 +176,7 @@ def _without_target(frame: pl.DataFrame, target: str) -> Assessment:
     message = f"The target '{target}' {what}, so there is nothing to predict."
     docket.note("target_constant", 1, message, column=target)
     docket.note("rows", n_known, f"{n_known:,} rows have a target.")
-    return Assessment("", verdict_of(docket, None), docket.ordered())
+    return Assessment("", verdict_of(docket, has_scores=False), docket.ordered())
 
 
 def _judge_against(docket: Docket, subject: Subject, question: Question) -> None:
@@ -258,6 +253,9 @@ class _Modelling:
         )
         scores = tuple(summary(it, self.metric) for it in trials)
         best = self._best(scores)
+        if not best:
+            self.notes.append("No model could be scored: most test folds hold one class only.")
+            return None, None, None
         baseline = self._baseline(parts, trials, scores, best)
         doubts = noise.judge_labels(
             self.docket, self.subject, _trial(trials, self._judge_of_labels(scores)), self.metric
@@ -293,7 +291,8 @@ class _Modelling:
 
     def _best(self, scores: Sequence[ModelScore]) -> str:
         ranked = [it for it in scores if it.score is not None and it.model != DUMMY]
-        return max(ranked, key=lambda it: it.score.mean if it.score else 0).model
+        ranked.sort(key=lambda it: -it.score.mean if it.score else 0)
+        return ranked[0].model if ranked else ""
 
     def _judge_of_labels(self, scores: Sequence[ModelScore]) -> str:
         """Return the model with the best probabilities (or errors) to judge the targets by."""
@@ -325,8 +324,12 @@ class _Modelling:
         )
 
     def _method(self, n_folds: int) -> str:
-        how = "by time" if self.subject.time else "by group" if self.subject.group else "stratified"
-        how = "at random" if how == "stratified" and self.subject.is_regression else how
+        usual = "at random" if self.subject.is_regression else "stratified"
+        how = {
+            "time": "by time",
+            "group": "by group",
+            "equal rows": "with equal rows kept together",
+        }.get(self.subject.split_by, usual)
         return (
             f"{n_folds} test folds, split {how}; 95 % intervals by the corrected resampled t "
             "(Nadeau and Bengio 2003)"
@@ -349,7 +352,7 @@ class _Modelling:
         low = gain.low if gain.low is not None else gain.mean
         dummy = found[DUMMY]
         guess = 0.0 if dummy is None or abs(dummy.mean) < 5e-4 else dummy.mean
-        tells = f"{best} reaches {name} {_interval(top)}, the baseline {guess:.3f}"
+        tells = f"{_WORDS[best]} reaches {name} {_interval(top)}, the baseline {guess:.3f}"
         is_found = low > 0
         self.docket.note(
             "signal",
@@ -360,7 +363,7 @@ class _Modelling:
         )
         if self.docket.rule("too_good").grade(top.mean)[0] != "ok":
             but = f" even without {', '.join(map(repr, self.leaks[:3]))}" if self.leaks else ""
-            message = f"The model {best} is all but perfect{but}: {name} {top.mean:.4f}."
+            message = f"{_WORDS[best]} is all but perfect{but}: {name} {top.mean:.4f}."
             self.docket.note("too_good", top.mean, message)
 
     def _with_suspects(self, parts: Sequence[Parts]) -> Score | None:
@@ -374,7 +377,8 @@ class _Modelling:
 
     def _at_random(self, scores: Sequence[ModelScore]) -> Score | None:
         """Return what a random split would say of LightGBM, where rows are split otherwise."""
-        if not (self.subject.group or self.subject.time):
+        by = self.subject.split_by
+        if not by:
             return None
         models = {name: MODELS[name] for name in (DUMMY, BOOSTING)}
         parts = splits(self.subject, 1, is_plain=True)
@@ -387,15 +391,15 @@ class _Modelling:
             return random
         above = random.mean - guess.mean
         lost = (random.mean - honest.mean) / above if above > 0.02 else 0.0
-        by = "time" if self.subject.time else "group"
         name = NAMES[self.metric]
+        how = "With equal rows kept together" if by == "equal rows" else f"Split by {by}"
+        advice = f"Split by {by}" if by != "equal rows" else "Deduplicate before splitting"
         self.docket.note(
             "split_flatters",
             max(0.0, lost),
-            f"Split by {by}, LightGBM reaches {name} {honest.mean:.3f}; split at random "
-            f"{random.mean:.3f}.",
+            f"{how}, LightGBM reaches {name} {honest.mean:.3f}; split at random {random.mean:.3f}.",
             column=self.subject.time or self.subject.group,
-            advice=f"Split by {by}: a random split shows what will not come true.",
+            advice=f"{advice}: a random split shows what will not come true.",
         )
         return random
 
@@ -423,47 +427,5 @@ def _renumbered(subject: Subject) -> Subject:
     if subject.is_regression:
         return subject
     present, y = np.unique(subject.y, return_inverse=True)
-    return Subject(
-        subject.frame,
-        subject.rows,
-        subject.target,
-        subject.task,
-        tuple(subject.classes[k] for k in present.tolist()),
-        y.astype(np.int64),
-        subject.features,
-        subject.group,
-        subject.time,
-    )
-
-
-_FATAL = ("target_constant", "signal", "rows", "class_rows", "target_missing", "conflicting_labels")
-"""Checks whose high risk leaves nothing to build on."""
-
-
-def verdict_of(docket: Docket, baseline: Baseline | None) -> Verdict:
-    """Return the verdict that the findings and scores lead to, with reasons and next steps.
-
-    Not viable: nothing to predict, far too few rows, or no model beats a guess. Usable with care:
-    any high or medium risk. Ready: neither.
-    """
-    ordered = docket.ordered()
-    fatal = docket.severe(*_FATAL)
-    grave = [it for it in ordered if it.severity in ("high", "medium")]
-    if fatal or baseline is None:
-        status, chosen = NOT_VIABLE, fatal or grave
-    else:
-        status, chosen = (CARE, grave) if grave else (READY, [])
-    reasons = [it.message for it in chosen[:5]]
-    signal = next((it.message for it in ordered if it.code == "signal"), "")
-    if status != NOT_VIABLE and signal:
-        reasons.append(signal)
-    if not reasons:
-        reasons = ["No model could be tried on these rows."]
-    steps = dict.fromkeys(_step(it) for it in [*fatal, *grave] if it.advice)
-    if status == READY:
-        steps = dict.fromkeys(["Write a recipe and train: the table carries this target."])
-    return Verdict(status, tuple(dict.fromkeys(reasons)), tuple(list(steps)[:6]))
-
-
-def _step(finding: Finding) -> str:
-    return f"{finding.column}: {finding.advice}" if finding.column else finding.advice
+    classes = tuple(subject.classes[k] for k in present.tolist())
+    return replace(subject, classes=classes, y=y.astype(np.int64))

@@ -92,9 +92,9 @@ class Trial:
     predicted: np.ndarray
 
     def values(self, metric: str) -> list[float] | None:
-        """Return the metric of each fold, or None when a fold leaves it undefined."""
+        """Return the metric of each fold that defines it, or None when fewer than half do."""
         found = [fold[metric] for fold in self.folds if metric in fold]
-        return found if len(found) == len(self.folds) else None
+        return found if len(found) >= max(2, len(self.folds) / 2) else None
 
 
 def corrected_interval(
@@ -125,7 +125,7 @@ def metric_of(subject: Subject) -> str:
 
 
 def splits(subject: Subject, repeats: int, *, is_plain: bool = False, seed: int = 0) -> list[Parts]:
-    """Return the (train, test) rows of every fold: by time, by group or stratified by class."""
+    """Return the (train, test) rows of every fold: by what the subject is split by."""
     keys = subject.keys(is_plain=is_plain)
     n_repeats = 1 if keys.times is not None else repeats
     return [part for each in range(n_repeats) for part in folds(keys, FOLDS, seed + each)]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _MOST_LEVELS = 20
 _LEAST_DISTINCT = 50
 _NEAR_DIGITS = 3
+_MANY_EQUAL = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,20 +263,26 @@ def near(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def judge_duplicates(docket: Docket, subject: Subject) -> None:
-    """Judge repeated rows, equal rows with different targets, and overlap of the usual split."""
+def judge_duplicates(docket: Docket, subject: Subject) -> np.ndarray | None:
+    """Judge repeated rows, equal rows with different targets, and overlap of the usual split.
+
+    Returns numbers that are the same for rows of equal features where so many are equal that
+    scores would be flattered, int64 (n_rows,); None otherwise.
+    """
     names = [
         name for name in subject.frame.columns if not _is_counter(subject.frame[name])
     ]  # a running number tells copies apart that are copies
     features = [name for name in names if name != subject.target]
     if not features:
-        return
+        return None
     skipped = [name for name in subject.frame.columns if name not in names]
     but = f" (whatever {', '.join(map(repr, skipped[:3]))} holds)" if skipped else ""
     alike = row_ids(subject.frame.select(features))
     _judge_repeats(docket, subject, row_ids(subject.frame.select(names)), but)
     _judge_conflicts(docket, subject, alike, but)
     _judge_split(docket, subject, alike, row_ids(near(subject.frame.select(features))), but)
+    n_equal = subject.n_rows - int(alike.max()) - 1
+    return alike if n_equal >= _MANY_EQUAL * subject.n_rows else None
 
 
 def _is_counter(series: pl.Series) -> bool:

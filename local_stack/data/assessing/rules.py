@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from local_stack.results import Result
@@ -53,13 +53,15 @@ class Finding(Result):
 class Rule:
     """From which value on a check is a low, a medium and a high risk (None: never).
 
-    ``is_floor`` says that less is worse. ``advice`` is what to do unless the check knows better.
+    ``is_floor`` says that less is worse, ``is_flag`` that the check is a plain yes or no.
+    ``advice`` is what to do unless the check knows better.
     """
 
     low: float | None
     medium: float | None = None
     high: float | None = None
     is_floor: bool = False
+    is_flag: bool = False
     advice: str = ""
 
     def grade(self, value: float) -> tuple[str, float | None]:
@@ -95,7 +97,7 @@ RULES: dict[str, Rule] = {
     "target_missing": Rule(
         1e-12, 0.05, 0.5, advice="Find out why it is missing; those rows cannot be learnt from."
     ),
-    "target_constant": Rule(None, None, 1, advice="Choose another target."),
+    "target_constant": Rule(None, None, 1, is_flag=True, advice="Choose another target."),
     "target_capped": Rule(
         0.005,
         0.02,
@@ -103,12 +105,14 @@ RULES: dict[str, Rule] = {
         advice="Treat the rows at the limit as censored: leave them out, or model them apart.",
     ),
     "target_skew": Rule(2, advice="Try the logarithm of the target, or a robust loss."),
-    "column_constant": Rule(1, advice="Leave the column out."),
+    "column_constant": Rule(1, is_flag=True, advice="Leave the column out."),
     "column_missing": Rule(0.5, advice="Ask why it is missing; leave it out or mark it."),
     "column_infinite": Rule(1e-12, 0.05, advice="Clean the infinite values; they are no numbers."),
     "identifier": Rule(0.9, advice="Leave it out: it names rows, and says nothing of new ones."),
     "many_categories": Rule(50, advice="Group the rare ones, encode by target, or leave it out."),
-    "target_copy": Rule(None, None, 1, advice="Leave it out: it is the target again."),
+    "target_copy": Rule(
+        None, None, 1, is_flag=True, advice="Leave it out: it is the target again."
+    ),
     "leak_score": Rule(
         0.90,
         0.95,
@@ -157,6 +161,7 @@ RULES: dict[str, Rule] = {
         0.1,
         advice="Deduplicate, or split by a group column, so that the test rows are new.",
     ),
+    "split_flatters": Rule(0.1, 0.25, 0.5),
     "against_overlap": Rule(
         0.001, 0.01, 0.1, advice="Take these rows out of one of the two versions."
     ),
@@ -173,9 +178,16 @@ RULES: dict[str, Rule] = {
         None, None, 0, is_floor=True, advice="Collect columns that have to do with the target."
     ),
     "more_data": Rule(0.05, advice="Collect more rows of the same kind: the score still rises."),
-    "sensitive": Rule(1, advice="Leave it out unless the law lets you use it; keep it to audit."),
+    "sensitive": Rule(
+        1,
+        is_flag=True,
+        advice="Leave it out unless the law lets you use it; keep it to audit.",
+    ),
     "sensitive_unmarked": Rule(
-        None, 1, advice="Say so with --sensitive, so that proxies and outcomes are looked at."
+        None,
+        1,
+        is_flag=True,
+        advice="Say so with --sensitive, so that proxies and outcomes are looked at.",
     ),
     "sensitive_outcome": Rule(
         0.9, 0.8, 0.5, is_floor=True, advice="A model will learn this gap: decide what is fair."
@@ -188,7 +200,6 @@ RULES: dict[str, Rule] = {
     "target_drift": Rule(
         0.05, 0.1, 0.25, advice="Train on recent rows, test on the newest, and watch for drift."
     ),
-    "split_flatters": Rule(0.1, 0.25, 0.5, advice=""),
 }
 """Code of a check: its thresholds and the usual advice."""
 
@@ -221,7 +232,7 @@ class Docket:
         rule = RULES[code]
         if (task or self.task) == "regression" and code in REGRESSION:
             low, medium, high = REGRESSION[code]
-            return Rule(low, medium, high, rule.is_floor, rule.advice)
+            return replace(rule, low=low, medium=medium, high=high)
         return rule
 
     def note(
@@ -248,7 +259,7 @@ class Docket:
             severity=severity,
             column=column,
             value=float(value),
-            threshold=None if threshold is None or threshold <= 1e-12 else float(threshold),
+            threshold=None if rule.is_flag or threshold is None else float(threshold),
             message=message,
             advice="" if severity == "ok" else wanted,
             rows=evidence.rows,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from local_stack.data.assessing.rules import Evidence, Example
@@ -28,7 +28,8 @@ class Subject:
 
     ``y`` holds class numbers (int64, places in ``classes``) or the target itself (float64),
     shape (n_rows,). ``features`` are the columns that a model may see: all but the target and
-    the columns that split by group or time.
+    the columns that split by group or time. ``alike`` numbers rows of equal features where they
+    are to stay together (None: where nothing needs that).
     """
 
     frame: pl.DataFrame
@@ -40,6 +41,7 @@ class Subject:
     features: tuple[str, ...]
     group: str | None = None
     time: str | None = None
+    alike: np.ndarray | None = None
 
     @property
     def n_rows(self) -> int:
@@ -53,22 +55,27 @@ class Subject:
 
     def take(self, places: np.ndarray) -> Subject:
         """Return the subject of some rows, by their place in this one."""
-        return Subject(
-            self.frame[places],
-            self.rows[places],
-            self.target,
-            self.task,
-            self.classes,
-            self.y[places],
-            self.features,
-            self.group,
-            self.time,
+        return replace(
+            self,
+            frame=self.frame[places],
+            rows=self.rows[places],
+            y=self.y[places],
+            alike=None if self.alike is None else self.alike[places],
         )
 
+    @property
+    def split_by(self) -> str:
+        """Return by what rows are split: time, group, equal rows or nothing in particular."""
+        if self.time or self.group:
+            return "time" if self.time else "group"
+        return "" if self.alike is None else "equal rows"
+
     def keys(self, *, is_plain: bool = False) -> Keys:
-        """Return what splits look at: time, group or (when plain, always) the classes."""
+        """Return what splits look at: time, group, equal rows or (when plain) the classes."""
         if not is_plain and (self.group or self.time):
             return keys_of(self.frame, Split(group=self.group, time=self.time), None)
+        if not is_plain and self.alike is not None:
+            return Keys(self.n_rows, groups=self.alike)
         return Keys(self.n_rows, strata=None if self.is_regression else self.y)
 
     def outcome(self) -> tuple[str, np.ndarray]:
