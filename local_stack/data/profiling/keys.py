@@ -108,8 +108,8 @@ class Part:
 
         if self._given is None:
             assert self._hashes is not None
-            share = min(1.0, TRIED_ROWS / self._hashes.size)
-            chosen = self._hashes <= np.uint64(int(share * (2**64 - 1)))
+            n_rows = max(TRIED_ROWS, self._hashes.size)
+            chosen = self._hashes <= np.uint64((2**64 - 1) * TRIED_ROWS // n_rows)
             chosen &= self._hashes != hash_of_missing()
         else:
             n_few = int(np.searchsorted(np.cumsum(self._counts), TRIED_ROWS))

@@ -63,7 +63,7 @@ def leakage_findings(
     aim = aim_of(columns[target], rows)
     if aim is None:
         return
-    note = "" if rows is None else f", in a sample of {rows.size} rows"
+    note = "" if rows is None else f", in a sample of {rows.size:,} rows"
     for done, (name, column) in enumerate(columns.items()):
         progress(Step("leakage", done, len(columns)))
         if name == target or column.profile.n_distinct + (column.profile.n_missing > 0) < 2:
