@@ -467,3 +467,22 @@ def test_labels_of_an_axis_can_be_told_apart():
         r"<span>([^<]*)</span>", re.findall(r'class="axis">(.*?)</div>', content)[0]
     )
     assert len(labels) == len(set(labels)) == 3
+
+
+def test_a_notebook_shows_the_page_in_a_frame_of_its_own():
+    profile = made([text("<i>", HOSTILE)])
+    ((name, attributes),) = outline(profile._repr_html_()).found
+    assert (name, attributes["sandbox"]) == ("iframe", "allow-scripts")
+    assert attributes["srcdoc"] == page.render(profile)
+
+
+def test_matrices_that_are_drawn_have_their_numbers_in_a_table_too():
+    content = page.render(made(columns(30)))
+    assert content.count("<summary>Table</summary>") == 4  # one for each method
+    assert "<summary>Table</summary>" not in page.render(made(columns(60), correlations=wide(60)))
+
+
+def wide(n: int) -> Correlations:
+    names = tuple(f"x{i}" for i in range(n))
+    matrix = Matrix(names, tuple((0.5,) * n for _ in names))
+    return Correlations(matrix, matrix, matrix)

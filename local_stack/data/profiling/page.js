@@ -55,7 +55,7 @@
   for (const heat of document.querySelectorAll("[data-heat]")) {
     const values = heat.dataset.heat.split(","), n = Math.round(Math.sqrt(values.length));
     const names = [...heat.parentNode.querySelectorAll(".down li")].map((item) => item.textContent);
-    const told = heat.parentNode.parentNode.querySelector(".told");
+    const told = heat.closest(".scroll").querySelector(".told");
     heat.addEventListener("mousemove", (event) => {
       const box = heat.firstElementChild.getBoundingClientRect();
       const column = Math.floor((event.clientX - box.left) / box.width * n);

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import os
 import tempfile
 from importlib.resources import files
@@ -114,6 +115,15 @@ def render(profile: DatasetProfile) -> str:
     )
     held = [(key, title, part) for key, title, part in parts if part is not None]
     return _document(profile, held, style, script)
+
+
+def framed(profile: DatasetProfile) -> str:
+    """Return the page in a frame of its own, so that it and the page around it stay apart."""
+    held = html.escape(render(profile))
+    look = "width:100%;height:45rem;border:0"
+    return (
+        f'<iframe title="Profile" sandbox="allow-scripts" style="{look}" srcdoc="{held}"></iframe>'
+    )
 
 
 def _document(

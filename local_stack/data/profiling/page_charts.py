@@ -25,6 +25,9 @@ LEVELS = 7
 MAX_LETTERED = 16
 """Columns of a matrix up to which each cell shows its number."""
 
+MAX_LISTED = 30
+"""Columns of a matrix up to which its numbers can be had as a table."""
+
 
 def svg(
     width: float, height: float, *children: Markup, label: str, class_: str = "", fit: bool = False
@@ -338,7 +341,15 @@ def _drawn(matrix: Matrix, name: str) -> Markup:
         tag("div", drawn, data_heat=hundredths),
         class_=f"matrix s{side}",
     )
-    return tag("div", held, tag("p", "", class_="told"), class_="scroll", tabindex=0)
+    told = tag("p", "", class_="told")
+    return tag("div", tag("div", held, told, class_="scroll", tabindex=0), _table(matrix))
+
+
+def _table(matrix: Matrix) -> Markup | None:
+    """Return every number of a drawn matrix, unless they are too many to be read."""
+    if len(matrix.columns) > MAX_LISTED:
+        return None
+    return tag("details", tag("summary", "Table"), _lettered(matrix))
 
 
 def scale(low: str, high: str, is_signed: bool) -> Markup:

@@ -373,6 +373,12 @@ class DatasetProfile(Result):
         names = [variable.name for variable in self.variables]
         raise InputError(f"The profile has no column '{name}'.", nearest(name, names))
 
+    def _repr_html_(self) -> str:
+        """Return the page of the profile in a frame, as notebooks show it."""
+        from local_stack.data.profiling.page import framed
+
+        return framed(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the ``result`` of ``data profile``, with variables by name."""
         values = Result.to_dict(self)
