@@ -1,0 +1,1 @@
+"""Recipes of preparation as documents: their text, its outline, and a first one."""
