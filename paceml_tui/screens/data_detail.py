@@ -211,10 +211,16 @@ def _runs(desk: Desk, row: Row) -> list[Block]:
 
 
 def _profile(desk: Desk, row: Row, name: str) -> list[Block]:
+    """Return the stored profile in short, else that of the newest job, or that one is at work."""
     from local_stack import jobs
+    from local_stack.data import profiles, versions
 
-    is_latest = row["version"] == row["latest"]
-    wanted = {name, row["name"]} if is_latest else {name}
+    found = attempt(
+        lambda: profiles.stored(desk.workspace, versions.find(desk.workspace, name))
+    ).value
+    if found is not None:
+        return profile_blocks(found)
+    wanted = {name, row["name"]} if row["version"] == row["latest"] else {name}
     for job in jobs.listed(desk.workspace):
         if job.command == "data.profile" and job.arguments.get("name") in wanted:
             if job.is_alive:

@@ -24,7 +24,7 @@ from paceml_tui.widgets.records import WIDE
 from paceml_tui.widgets.table import Column, Listing, RecordTable
 
 PAGE = 500
-_LABEL = 22
+_LABEL = 24
 _WIDEST = 24
 
 Orders = Mapping[str, Callable[[Row], Any]]
@@ -199,6 +199,8 @@ class ListPart(Part):
 class HeatMap(CellGrid):
     """A matrix of correlations: each cell has its value, on a ground that says the same."""
 
+    GAP = 0
+
     def __init__(self) -> None:
         super().__init__()
         self.method = ""
@@ -224,8 +226,8 @@ class HeatMap(CellGrid):
 
     def label(self, row: int) -> Text:
         """Return the name of a column and its number."""
-        name = styled(self.names[row], limit=_LABEL - 4)
-        return join(name, styled(f"{row + 1:>3}", "quiet"))
+        name = styled(self.names[row], limit=_LABEL - 5)
+        return join(name, styled(f"{row + 1:>3} ", "quiet"))
 
     def corner(self) -> Text:
         """Return the method."""

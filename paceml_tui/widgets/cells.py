@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import ClassVar
 
 from textual import events
 from textual.geometry import Size
@@ -16,7 +17,6 @@ from textual.strip import Strip
 from paceml_tui import keys
 from paceml_tui.render import Text, cells, fit, join, marked, styled
 
-_GAP = 2
 _MOST_DRAWN = 500
 
 
@@ -36,6 +36,9 @@ class CellGrid(ScrollView, inherit_bindings=False, can_focus=True):
     """
 
     BINDINGS = keys.bindings("cells")
+
+    GAP: ClassVar[int] = 2
+    """Cells of the terminal between two columns."""
 
     class Moved(Message):
         """The cursor stands on another cell, or other cells are seen."""
@@ -70,7 +73,7 @@ class CellGrid(ScrollView, inherit_bindings=False, can_focus=True):
         """Show another table, from its first cell."""
         self.n_rows = n_rows
         self._columns = tuple(columns)
-        self._ends = list(accumulate(it.width + _GAP for it in columns))
+        self._ends = list(accumulate(it.width + self.GAP for it in columns))
         self._label_width = label_width
         self._n_frozen = 0
         self.row = self.column = 0
@@ -108,7 +111,7 @@ class CellGrid(ScrollView, inherit_bindings=False, can_focus=True):
     def _fixed(self) -> int:
         """Return the width of what does not scroll."""
         frozen = self._ends[self._n_frozen - 1] if self._n_frozen else 0
-        return self._label_width + _GAP + frozen
+        return self._label_width + self.GAP + frozen
 
     @property
     def _height(self) -> int:
@@ -142,7 +145,7 @@ class CellGrid(ScrollView, inherit_bindings=False, can_focus=True):
         return self._ends[column - 1] if column else 0
 
     def _resize_content(self) -> None:
-        width = self._label_width + _GAP + (self._ends[-1] if self._ends else 0)
+        width = self._label_width + self.GAP + (self._ends[-1] if self._ends else 0)
         self.virtual_size = Size(width, self.n_rows + self._n_head)
 
     # Drawing.
@@ -165,7 +168,9 @@ class CellGrid(ScrollView, inherit_bindings=False, can_focus=True):
         if y < self._n_head:
             shown = self._line(self.corner() if y == 0 else styled(""), self._head(y))
         else:
-            shown = self._line(self.label(row), self._body(row))
+            label = self.label(row)
+            is_here = row == self.row and self.has_focus
+            shown = self._line(marked(label, "here") if is_here else label, self._body(row))
         return shown.adjust_cell_length(self.size.width, self.rich_style).apply_style(
             self.rich_style
         )
@@ -174,9 +179,15 @@ class CellGrid(ScrollView, inherit_bindings=False, can_focus=True):
         def shown(place: int) -> Text:
             head = self._columns[place].head
             text = head[y] if y < len(head) else styled("")
-            return marked(text, "accent") if place == self.column and self.has_focus else text
+            column = self._columns[place]
+            text = padded(text, column.width, is_right=column.is_number)
+            return marked(text, "here") if place == self.column and self._is_marked(y) else text
 
         return shown
+
+    def _is_marked(self, y: int) -> bool:
+        """Return whether a line of the head says which column the cursor is in."""
+        return y == 0 and self.has_focus
 
     def _body(self, row: int) -> Callable[[int], Text]:
         def shown(place: int) -> Text:
@@ -189,7 +200,7 @@ class CellGrid(ScrollView, inherit_bindings=False, can_focus=True):
 
     def _line(self, label: Text, cell: Callable[[int], Text]) -> Strip:
         console = self.app.console
-        gap = styled(" " * _GAP)
+        gap = styled(" " * self.GAP, limit=0)
         fixed = [padded(label, self._label_width, is_right=True), gap]
         for place in range(self._n_frozen):
             fixed += [self._padded(cell, place), gap]
@@ -226,7 +237,7 @@ class CellGrid(ScrollView, inherit_bindings=False, can_focus=True):
         if self.column >= self._n_frozen and self._columns:
             frozen = self._start_of(self._n_frozen)
             start = self._start_of(self.column) - frozen
-            end = self._ends[self.column] - _GAP - frozen
+            end = self._ends[self.column] - self.GAP - frozen
             x = min(max(x, end - self._room), start)
         if (x, y) != self.scroll_offset:
             self.scroll_to(x, y, animate=False, immediate=True)
@@ -234,7 +245,7 @@ class CellGrid(ScrollView, inherit_bindings=False, can_focus=True):
     def freeze(self, n: int) -> None:
         """Keep the first ``n`` columns in sight, as far as they leave room for one more."""
         self._n_frozen = 0
-        most = self.scrollable_content_region.width - self._label_width - _GAP
+        most = self.scrollable_content_region.width - self._label_width - self.GAP
         while n and self._ends[n - 1] + 8 > most:
             n -= 1
         self._n_frozen = n
@@ -262,9 +273,9 @@ class CellGrid(ScrollView, inherit_bindings=False, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         """Go to the cell under the pointer."""
         y = event.y - self._n_head
-        if y < 0 or event.x < self._label_width + _GAP or not self._columns:
+        if y < 0 or event.x < self._label_width + self.GAP or not self._columns:
             return
-        at = event.x - self._label_width - _GAP
+        at = event.x - self._label_width - self.GAP
         frozen = self._start_of(self._n_frozen)
         at = at if at < frozen else at + self.scroll_offset.x
         self.go(self.scroll_offset.y + y, bisect_right(self._ends, at))

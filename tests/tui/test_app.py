@@ -197,7 +197,14 @@ def test_no_key_is_one_that_terminals_or_multiplexers_take() -> None:
 
 def test_every_action_exists() -> None:
     from paceml_tui import app
-    from paceml_tui.screens import data_contract, data_diff, data_import, data_label, data_rows
+    from paceml_tui.screens import (
+        data_contract,
+        data_diff,
+        data_import,
+        data_label,
+        data_profile,
+        data_rows,
+    )
     from paceml_tui.widgets import (
         cells,
         correction,
