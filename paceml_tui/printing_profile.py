@@ -134,7 +134,8 @@ def _variables(values: Values, width: int) -> Iterator[str]:
     held = list(values["variables"].items())
     if not held:
         return
-    n_name = min(max([cell_len(safe(name)) for name, _ in held[:_MOST_VARIABLES]] + [8]), 24)
+    longest = max([cell_len(safe(name)) for name, _ in held[:_MOST_VARIABLES]] + [8])
+    n_name = min(longest, 20 if width < 100 else 32)
     n_drawn = min(24, width - n_name - 48)
     yield f"Variables: {len(held):,}"
     yield (
