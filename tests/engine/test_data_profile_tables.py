@@ -175,6 +175,20 @@ def test_many_different_texts_are_sampled_and_it_is_said(monkeypatch: pytest.Mon
     assert [(it.value, it.count) for it in found.top_values] == counted[:10]
 
 
+def test_texts_that_hardly_repeat_are_counted_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "MAX_SORTED", 100)
+    values = [f"text {i}" for i in range(990)] + ["text 3"] * 4 + ["text 7"] * 2 + ["new"]
+    series = pl.Series(values).shuffle(seed=1)
+    assert texts._hardly_repeats(series)
+    counted = dict(texts.counted_texts(series).iter_rows())
+    assert counted == Counter(values)
+    found = profile_frame(pl.DataFrame({"a": series})).variable("a")
+    assert [(it.value, it.count) for it in found.top_values[:4]] == [
+        ("text 3", 5), ("text 7", 3), ("new", 1), ("text 0", 1)
+    ]  # fmt: skip
+    assert (found.n_distinct, found.n_unique) == (991, 989)
+
+
 def test_lengths_are_those_of_every_row() -> None:
     values = ["a" * k for k in [0, 1, 1, 5, 9, 9, 9, 30]]
     found = profile_frame(pl.DataFrame({"a": values})).variable("a").lengths

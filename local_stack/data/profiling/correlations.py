@@ -389,9 +389,9 @@ def _rank_correlations(numbers: _Numbers, few: _Group, many: _Group) -> Floats:
     import numpy as np
 
     masks = [group.present for group in (few, many) if group.present is not None]
-    rows = np.flatnonzero(masks[0] if len(masks) == 1 else masks[0] & masks[1])
+    rows = _Rows(masks[0] if len(masks) == 1 else masks[0] & masks[1])
     found = np.full((len(few.columns), len(many.columns)), math.nan)
-    if rows.size < 2:
+    if rows.n < 2:
         return found
     held = [_ranks_among(numbers.columns[column], rows) for column in few.columns]
     for place, column in enumerate(many.columns):
@@ -402,20 +402,41 @@ def _rank_correlations(numbers: _Numbers, few: _Group, many: _Group) -> Floats:
     return found
 
 
-def _ranks_among(number: _Number, rows: NDArray[np.int64]) -> Floats | None:
-    """Return ranks among ``rows``, centred and of unit length; None for a constant."""
+class _Rows:
+    """The rows that two groups hold, as a mask (n_rows,) or, where they are few, as numbers."""
+
+    def __init__(self, both: NDArray[np.bool_]) -> None:
+        import numpy as np
+
+        self.n = int(np.count_nonzero(both))
+        self.are_few = 2 * self.n < both.size
+        self.chosen = np.flatnonzero(both if self.are_few else ~both)
+
+
+def _ranks_among(number: _Number, rows: _Rows) -> Floats | None:
+    """Return ranks among ``rows``, centred and of unit length; None for a constant.
+
+    Where the rows are many there is a rank for every row of the table, zero for all others.
+    """
     import numpy as np
 
-    codes = number.codes.take(rows)
-    if number.n == rows.size:  # every row that holds a value: the ranks are those it has
+    codes = number.codes.take(rows.chosen) if rows.are_few else number.codes
+    if number.n == rows.n:  # every row that holds a value: the ranks are those it has
         found = number.ranks(codes)
     else:
-        counts = np.bincount(codes, minlength=number.tally.values.size)
-        if int(counts.max()) == rows.size:
+        size = number.tally.values.size
+        if rows.are_few:
+            counts = np.bincount(codes, minlength=size)
+        else:
+            without = codes.take(rows.chosen)
+            counts = number.tally.counts - np.bincount(without[without >= 0], minlength=size)
+        if int(counts.max()) == rows.n:
             return None
         ranks = counts.cumsum() - (counts - 1) / 2
-        ranks -= (rows.size + 1) / 2
-        found = ranks.take(codes)
+        ranks -= (rows.n + 1) / 2
+        found = ranks.take(codes, mode="clip")
+    if not rows.are_few:
+        found[rows.chosen] = 0.0
     found /= math.sqrt(float(np.dot(found, found)))
     return found
 

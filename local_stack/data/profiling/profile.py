@@ -17,6 +17,7 @@ from local_stack.data.profiling.rows import RowHashes, duplicates_of, sample_of
 from local_stack.data.profiling.series import in_time_order, series_statistics
 from local_stack.data.profiling.shape import Alert, DatasetProfile, Overview, Thresholds
 from local_stack.data.profiling.table import Table
+from local_stack.data.profiling.texts import MAX_SORTED
 from local_stack.data.profiling.threads import in_threads
 from local_stack.errors import InputError, nearest
 from local_stack.progress import Progress, Step, silent
@@ -144,6 +145,8 @@ def _profiled(
         alerts = tuple(column_findings(series, column, limits))
         if column.tally is not None:
             column.tally.forget()
+        if column.profile.n_distinct > max(MAX_SORTED, table.n_rows // 2):
+            column = replace(column, texts=None)  # they hardly repeat: of no use between columns
         return _Profiled(column, alerts)
 
     yield from zip(names, in_threads(described, names), strict=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from local_stack.data.profiling.columns import Column, Unit, moment, narrowed, shortened, type_of
 from local_stack.data.profiling.shape import DuplicateRows, Rows
 from local_stack.data.profiling.table import Table
+from local_stack.data.profiling.texts import is_repeated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,12 +52,7 @@ class RowHashes:
         """Return the rows, in their order, whose hash another row has too."""
         import numpy as np
 
-        in_order = np.sort(self._hashes)
-        found = np.unique(in_order[1:][in_order[1:] == in_order[:-1]])
-        if not found.size:
-            return np.zeros(0, dtype=np.int64)
-        places = np.minimum(found.searchsorted(self._hashes), found.size - 1)
-        return np.flatnonzero(found[places] == self._hashes)
+        return np.flatnonzero(is_repeated(self._hashes))
 
 
 def duplicates_of(

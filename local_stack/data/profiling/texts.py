@@ -10,7 +10,9 @@ from local_stack.data.profiling.shape import Histogram, Lengths, TextStatistics,
 from local_stack.data.profiling.tallies import Tally, counts_between, even_edges, n_bins, tally
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars
+    from numpy.typing import NDArray
 
 N_TOP = 10
 """Values, words and characters listed."""
@@ -21,6 +23,9 @@ MAX_TEXT = 1000
 MAX_SORTED = 50_000
 """Up to this many distinct texts are sorted by how often they occur, and all are looked into."""
 
+_PROBE = 10_000
+_FILTER_BITS = 22
+
 
 def counted_texts(held: polars.Series) -> polars.DataFrame:
     """Return the distinct texts (``value``) and how often each occurs (``count``).
@@ -28,21 +33,63 @@ def counted_texts(held: polars.Series) -> polars.DataFrame:
     Up to ``MAX_SORTED`` of them the most frequent stands first, and of two that are equally
     frequent the one that is less; more of them stand in no order.
     """
-    counted = held.alias("value").value_counts(name="count")
+    held = held.alias("value")
+    counted = _counted_apart(held) if _hardly_repeats(held) else held.value_counts(name="count")
     if counted.height > MAX_SORTED:
         return counted
     return counted.sort(["count", "value"], descending=[True, False])
 
 
+def _hardly_repeats(held: polars.Series) -> bool:
+    """Return whether a tenth at most of some rows repeats another of them."""
+    if held.len() < 2 * MAX_SORTED:
+        return False
+    some = held.gather_every(max(1, held.len() // _PROBE))
+    return some.n_unique() > 0.9 * some.len()
+
+
+def _counted_apart(held: polars.Series) -> polars.DataFrame:
+    """Count texts that hardly repeat: only those whose hash repeats are compared."""
+    import polars as pl
+
+    hashes = held.hash().to_numpy()
+    repeats = pl.Series(is_repeated(hashes))
+    if repeats.sum() > held.len() // 2:
+        return held.value_counts(name="count")
+    again = held.filter(repeats).value_counts(name="count")
+    once = held.filter(~repeats).to_frame().with_columns(count=pl.lit(1, again["count"].dtype))
+    return pl.concat([once, again])
+
+
+def is_repeated(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return, for each hash, whether another one equals it."""
+    import numpy as np
+
+    in_order = np.sort(hashes)
+    repeated = np.unique(in_order[1:][in_order[1:] == in_order[:-1]])
+    if not repeated.size:
+        return np.zeros(hashes.size, dtype=bool)
+    shift = np.uint64(64 - _FILTER_BITS)
+    may_be = np.zeros(1 << _FILTER_BITS, dtype=bool)
+    may_be[(repeated >> shift).astype(np.int64)] = True
+    found = may_be.take((hashes >> shift).astype(np.int64))
+    candidates = np.flatnonzero(found)
+    suspects = hashes[candidates]
+    places = np.minimum(repeated.searchsorted(suspects), repeated.size - 1)
+    found[candidates] = repeated[places] == suspects
+    return found
+
+
 def top_texts(counted: polars.DataFrame) -> tuple[ValueCount, ...]:
     """Return the most frequent texts, cut where they are long."""
+    import polars as pl
+
     top = counted
     if top.height > MAX_SORTED:
         least = int(top["count"].top_k(N_TOP).min())  # type: ignore[arg-type]
-        import polars as pl
-
-        top = top.filter(pl.col("count") >= least)
-        top = top.top_k(N_TOP, by=["count", "value"], reverse=[False, True])
+        more = top.filter(pl.col("count") > least)
+        equal = top.filter(pl.col("count") == least)["value"].bottom_k(N_TOP).to_frame()
+        top = pl.concat([more, equal.with_columns(count=pl.lit(least, top["count"].dtype))])
         top = top.sort(["count", "value"], descending=[True, False])
     return tuple(ValueCount(shortened(value), n) for value, n in top.head(N_TOP).iter_rows())
 
