@@ -36,6 +36,13 @@ class FittedModel(BaseEstimator):  # type: ignore[misc]
         """Return the probability of each class, float64 (n_rows, n_classes)."""
         return self.model.probabilities(np.asarray(X))
 
+    def score(self, X: np.ndarray, y: Any) -> float:
+        """Return the accuracy of a classification, or the R2 of a regression."""
+        from sklearn.metrics import accuracy_score, r2_score
+
+        measure = accuracy_score if self.model.task == "classification" else r2_score
+        return float(measure(y, self.predict(X)))
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         is_classifier = self.model.task == "classification"
