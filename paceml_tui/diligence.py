@@ -125,6 +125,45 @@ def _alike(found: Sequence[Values]) -> list[list[Values]]:
     return list(kinds.values())
 
 
+def risk_list(values: Values) -> Block:
+    """Return the risks in a line each, the worst first."""
+    found = values["risks"]
+    n_ok = len(values["findings"]) - len(found)
+    note = styled(f"{len(found)} found, {n_ok} checks were fine", "quiet")
+    rows = [
+        (
+            severity(it["severity"]),
+            styled(it["code"], limit=22),
+            styled(it["column"] or "", limit=40),
+        )
+        for it in found
+    ]
+    return stack(heading("Risks", note), grid(("", "", ""), rows))
+
+
+def doubt(values: Values, suspect: Values) -> Block:
+    """Return one doubtful target: what it says, and what its like say."""
+    noise = values["label_noise"] or {}
+    is_number = values["task"] == "regression"
+    return stack(
+        heading(f"row {suspect['row']:,}"),
+        fields(
+            [
+                ("given", styled(suspect["given"], "strong", 200)),
+                (
+                    "predicted" if is_number else "more like",
+                    styled(suspect["suggested"], limit=200),
+                ),
+                ("z" if is_number else "margin", number(suspect["score"])),
+                ("by", styled(noise.get("model", ""))),
+                ("method", styled(noise.get("method", ""), "quiet", 200)),
+            ]
+        ),
+        styled(""),
+        styled("o shows the row among the others.", "quiet"),
+    )
+
+
 def risk(finding: Values) -> Block:
     """Return one finding in full, with the rows behind it."""
     facts = [

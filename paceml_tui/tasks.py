@@ -256,8 +256,10 @@ class Desk:
             refused = getattr(begun.error, "result", None)
             return Answer(refused.to_dict() if refused is not None else None, begun.error)
         job, result = begun.value
-        if not job:
-            return Answer(result.to_dict())
+        return self.follow(job, tell, is_left) if job else Answer(result.to_dict())
+
+    def follow(self, job: str, tell: Callable[[Job], None], is_left: Callable[[], bool]) -> Answer:
+        """Wait for a job that was begun, by whomever, and return what it gave."""
         found = self._awaited(job, tell, is_left)
         if found.is_alive:
             return Answer()

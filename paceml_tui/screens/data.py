@@ -16,6 +16,7 @@ from paceml_tui.render import value_text as value
 from paceml_tui.screens import data_detail
 from paceml_tui.screens.data_contract import ContractView
 from paceml_tui.screens.data_diff import DiffView
+from paceml_tui.screens.data_diligence import DiligenceView
 from paceml_tui.screens.data_import import ImportView
 from paceml_tui.screens.data_label import LabelView
 from paceml_tui.screens.data_profile import ProfileView
@@ -208,6 +209,12 @@ class DataScreen(RecordsScreen):
         row = self.selected
         if row is not None and row["version"]:
             self.app.push_screen(ProfileView(self.desk, str(row["name"]), str(row["version"])))
+
+    def action_diligence(self) -> None:
+        """Judge whether the selected version can carry a model of its target."""
+        row = self.selected
+        if row is not None and row["version"]:
+            self.app.push_screen(DiligenceView(self.desk, self.name_of(row)))
 
     def action_rows(self) -> None:
         """Show the rows of the selected version."""

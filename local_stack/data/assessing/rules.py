@@ -49,6 +49,10 @@ class Finding(Result):
     examples: tuple[Example, ...] = ()
 
 
+ANY = 1e-12
+"""The limit of what is a risk as soon as there is any of it; it is not shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """From which value on a check is a low, a medium and a high risk (None: never).
@@ -95,7 +99,7 @@ RULES: dict[str, Rule] = {
         advice="Judge by ROC AUC or average precision, stratify the split, weigh the classes.",
     ),
     "target_missing": Rule(
-        1e-12, 0.05, 0.5, advice="Find out why it is missing; those rows cannot be learnt from."
+        ANY, 0.05, 0.5, advice="Find out why it is missing; those rows cannot be learnt from."
     ),
     "target_constant": Rule(None, None, 1, is_flag=True, advice="Choose another target."),
     "target_capped": Rule(
@@ -107,7 +111,7 @@ RULES: dict[str, Rule] = {
     "target_skew": Rule(2, advice="Try the logarithm of the target, or a robust loss."),
     "column_constant": Rule(1, is_flag=True, advice="Leave the column out."),
     "column_missing": Rule(0.5, advice="Ask why it is missing; leave it out or mark it."),
-    "column_infinite": Rule(1e-12, 0.05, advice="Clean the infinite values; they are no numbers."),
+    "column_infinite": Rule(ANY, 0.05, advice="Clean the infinite values; they are no numbers."),
     "identifier": Rule(0.9, advice="Leave it out: it names rows, and says nothing of new ones."),
     "many_categories": Rule(50, advice="Group the rare ones, encode by target, or leave it out."),
     "target_copy": Rule(
@@ -259,7 +263,7 @@ class Docket:
             severity=severity,
             column=column,
             value=float(value),
-            threshold=None if rule.is_flag or threshold is None else float(threshold),
+            threshold=None if rule.is_flag or threshold in (None, ANY) else threshold,
             message=message,
             advice="" if severity == "ok" else wanted,
             rows=evidence.rows,

@@ -1,0 +1,490 @@
+"""The due diligence of a version: can it carry a model of a target, and what would go wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import ContentSwitcher, DataTable, Static
+from textual.worker import get_current_worker
+
+from local_stack.errors import StackError
+from paceml_tui import diligence, keys
+from paceml_tui.render import Block, Text, bar, count, join, number, safe, stack, styled
+from paceml_tui.screens.data_profile_parts import Lines, ListPart, Part
+from paceml_tui.screens.data_rows import RowsView
+from paceml_tui.tasks import Answer, Desk, Request, Row, attempt
+from paceml_tui.widgets.dialog import Confirm
+from paceml_tui.widgets.records import WIDE, Copied
+from paceml_tui.widgets.sheet import Sheet
+from paceml_tui.widgets.table import Column, Listing, RecordTable
+from paceml_tui.widgets.view import View
+
+if TYPE_CHECKING:
+    from local_stack.jobs import Job
+
+PARTS = ("verdict", "findings", "scores", "doubts", "people")
+"""The parts in the order of their keys 1 to 5."""
+
+_MOST_JOBS = 30
+
+
+class Advanced(Message):
+    """The job has come further."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.job = job
+
+
+class Begun(Message):
+    """What is known before anything is judged: the columns, and the target if there is one."""
+
+    def __init__(self, columns: Sequence[Row], target: str) -> None:
+        super().__init__()
+        self.columns = columns
+        self.target = target
+
+
+class Judged(Message):
+    """A due diligence is here, or could not be made."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+class TargetPart(Part):
+    """The columns of a version, one of which is to be predicted."""
+
+    def compose(self) -> ComposeResult:
+        """Lay out the question over the columns."""
+        yield Static(styled("Which column is to be predicted? Enter chooses.", "strong"))
+        yield RecordTable()
+
+    def main(self) -> RecordTable:
+        """Return the list of columns."""
+        return self.query_one(RecordTable)
+
+    def fill(self, columns: Sequence[Row]) -> None:
+        """Show the columns."""
+        listing = Listing(
+            TARGET_COLUMNS, tuple(columns), len(columns), len(columns), 0, "", is_descending=False
+        )
+        self.main().fill(listing, lambda row: str(row["name"]))
+
+
+class DiligenceView(View):
+    """Verdict, findings, scores, doubtful targets and people of one version and target."""
+
+    BINDINGS = keys.bindings("diligence")
+    SCOPES = ("diligence",)
+    NOUN = "due diligence"
+
+    def __init__(self, desk: Desk, reference: str, target: str = "") -> None:
+        super().__init__(desk)
+        self._reference = reference
+        self._target = target
+        self._part = PARTS[0]
+        self._columns: Sequence[Row] = ()
+        self._result: Mapping[str, Any] = {}
+        self._job: Job | None = None
+        self._unfilled: dict[str, Callable[[], None]] = {}
+
+    @property
+    def request(self) -> Request:
+        """Return the command that judges the version."""
+        arguments = {"name": self._reference}
+        return Request(
+            "data.diligence", {**arguments, "target": self._target} if self._target else arguments
+        )
+
+    def heading(self) -> Text:
+        """Return the title: of which version, and for which target."""
+        parts = [styled("Due diligence", "heading"), styled(self._reference, limit=50)]
+        if self._target:
+            parts += [styled("for", "quiet"), styled(self._target, "strong", 30)]
+        return join(*parts)
+
+    def body(self) -> ComposeResult:
+        """Lay out the strip of the parts, and the parts."""
+        yield Static(styled(""), classes="strip")
+        with ContentSwitcher(initial="verdict"):
+            yield TargetPart(id="target", classes="part")
+            yield Sheet(id="verdict")
+            yield ListPart(id="findings")
+            yield Sheet(id="scores")
+            yield ListPart(id="doubts")
+            yield Sheet(id="people")
+
+    @property
+    def part(self) -> Part | Sheet:
+        """Return the part that is shown."""
+        found = self.query_one(f"#{self._part}")
+        assert isinstance(found, Part | Sheet)
+        return found
+
+    @property
+    def listed(self) -> ListPart | None:
+        """Return the list that is shown, if one is."""
+        return self.part if isinstance(self.part, ListPart) else None
+
+    def main(self) -> Widget:
+        """Return what has the focus in the part that is shown."""
+        return self.part.main() if isinstance(self.part, Part) else self.part
+
+    def scopes(self) -> tuple[str, ...]:
+        """Return the scopes of the keys that work in the part that is shown."""
+        return ("diligence", "table" if isinstance(self.part, Part) else "detail")
+
+    def requests(self) -> list[tuple[str, Request]]:
+        """Return the command that judges the version."""
+        return [("This due diligence", self.request)]
+
+    # Reading.
+
+    def on_mount(self) -> None:
+        """Look which columns there are, and judge the version if the target is known."""
+        self.notice.say_loading(self.NOUN)
+        self.become("loading")
+        reference, target = self._reference, self._target
+
+        def work() -> None:
+            found = attempt(lambda: known(self.desk, reference))
+            if get_current_worker().is_cancelled:
+                return
+            if found.value is None:
+                self.post_message(Judged(Answer(error=found.error)))
+            else:
+                columns, own = found.value
+                self.post_message(Begun(columns, target or own))
+
+        self.run_worker(work, thread=True, exclusive=True, group="diligence")
+
+    @on(Begun)
+    def _begin(self, event: Begun) -> None:
+        event.stop()
+        self._columns = event.columns
+        self._target = event.target
+        self.retitle()
+        if self._target:
+            self._judge(is_anew=False)
+        elif self._columns:
+            self.action_target()
+        else:
+            self.notice.say_empty("This version has no columns. Press esc to go back.")
+            self.become("empty")
+
+    def _judge(self, *, is_anew: bool) -> None:
+        self.notice.say_loading(self.NOUN)
+        self.become("loading")
+        request, reference, target = self.request, self._reference, self._target
+
+        def work() -> None:
+            worker = get_current_worker()
+
+            def judged() -> Answer:
+                found = None if is_anew else stored(self.desk, reference, target)
+                if found is not None:
+                    return Answer(found)
+                begun = at_work(self.desk, request)
+                is_left = lambda: worker.is_cancelled  # noqa: E731
+                if begun:
+                    return self.desk.follow(begun, self._tell, is_left)
+                return self.desk.carry_out(request, self._tell, is_left)
+
+            done = attempt(judged)
+            if not worker.is_cancelled:
+                self.post_message(Judged(done.value or Answer(error=done.error)))
+
+        self.run_worker(work, thread=True, exclusive=True, group="diligence")
+
+    def _tell(self, job: Job) -> None:
+        self.post_message(Advanced(job))
+
+    @on(Advanced)
+    def _advance(self, event: Advanced) -> None:
+        event.stop()
+        self._job = event.job
+        share = event.job.done / event.job.total if event.job.total else None
+        shown = join(
+            styled("Judging the version...", "quiet"),
+            styled(event.job.label, "quiet", 40),
+            bar(share, 16) if share is not None else styled(""),
+        )
+        self.notice.update(shown)
+
+    @on(Judged)
+    def _show(self, event: Judged) -> None:
+        event.stop()
+        self._job = None
+        result, error = event.answer.result, event.answer.error
+        if result is None:
+            self.fail(error or StackError("Nothing came back.", "Its log: J."))
+            return
+        self._result = result
+        self.become("filled")
+        self.call_after_refresh(self._fill)
+
+    def _fill(self) -> None:
+        result = self._result
+        self.query_one("#verdict", Sheet).show(
+            stack(diligence.verdict(result)),
+            _beside(diligence.risk_list(result), diligence.notes(result)),
+        )
+        self.query_one("#scores", Sheet).show(
+            _beside(diligence.scores(result), diligence.curve(result)),
+            _beside(diligence.columns(result), diligence.classes(result)),
+        )
+        self.query_one("#people", Sheet).show(
+            _beside(diligence.sensitive(result) or styled("No column is marked as sensitive.")),
+            _beside(diligence.timing(result) or styled("There is no column of time.", "quiet")),
+        )
+        self._unfilled = {"findings": self._fill_findings, "doubts": self._fill_doubts}
+        self.action_part(PARTS[0] if self._part == "target" else self._part)
+
+    def _fill_findings(self) -> None:
+        self.query_one("#findings", ListPart).fill(
+            Lines(
+                _numbered(self._result.get("findings") or []),
+                FINDING_COLUMNS,
+                {
+                    "": lambda row: row["place"],
+                    "code": lambda row: (str(row["code"]), row["place"]),
+                    "column": lambda row: (str(row["column"] or ""), row["place"]),
+                },
+                lambda row: str(row["place"]),
+                diligence.risk,
+                lambda row: f"{row['code']} {row['column']} {row['severity']}",
+            )
+        )
+
+    def _fill_doubts(self) -> None:
+        self.query_one("#doubts", ListPart).fill(
+            Lines(
+                _numbered((self._result.get("label_noise") or {}).get("suspects") or []),
+                DOUBT_COLUMNS,
+                {
+                    "": lambda row: row["place"],
+                    "row": lambda row: row["row"],
+                    "given": lambda row: (str(row["given"]), row["place"]),
+                },
+                lambda row: str(row["place"]),
+                lambda row: diligence.doubt(self._result, row),
+                lambda row: f"{row['given']} {row['suggested']}",
+            )
+        )
+
+    # Going about.
+
+    def action_part(self, name: str) -> None:
+        """Show a part."""
+        if self.state != "filled" or not self._result:
+            return
+        self._go(name)
+
+    def _go(self, name: str) -> None:
+        self._part = name
+        self.query_one(ContentSwitcher).current = name
+        self.query_one(".strip", Static).update(self._strip())
+        self.call_after_refresh(self._arrive)
+
+    def _arrive(self) -> None:
+        """Fill the part that is shown now: a list is drawn for the width that it has."""
+        fill = self._unfilled.pop(self._part, None)
+        if fill is not None:
+            fill()
+        self.main().focus()
+
+    def action_turn(self, by: int) -> None:
+        """Show the next part, or the one before."""
+        place = PARTS.index(self._part) if self._part in PARTS else -by
+        self.action_part(PARTS[(place + by) % len(PARTS)])
+
+    def _strip(self) -> Text:
+        if self._part == "target":
+            return count(len(self._columns), "column")
+        noise = self._result.get("label_noise") or {}
+        counts = {
+            "findings": len(self._result.get("risks") or []),
+            "doubts": noise.get("n_suspects") or 0,
+        }
+        return join(
+            *(self._tab(place, it, counts.get(it)) for place, it in enumerate(PARTS, 1)), gap="  "
+        )
+
+    def _tab(self, place: int, name: str, n: int | None) -> Text:
+        counted = number(n) if n is not None else styled("")
+        if name == self._part:
+            return styled(f"{place} {name} {counted.plain}".rstrip(), "here")
+        return join(styled(place, "accent"), styled(name, "quiet"), counted)
+
+    def action_back(self) -> None:
+        """Go back one step: from a detail to its list, from the columns to the verdict, and out."""
+        if isinstance(self.part, Part) and self.part.back():
+            return
+        if self._part == "target" and self._result:
+            self.action_part(PARTS[0])
+            return
+        self.dismiss(None)
+
+    def on_resize(self) -> None:
+        """Bring the list back where there is room for both."""
+        if self.app.size.width >= WIDE:
+            for part in self.query(Part):
+                part.remove_class("-detail")
+        super().on_resize()
+
+    def action_sort(self) -> None:
+        """Sort the list by the next column."""
+        if self.listed is not None:
+            self.listed.sort()
+
+    # Doing.
+
+    def action_target(self) -> None:
+        """Show the columns, to choose the one that is to be predicted."""
+        if self.state == "loading" and self._job is not None:
+            return
+        self.become("filled")
+        self.query_one(TargetPart).fill(self._columns)
+        self._go("target")
+
+    @on(DataTable.RowSelected)
+    def _chosen(self, event: DataTable.RowSelected) -> None:
+        event.stop()
+        row = self.query_one(TargetPart).main().selected
+        if self._part != "target" or row is None:
+            return
+        self._target = str(row["name"])
+        self._part = PARTS[0]
+        self._result = {}
+        self.retitle()
+        self._judge(is_anew=False)
+
+    def action_rows(self) -> None:
+        """Show the rows behind what is selected, among all the others."""
+        row = self.listed.selected if self.listed is not None else None
+        rows = _rows_of(row)
+        if not rows:
+            self.say("Select a finding or a doubtful target with rows behind it.")
+            return
+        self.app.push_screen(RowsView(self.desk, self._reference, rows))
+
+    def action_again(self) -> None:
+        """Judge the version again."""
+        if self.state != "loading" and self._target:
+            self._judge(is_anew=True)
+
+    def action_copy(self) -> None:
+        """Copy the verdict with its reasons, or the name of the version."""
+        found = self._result.get("verdict") or {}
+        reasons = "\n".join([f"{self._reference}: {found.get('status')}", *found["reasons"]])
+        self.app.post_message(Copied(safe(reasons if found else self._reference, 0, is_block=True)))
+
+    def action_cancel(self) -> None:
+        """Ask whether to stop judging while that is at work."""
+        job = self._job
+        if job is None or not job.is_alive:
+            return
+
+        def answered(is_sure: bool | None) -> None:
+            if is_sure:
+                self.run_worker(
+                    lambda: attempt(lambda: self.desk.cancel_job(job.job, force=False)),
+                    thread=True,
+                    group="cancel",
+                )
+
+        lost = "It stops at its next step; the version can be judged again at any time."
+        self.app.push_screen(Confirm("Stop the due diligence?", lost), answered)
+
+
+def _beside(*blocks: Block | None) -> Block:
+    """Return blocks under each other with a line between them."""
+    shown: list[Block] = []
+    for block in blocks:
+        if block is not None:
+            shown += [block, styled("")]
+    return stack(*shown)
+
+
+def _numbered(found: Sequence[Mapping[str, Any]]) -> tuple[Row, ...]:
+    return tuple({**it, "place": place} for place, it in enumerate(found))
+
+
+def _rows_of(row: Row | None) -> tuple[int, ...]:
+    if row is None:
+        return ()
+    if "rows" in row:
+        return tuple(it for it in row["rows"] if isinstance(it, int))
+    return (int(row["row"]),)
+
+
+def known(desk: Desk, reference: str) -> tuple[list[Row], str]:
+    """Return the columns of a version and the target of its data set, or ''."""
+    from local_stack.data import versions
+
+    version = versions.find(desk.workspace, reference)
+    columns = [{"name": it.name, "type": it.type} for it in version.schema]
+    names = {it["name"] for it in columns}
+    target = version.target if version.target in names else None
+    return columns, target or ""
+
+
+def stored(desk: Desk, reference: str, target: str) -> dict[str, Any] | None:
+    """Return the newest due diligence of a version for a target, split at random; or None."""
+    from local_stack import jobs
+    from local_stack.data import versions
+
+    version = versions.find(desk.workspace, reference)
+    wanted = (version.dataset, version.version, target)
+    done = [
+        it
+        for it in jobs.listed(desk.workspace)
+        if it.command == "data.diligence" and it.status == "finished"
+    ]
+    for job in done[:_MOST_JOBS]:
+        result = jobs.result(desk.workspace, job.job) or {}
+        found = tuple(result.get(it) for it in ("dataset", "version", "target"))
+        asked = result.get("reproduction") or {}
+        is_plain = not any(asked.get(it) for it in ("against", "time", "group"))
+        if found == wanted and is_plain and result.get("verdict"):
+            return result
+    return None
+
+
+def at_work(desk: Desk, request: Request) -> str:
+    """Return the job that does just what is asked for now, or ''."""
+    from local_stack import jobs
+
+    for job in jobs.listed(desk.workspace):
+        is_same = job.command == request.command and job.arguments == dict(request.arguments)
+        if is_same and job.is_alive:
+            return job.job
+    return ""
+
+
+TARGET_COLUMNS = (
+    Column("column", lambda row: styled(row["name"]), is_wide=True, rank=0, most=60),
+    Column("type", lambda row: styled(row["type"], "quiet"), rank=1),
+)
+FINDING_COLUMNS = (
+    Column("severity", lambda row: diligence.severity(str(row["severity"])), rank=0),
+    Column("finding", lambda row: styled(row["code"]), order="code", rank=0, most=22),
+    Column("column", lambda row: styled(row["column"] or "", limit=40), order="column", rank=1),
+    Column("value", diligence.measured, rank=2, most=20),
+    Column(
+        "what", lambda row: styled(row["message"], "quiet", 200), is_wide=True, rank=3, most=200
+    ),
+)
+DOUBT_COLUMNS = (
+    Column("row", lambda row: number(row["row"]), order="row", is_number=True, rank=0),
+    Column("given", lambda row: styled(row["given"], limit=40), order="given", rank=0),
+    Column("more like", lambda row: styled(row["suggested"], limit=40), is_wide=True, rank=1),
+    Column("score", lambda row: number(row["score"], 3), is_number=True, rank=2),
+)
