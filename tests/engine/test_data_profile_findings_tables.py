@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 from local_stack.data.profiling.alerts import IMPORTANCE, alerts_of, ranked
 from local_stack.data.profiling.changes import changes_of
-from local_stack.data.profiling.keys import essential
+from local_stack.data.profiling.dependencies import essential
 from local_stack.data.profiling.leakage import accuracy_gain, explained
 from local_stack.data.profiling.missing import chi2_tail, depends, missing_of
 from local_stack.data.profiling.profile import profile_frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from local_stack.data.profiling.coding import codes_of, percent, rows_where
 from local_stack.data.profiling.columns import Column
@@ -86,9 +87,16 @@ def ranked(alerts: Iterable[Alert], names: Sequence[str] = ()) -> tuple[Alert, .
 
     Two columns that are the same, or one of which follows from the other, need no second alert
     that says that they correlate; nor a text that is a key one that says that it has many values.
-    Alerts of one code stand in the order of the columns ``names``.
+    Alerts of one code stand in the order of the columns ``names``. Personal data is not quoted.
     """
     found = list(alerts)
+    private = {alert.column for alert in found if alert.code == "personal_data"}
+    found = [
+        replace(alert, values=())
+        if alert.column in private and alert.code in ("unique", "high_cardinality")
+        else alert
+        for alert in found
+    ]
     places = {code: place for place, code in enumerate(IMPORTANCE)}
     columns = {name: place for place, name in enumerate(names)}
     told = {
@@ -129,7 +137,7 @@ def alerts_of(
             overview.n_duplicate_rows,
             limits.n_duplicate_rows,
             f"{overview.n_duplicate_rows:,} of {overview.n_rows:,} rows "
-            f"({overview.p_duplicate_rows:.1%}) repeat an earlier row "
+            f"({percent(overview.p_duplicate_rows)}) repeat an earlier row "
             f"(threshold {limits.n_duplicate_rows}).",
         )
     for variable in variables:
@@ -154,7 +162,7 @@ def _column_alerts(
             variable.name,
             variable.p_missing,
             limits.p_missing,
-            f"{amount(variable.n_missing)} missing ({variable.p_missing:.1%}) "
+            f"{amount(variable.n_missing)} missing ({percent(variable.p_missing)}) "
             f"(threshold {percent(limits.p_missing)}).",
             rows=_missing_rows(variable, column),
         )
@@ -178,10 +186,10 @@ def _distinct_alerts(variable: VariableProfile, n: int, limits: Thresholds) -> I
         message = f"Every value is the same{shown}: it tells nothing (threshold 1 value)."
         yield Alert("constant", name, 1, 1, message, values=top[:1])
     if variable.kind == "identifier-suspect":
-        message = (
-            f"None of the {n:,} values repeats{_id_manner(variable, n)}: it is a key of the table, "
-            "or an identifier from which nothing can be learnt."
-        )
+        what = "a key of the table, or an identifier, from which nothing can be learnt"
+        if variable.numbers is not None:
+            what += ", unless it is a measure too fine to repeat"
+        message = f"None of the {n:,} values repeats{_id_manner(variable, n)}: {what}."
         yield Alert("unique", name, n_distinct, n, message, values=top[:3])
     elif variable.type == "string" and n_distinct > limits.n_categories:
         message = (
@@ -215,7 +223,7 @@ def _imbalance(
     if share >= limits.p_imbalance:
         role = "target values" if is_target else "values"
         message = (
-            f"{top.count:,} of the {role} ({share:.1%}) are '{top.value}' "
+            f"{top.count:,} of the {role} ({percent(share)}) are '{top.value}' "
             f"(threshold {percent(limits.p_imbalance)})."
         )
         yield Alert(
@@ -260,7 +268,7 @@ def _zeros(
     if column is not None and column.tally is not None:
         rows = rows_where(column.tally.codes == column.tally.values.searchsorted(0))
     message = (
-        f"{amount(numbers.n_zeros)} zero ({p_zeros:.1%}; threshold {percent(limits.p_zeros)})."
+        f"{amount(numbers.n_zeros)} zero ({percent(p_zeros)}; threshold {percent(limits.p_zeros)})."
     )
     values = (ValueCount(0, numbers.n_zeros),)
     yield Alert("zeros", name, p_zeros, limits.p_zeros, message, values=values, rows=rows)
@@ -285,7 +293,7 @@ def _shape_alerts(
     if numbers.iqr and share > limits.p_outliers:
         message = (
             f"{amount(numbers.n_outliers)} beyond Tukey's fences, 1.5 times the interquartile "
-            f"range away ({share:.1%}; threshold {percent(limits.p_outliers)})."
+            f"range away ({percent(share)}; threshold {percent(limits.p_outliers)})."
         )
         values = (*numbers.smallest[:3], *numbers.largest[:3])
         yield Alert("outliers", name, share, limits.p_outliers, message, values=values)

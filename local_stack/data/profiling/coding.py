@@ -102,7 +102,8 @@ def value_count(column: Column, code: int) -> ValueCount:
 
 def percent(share: float) -> str:
     """Return a share in per cent without figures that say nothing: ``0.1%``, ``90%``."""
-    return f"{100 * share:.3g}%"
+    shown = f"{100 * share:.3g}"
+    return f"{100 * share:.6g}%" if shown == "100" and share < 1 else f"{shown}%"
 
 
 def rows_where(holds: NDArray[np.bool_], n: int = N_ROWS) -> tuple[int, ...]:

@@ -15,16 +15,14 @@ from local_stack.data.profiling.coding import (
     value_count,
 )
 from local_stack.data.profiling.columns import Column
-from local_stack.data.profiling.keys import (
-    dependency_findings,
-    key_findings,
-    parts_of,
-    repeated_findings,
-)
+from local_stack.data.profiling.dependencies import dependency_findings
+from local_stack.data.profiling.keys import key_findings
 from local_stack.data.profiling.leakage import leakage_findings
 from local_stack.data.profiling.missing import missing_findings
 from local_stack.data.profiling.outliers import outlier_findings
+from local_stack.data.profiling.parts import parts_of
 from local_stack.data.profiling.personal import personal_findings, personal_numbers
+from local_stack.data.profiling.repetition import repeated_findings
 from local_stack.data.profiling.sentinels import date_findings, number_findings
 from local_stack.data.profiling.shape import Alert, Thresholds
 from local_stack.data.profiling.spellings import spelling_findings

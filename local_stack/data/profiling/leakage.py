@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from local_stack.data.profiling.coding import TextHashes, codes_of, n_codes, percent, sampled_rows
@@ -30,6 +30,9 @@ MAX_GROUPS = 1_000
 """Numbers of more distinct values are cut into so many groups of equal size, or fewer."""
 
 ROWS_IN_GROUP = 10
+
+MAX_SUSPECTS = 3
+"""More suspects than this are told together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ def leakage_findings(
     if aim is None:
         return
     note = "" if rows is None else f", in a sample of {rows.size:,} rows"
+    suspects: dict[str, Told] = {}
     for done, (name, column) in enumerate(columns.items()):
         progress(Step("leakage", done, len(columns)))
         if name == target or column.profile.n_distinct + (column.profile.n_missing > 0) < 2:
@@ -71,23 +75,42 @@ def leakage_findings(
         told = told_by(name, column, aim, rows, texts)
         if told is None or told.value < thresholds.leakage_suspect:
             continue
-        is_leak = told.value >= thresholds.leakage
-        threshold = thresholds.leakage if is_leak else thresholds.leakage_suspect
-        verdict = (
-            "it may be the target itself, or known only after it"
-            if is_leak
-            else "make sure that it is known when a prediction is asked for"
-        )
-        yield Alert(
-            "leakage" if is_leak else "leakage_suspect",
-            name,
-            told.value,
-            threshold,
-            f"Alone it tells {told.value:.1%} of the target '{target}' ({told.method}{note}; "
-            f"threshold {percent(threshold)}): {verdict}.",
-            target,
-            told.method,
-        )
+        if told.value < thresholds.leakage:
+            suspects[name] = told
+            continue
+        why = "it may be the target itself, or known only after it"
+        yield _alert("leakage", name, told, target, thresholds.leakage, note, why)
+    yield from _suspects(suspects, target, thresholds.leakage_suspect, note)
+
+
+def _suspects(
+    suspects: Mapping[str, Told], target: str, limit: float, note: str
+) -> Iterator[Alert]:
+    """Yield an alert of each suspect, or one of all: where many tell much, the target is easy."""
+    if len(suspects) <= MAX_SUSPECTS:
+        why = "make sure that it is known when a prediction is asked for"
+        for name, told in suspects.items():
+            yield _alert("leakage_suspect", name, told, target, limit, note, why)
+        return
+    names = sorted(suspects, key=lambda name: -suspects[name].value)
+    others = ", ".join(f"'{name}'" for name in names[1:4])
+    why = (
+        f"{len(names) - 1} other columns tell as much as the threshold too, first {others}: an "
+        "easy target, unless they are known only after it"
+    )
+    first = suspects[names[0]]
+    alert = _alert("leakage_suspect", names[0], first, target, limit, note, why)
+    yield replace(alert, columns=tuple(names))
+
+
+def _alert(
+    code: str, name: str, told: Told, target: str, limit: float, note: str, why: str
+) -> Alert:
+    message = (
+        f"Alone it tells {told.value:.1%} of the target '{target}' ({told.method}{note}; "
+        f"threshold {percent(limit)}): {why}."
+    )
+    return Alert(code, name, told.value, limit, message, target, told.method)
 
 
 def aim_of(target: Column, rows: NDArray[np.int64] | None) -> Aim | None:

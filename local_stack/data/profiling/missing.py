@@ -11,6 +11,7 @@ from local_stack.data.profiling.coding import (
     codes_of,
     is_missing,
     n_codes,
+    percent,
     rows_where,
     value_of,
 )
@@ -204,7 +205,7 @@ def _together(
         if len(names) < 2 or n_missing < 2:
             continue
         message = (
-            f"Missing in the same {n_missing:,} rows ({n_missing / n_rows:.1%}) as "
+            f"Missing in the same {n_missing:,} rows ({percent(n_missing / n_rows)}) as "
             f"{_listed(names[1:])}: one cause may have left them all out."
         )
         rows = rows_where(masks[names[0]])
@@ -303,8 +304,8 @@ def _classed(
     shares, others = here / here.sum(), there / there.sum()
     most = int(np.abs(shares - others).argmax())
     message = (
-        f"'{value_of(target, most)}' in {shares[most]:.1%} of the rows that miss it, in "
-        f"{others[most]:.1%} of the others (Cramer's V {effect:.2f})"
+        f"'{value_of(target, most)}' in {percent(shares[most])} of the rows that miss it, in "
+        f"{percent(others[most])} of the others (Cramer's V {effect:.2f})"
     )
     return Dependence(p_value, effect, "chi-squared test", message)
 

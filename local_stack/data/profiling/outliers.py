@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from local_stack.data.profiling.coding import N_ROWS
 from local_stack.data.profiling.columns import Column
+from local_stack.data.profiling.sentinels import stand_ins
 from local_stack.data.profiling.shape import Alert, Thresholds, ValueCount
 from local_stack.data.profiling.tallies import Tally, quantile
 
@@ -77,11 +78,14 @@ def outlier_findings(columns: Mapping[str, Column], thresholds: Thresholds) -> I
     n_far = Counter[str]()
     for name, column in columns.items():
         counted = column.tally
-        if counted is None or column.profile.type not in ("long", "double"):
+        if counted is None or column.profile.numbers is None:
+            continue
+        if column.profile.kind == "identifier-suspect":
             continue
         distances = robust_distances(counted)
         if distances is None:
             continue
+        distances[list(stand_ins(counted))] = 0.0  # sentinels have an alert of their own
         far = np.flatnonzero(distances >= limit)
         n_rows = int(counted.counts[far].sum())
         if not n_rows or n_rows > MAX_SHARE * counted.n:

@@ -349,9 +349,9 @@ def _alert(
     proof = " and pass their check digits" if found.kind.check is not None else ""
     judged = ""
     if found.n_judged < column.profile.n_distinct:
-        judged = f" of {found.n_judged} different values looked at"
+        judged = f", judged by {found.n_judged:,} different ones"
     message = (
-        f"{found.share:.1%} of the values{judged} look like {found.kind.name}{proof} "
+        f"{percent(found.share)} of the values look like {found.kind.name}{proof}{judged} "
         f"(threshold {percent(threshold)}): {_ADVICE}."
     )
     return Alert(
@@ -375,7 +375,7 @@ def _within(texts: Wordings, thresholds: Thresholds) -> list[Alert]:
         if share >= thresholds.p_personal_within and holds.sum() > 1:
             limit = thresholds.p_personal_within
             message = (
-                f"{texts.amount(holds)} ({share:.1%}) with {name}{texts.note} "
+                f"{texts.amount(holds)} ({percent(share)}) with {name}{texts.note} "
                 f"(threshold {percent(limit)}): {_ADVICE}."
             )
             column = texts.column.profile.name
@@ -403,7 +403,7 @@ def _hinted(
         share = float(counts[holds].sum()) / int(counts.sum())
         if share >= thresholds.p_personal and values.len() > 1:
             message = (
-                f"By the column's name these may be {kind}; {share:.1%} of the values fit "
+                f"By the column's name these may be {kind}; {percent(share)} of the values fit "
                 f"(threshold {percent(thresholds.p_personal)}): {_ADVICE}."
             )
             yield Alert(

@@ -80,6 +80,11 @@ def date_findings(column: Column, thresholds: Thresholds) -> Iterator[Alert]:
         )
 
 
+def stand_ins(counted: Tally) -> tuple[int, ...]:
+    """Return the places of the numbers that :func:`number_findings` calls sentinels."""
+    return tuple(_peeled(counted, _number_manner)[2]) if counted.values.size >= 4 else ()
+
+
 _Ends = tuple[int, int, dict[int, str]]
 
 
@@ -125,7 +130,14 @@ def _number_manner(counted: Tally, low: int, high: int, is_high: bool) -> str | 
         is_known = _is_low_code(value, least, n_rest, gap, reach)
         if is_known and least >= 0:
             return f"no other value is negative ({rest})"
-    is_spike = n_rest >= 10 and count >= 5 and count >= 0.01 * counted.n and gap >= 3 * reach
+    is_share = value == 1 and counted.values[0] >= 0  # all of something, not a code
+    is_spike = (
+        not is_share
+        and n_rest >= 10
+        and count >= 5
+        and count >= 0.01 * counted.n
+        and gap >= 3 * reach
+    )
     return f"the others are {rest}" if (is_known or is_spike) and reach > 0 else None
 
 
@@ -197,7 +209,7 @@ def _sentinels(
         for place, why in found.items()
     )
     message = (
-        f"May stand for a missing value: {listed}. That is {share:.2%} of the values "
+        f"May stand for a missing value: {listed}. That is {percent(share)} of the values "
         f"(threshold {percent(thresholds.p_sentinel)})."
     )
     rows = rows_where(np.isin(counted.codes, np.array(list(found), dtype=np.int32)))
@@ -240,7 +252,8 @@ def _heaped(
     if not heaps:
         return
     listed = " and ".join(
-        f"{_amount(counts[place])} ({share:.2%}) at the {side}, {_short(counted.values[place])}"
+        f"{_amount(counts[place])} ({percent(share)}) at the {side}, "
+        f"{_short(counted.values[place])}"
         for side, place, share in heaps
     )
     message = (

@@ -59,7 +59,7 @@ def _null_spellings(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]:
         beside = texts.column.profile.n_missing
         also = f", beside {beside} that are missing" if beside else ""
         message = (
-            f"{texts.amount(holds)} ({share:.1%}) spelling a missing value as text: "
+            f"{texts.amount(holds)} ({percent(share)}) spelling a missing value as text: "
             f"{quoted(texts.top(holds), 5)}{also} (threshold {percent(limit)})."
         )
         yield texts.alert("null_spellings", holds, limit, message)
@@ -70,7 +70,7 @@ def _padded(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]:
     share, limit = texts.share_of(holds), thresholds.p_padded
     if share > limit:
         message = (
-            f"{texts.amount(holds)} ({share:.1%}) with white space at an end, such as "
+            f"{texts.amount(holds)} ({percent(share)}) with white space at an end, such as "
             f"{quoted(texts.top(holds), 2)} (threshold {percent(limit)})."
         )
         yield texts.alert("padded", holds, limit, message)

@@ -91,7 +91,7 @@ def _convertible(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]:
     elif share <= 1 - thresholds.p_mixed:
         others = quoted(texts.top(~numbers & ~dates), 2)
         message = (
-            f"{texts.amount(numbers)} ({share:.1%}) that are numbers, such as "
+            f"{texts.amount(numbers)} ({percent(share)}) that are numbers, such as "
             f"{quoted(texts.top(numbers), 2)}, among others such as {others} "
             f"(threshold {percent(thresholds.p_mixed)} of each)."
         )
@@ -104,7 +104,7 @@ def _as_text(
     rest = texts.top(~holds)
     share = texts.share_of(holds)
     message = (
-        f"{texts.amount(holds)} ({share:.1%}) that read as {what}, such as "
+        f"{texts.amount(holds)} ({percent(share)}) that read as {what}, such as "
         f"{quoted(texts.top(holds), 2)} (threshold {percent(thresholds.p_convertible)})"
     )
     message += f"; these do not: {quoted(rest)}." if rest else ", and yet they are text."
@@ -118,14 +118,14 @@ def _odd(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]:
         found = {kind: texts.rows_of(texts.matches(pattern)) for kind, pattern in ODD.items()}
         listed = ", ".join(f"{kind} ({n})" for kind, n in found.items() if n)
         message = (
-            f"{texts.amount(holds)} ({texts.share_of(holds):.1%}) with {listed} "
+            f"{texts.amount(holds)} ({percent(texts.share_of(holds))}) with {listed} "
             f"(threshold {percent(limit)})."
         )
         yield texts.alert("odd_characters", holds, limit, message)
     markup = texts.matches(MARKUP)
     if texts.share_of(markup) > limit:
         message = (
-            f"{texts.amount(markup)} ({texts.share_of(markup):.1%}) with HTML "
+            f"{texts.amount(markup)} ({percent(texts.share_of(markup))}) with HTML "
             f"(threshold {percent(limit)})."
         )
         yield texts.alert("markup", markup, limit, message)
@@ -143,7 +143,7 @@ def _identifiers(texts: Wordings) -> Iterator[Alert]:
         share = texts.share_of(holds)
         if share >= _P_IDENTIFIERS:
             message = (
-                f"{share:.1%} of the values are {kind}: identifiers, perhaps of rows of another "
-                f"table (threshold {percent(_P_IDENTIFIERS)})."
+                f"{percent(share)} of the values are {kind}: identifiers, perhaps of another "
+                f"table's rows (threshold {percent(_P_IDENTIFIERS)})."
             )
             yield texts.alert("identifier", holds, _P_IDENTIFIERS, message)
