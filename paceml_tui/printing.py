@@ -42,6 +42,11 @@ def _for_people(name: str, values: Any) -> Iterator[str]:
         from paceml_tui import printing_diligence
 
         return printing_diligence.lines(values)
+    if name in ("data.recipe", "data.prepare") and "job" not in values:
+        from paceml_tui import printing_recipe as printing
+
+        is_recipe = name == "data.recipe"
+        return (printing.recipe_lines if is_recipe else printing.preparation_lines)(values)
     return _lines(values)
 
 

@@ -15,89 +15,41 @@ from typing import Any
 from local_stack.command import command
 from local_stack.data import adding, profiles, versions
 from local_stack.data.recipes import document as documents
-from local_stack.data.recipes import outline, suggesting
+from local_stack.data.recipes import suggesting
 from local_stack.data.recipes.document import Document
-from local_stack.data.recipes.sampling import Sample, sample_of
+from local_stack.data.recipes.sampling import sample_of
+from local_stack.data.recipes.stored import Recipe, current, store, stored
+from local_stack.data.recipes.trial import (
+    SAMPLED,
+    Preparation,
+    doable,
+    most_of,
+    previewed,
+    tried,
+)
 from local_stack.data.sources import SourceFile
 from local_stack.data.tables import Options
 from local_stack.data.versions import DataVersion
-from local_stack.errors import InputError, NotFoundError, ReadOnlyError, nearest
+from local_stack.errors import InputError, ReadOnlyError
 from local_stack.names import split_reference
-from local_stack.preparation.preview import StepPreview, apply, preview
-from local_stack.preparation.steps import fits_on
+from local_stack.preparation.preview import apply
 from local_stack.progress import Progress, Step, silent
-from local_stack.results import Result, now, plain
-from local_stack.stores.journal import Draft
-from local_stack.stores.metadata import Metadata
+from local_stack.results import plain
 from local_stack.workspace import Workspace
 
-__all__ = ["Preparation", "Recipe", "current", "prepare", "previewed", "proven", "recipe"]
-
-SAMPLED = 20_000
-"""Rows of a larger version that a preview looks at."""
-PROVEN = 1_000
-"""Rows on which the steps of a recipe are tried before it is stored."""
-_SHOWN = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe(Result):
-    """A stored recipe: its number, hash, document as plain values, and its text to edit.
-
-    ``source`` is suggested, file or edited; ``made_from`` is the version it was suggested for
-    or tried on; ``warnings`` name what of a run's recipe file was not taken over.
-    """
-
-    dataset: str
-    number: int
-    hash: str
-    document: dict[str, Any]
-    actor: str
-    created_at: str
-    source: str
-    made_from: str | None
-    warnings: tuple[str, ...]
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Preparation(Result):
-    """What the steps of a recipe do to a version, and the version that was made of it.
-
-    ``recipe`` is its number (None: it is not stored). ``n_rows_used`` rows of the version were
-    looked at, a seeded sample in their order when ``is_sample``. ``is_out_of_fold`` says that
-    steps replaced values by means of the target, each row's without its own fold. ``step`` is
-    the one that was asked for.
-    """
-
-    dataset: str
-    version: str
-    recipe: int | None
-    recipe_hash: str
-    recipe_source: str
-    target: str | None
-    n_rows_total: int
-    n_rows_used: int
-    is_sample: bool
-    n_rows_after: int
-    n_columns_before: int
-    n_columns_after: int
-    is_out_of_fold: bool
-    steps: tuple[StepPreview, ...]
-    step: int | None = None
-    made: DataVersion | None = None
+__all__ = ["Preparation", "Recipe", "prepare", "recipe"]
 
 
 def _recipe_reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
     version = versions.find(workspace, str(arguments["name"]))
-    rows = _stored(workspace, version.dataset)
+    rows = stored(workspace, version.dataset)
     return [version.reference, rows[-1]["hash"] if rows else None]
 
 
 def _prepare_reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
     """Identify the version, its target, the stored recipe, and what stands where it goes."""
     version = versions.find(workspace, str(arguments["name"]))
-    rows = _stored(workspace, version.dataset)
+    rows = stored(workspace, version.dataset)
     made = workspace.get("datasets", str(arguments.get("as"))) or {}
     return [version.reference, version.target, rows[-1]["hash"] if rows else None, made]
 
@@ -155,7 +107,7 @@ def recipe(
             )
         else:
             document = _given(workspace, version, set, text, progress)
-            _store(workspace, version, document, "file" if set is not None else "edited")
+            store(workspace, version, document, "file" if set is not None else "edited")
     found = current(workspace, version.dataset, number)
     if to is not None:
         to.write_text(found.text, encoding="utf-8")
@@ -201,7 +153,8 @@ def prepare(
     target
         Column to predict, which steps do not see; the recipe's or the data set's when left out.
     rows
-        Look at this many rows, a seeded sample; 20,000 when left out, all of them with --as.
+        Look at this many rows, a seeded sample. When left out: all rows up to 50,000 or with
+        --as, else 20,000.
     step
         Show this step in full, and none after it.
     as
@@ -221,7 +174,7 @@ def prepare(
             f"The recipe has no step {step}.", f"Its steps are 1 to {len(document.steps)}."
         )
     _check_place(workspace, version, as_, is_odd=bool(note or tag))
-    most = rows if rows is not None or as_ is not None else SAMPLED
+    most = rows if rows is not None or as_ is not None else most_of(version)
     sample = sample_of(versions.table_path(workspace, version), most, progress)
     found = previewed(document, sample, version, until=step, progress=progress)
     found = replace(found, recipe=used, step=step)
@@ -235,107 +188,7 @@ def prepare(
     return replace(found, made=made)
 
 
-def current(workspace: Workspace, dataset: str, number: int | None = None) -> Recipe:
-    """Return the newest recipe of ``dataset``, or the one with ``number``.
-
-    Raises
-    ------
-    NotFoundError
-        When there is none.
-    """
-    rows = _stored(workspace, dataset)
-    if not rows:
-        raise NotFoundError(
-            f"Data set '{dataset}' has no recipe.",
-            f"Suggest one: paceml-tui data recipe {dataset} --suggest",
-        )
-    row = next((it for it in rows if it["number"] == number), None)
-    if number is None:
-        row = rows[-1]
-    if row is None:
-        raise NotFoundError(
-            f"Data set '{dataset}' has no recipe {number}.", f"Its recipes are 1 to {len(rows)}."
-        )
-    return Recipe(
-        dataset=dataset,
-        number=row["number"],
-        hash=row["hash"],
-        document=row["document"],
-        actor=row["actor"],
-        created_at=row["created_at"],
-        source=row["source"],
-        made_from=row["made_from"],
-        warnings=tuple(row["warnings"] or ()),
-        text=row["text"],
-    )
-
-
-def previewed(
-    document: Document,
-    sample: Sample,
-    version: DataVersion,
-    *,
-    until: int | None = None,
-    shown: int = _SHOWN,
-    progress: Progress = silent,
-) -> Preparation:
-    """Return what the steps of a recipe do to rows of a version.
-
-    A step that cannot be done is the last of the result, and holds its problem.
-
-    Parameters
-    ----------
-    until
-        Number of the last step to look at; all of them when left out.
-    shown
-        How many rows to show of each step.
-
-    Raises
-    ------
-    InputError
-        The target is not there.
-    """
-    target = _target(document, version)
-    steps = preview(sample.frame, target, document.steps[:until], rows=shown, progress=progress)
-    names = [name for name in sample.frame.columns if name != target]
-    return Preparation(
-        dataset=version.dataset,
-        version=version.version,
-        recipe=None,
-        recipe_hash=document.hash,
-        recipe_source=document.lines.source,
-        target=target,
-        n_rows_total=sample.n_total,
-        n_rows_used=sample.frame.height,
-        is_sample=not sample.is_whole,
-        n_rows_after=steps[-1].n_rows_after if steps else sample.frame.height,
-        n_columns_before=len(names),
-        n_columns_after=len(steps[-1].after.columns) if steps else len(names),
-        is_out_of_fold=any(fits_on(it) == "target" for it in document.steps[:until]),
-        steps=steps,
-    )
-
-
-def proven(document: Document, sample: Sample, version: DataVersion) -> Preparation:
-    """Return the preview of a recipe all of whose steps can be done.
-
-    Raises
-    ------
-    InputError
-        With the line of the first step that cannot be done on these rows.
-    """
-    found = previewed(document, sample, version, shown=0)
-    failed = next((it for it in found.steps if it.problem), None)
-    if failed is not None:
-        raise InputError(f"{document.where(failed.number)}: {failed.problem}", failed.hint)
-    return found
-
-
-# ------------------------------------------------------------------ storing a recipe
-
-
-def _stored(workspace: Workspace, dataset: str) -> list[dict[str, Any]]:
-    return workspace.query("SELECT * FROM recipes WHERE dataset = ? ORDER BY number", dataset)
+# ------------------------------------------------------------------ setting a recipe
 
 
 def _given(
@@ -347,22 +200,8 @@ def _given(
 ) -> Document:
     content = documents.read_text(set) if set is not None else text or ""
     document = documents.parse(content, set.name if set is not None else documents.SOURCE)
-    _prove(workspace, version, document, progress)
+    tried(workspace, version, document, progress)
     return documents.own_part(document)
-
-
-def _prove(
-    workspace: Workspace, version: DataVersion, document: Document, progress: Progress
-) -> None:
-    """Try the steps on some rows, and on more when they fail there for want of rows."""
-    path = versions.table_path(workspace, version)
-    sample = sample_of(path, PROVEN, progress)
-    try:
-        proven(document, sample, version)
-    except InputError:
-        if sample.is_whole:
-            raise
-        proven(document, sample_of(path, SAMPLED, progress), version)
 
 
 def _suggested(
@@ -377,50 +216,7 @@ def _suggested(
     origin = f"{version.reference} ({version.rows:,} rows)"
     text = suggesting.text_of(suggesting.suggestions(known, target), target, origin)
     sample = sample_of(versions.table_path(workspace, version), SAMPLED, progress)
-    return _doable(documents.parse(text), sample, version)
-
-
-def _doable(document: Document, sample: Sample, version: DataVersion) -> Document:
-    """Return a recipe with every step turned off that cannot be done on these rows."""
-    for _ in document.steps:
-        steps = previewed(document, sample, version, shown=0).steps
-        if not steps or not steps[-1].problem:
-            break
-        entries = outline.outline_of(document.text)
-        place = next(at for at, it in enumerate(entries.entries) if it.number == steps[-1].number)
-        document = documents.parse(entries.turned(place).text)
-    return document
-
-
-def _store(workspace: Workspace, version: DataVersion, document: Document, source: str) -> None:
-    at = now()
-    warnings = []
-    if document.left_out:
-        keys = ", ".join(document.left_out)
-        warnings.append(f"Not taken over, since preparation does not need it: {keys}.")
-
-    def decide(state: Metadata) -> Draft | None:
-        rows = state.find("recipes", dataset=version.dataset)
-        newest = max(rows, key=lambda row: row["number"], default=None)
-        if newest is not None and newest["text"] == document.text:
-            return None
-        row = {
-            "dataset": version.dataset,
-            "number": (newest["number"] if newest else 0) + 1,
-            "hash": document.hash,
-            "document": document.values,
-            "text": document.text,
-            "source": source,
-            "made_from": version.version,
-            "warnings": warnings,
-            "actor": workspace.actor,
-            "created_at": at,
-        }
-        body = {key: row[key] for key in ("number", "hash", "source", "made_from")}
-        body["n_steps"] = len(document.steps)
-        return Draft("data.recipe_set", f"data:{version.dataset}", body, [("recipes", row)])
-
-    workspace.append(decide)
+    return doable(documents.parse(text), sample, version)
 
 
 # ------------------------------------------------------------------ running a recipe
@@ -445,18 +241,6 @@ def _wanted(
     found = current(workspace, version.dataset, number)
     source = f"recipe {found.number} of '{found.dataset}'"
     return documents.parse(found.text, source), found.number
-
-
-def _target(document: Document, version: DataVersion) -> str | None:
-    target = document.target or version.target
-    names = [column.name for column in version.schema]
-    if target is None or target in names:
-        return target
-    place = document.lines.where(("target",))
-    raise InputError(
-        f"{place}: {version.reference} has no column '{target}' to predict.",
-        nearest(target, names) or f"Columns: {', '.join(names[:20])}.",
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -294,11 +294,19 @@ def _shown(before: Mapping[str, Draft], table: Table, rows: np.ndarray, n_shown:
         for name, draft in table.drafts.items():
             if name in before and _is_changed(before[name], draft):
                 is_telling |= _differs(before[name], draft)
-    n_told = n_shown if is_telling.all() else max(1, n_shown // 2)
-    told = np.flatnonzero(is_telling)[:n_told]
-    others = np.setdiff1d(np.arange(min(len(rows), n_shown + len(told))), told)
-    picked = np.concatenate([told, others])[:n_shown]
+    told, others = np.flatnonzero(is_telling), np.flatnonzero(~is_telling)
+    n_told = n_shown if not others.size else min(max(1, n_shown // 2), told.size)
+    picked = np.concatenate([_spread(told, n_told), _spread(others, n_shown - n_told)])
     return np.asarray(rows[np.sort(picked)])
+
+
+def _spread(places: np.ndarray, n: int) -> np.ndarray:
+    """Return at most ``n`` of the places, from the first to the last of them."""
+    import numpy as np
+
+    if n >= places.size:
+        return places
+    return np.asarray(places[np.linspace(0, places.size - 1, max(n, 0)).astype(np.int64)])
 
 
 def _differs(before: Draft, after: Draft) -> np.ndarray:

@@ -28,6 +28,7 @@ P_ZEROS = 0.5
 FEW, SEVERAL, MANY = 2, 15, 50
 """Categories up to which a text becomes one code, columns, and columns of the frequent ones."""
 _CONTINUOUS = 10
+_MOST_RATIOS = 3
 _WORDS = 3.0
 _WIDTH = 88
 _LISTED = 4
@@ -259,9 +260,9 @@ def _imputes(table: _Table) -> Iterator[Suggestion]:
         step = {"impute": {"columns": plain, "strategy": "median"}}
         yield Suggestion(step, _missing_of(table, plain))
     if marked:
-        step = {"impute": {"columns": marked, "strategy": "median", "indicator": True}}
+        body = {"columns": marked, "strategy": "median", "indicator": True}
         why = "so many that where they are missing may tell something"
-        yield Suggestion(step, f"{_missing_of(table, marked)}; {why}")
+        yield Suggestion({"impute": body}, f"{_missing_of(table, marked)}; {why}")
     truths = [name for name in table.of_type("boolean") if table.is_missing(name)]
     if truths:
         step = {"impute": {"columns": truths, "strategy": "most_frequent"}}
@@ -284,6 +285,27 @@ def _missing_of(table: _Table, names: Sequence[str]) -> str:
 
 
 # ------------------------------------------------------------------ how numbers lie
+
+
+def _ratios(table: _Table) -> Iterator[Suggestion]:
+    """Yield ratios of positive numbers that move together, the closest pairs first."""
+    numbers = table.of_type("long", "double")
+    positive = {name for name, it in numbers.items() if it.get("min") is not None and it["min"] > 0}
+    pairs = [
+        it
+        for it in table.alerts
+        if it["code"] == "high_correlation"
+        and it["value"] > 0
+        and {it["column"], it["other_column"]} <= positive
+    ]
+    pairs.sort(key=lambda it: -float(it["value"]))
+    for it in pairs[:_MOST_RATIOS]:
+        first, second = it["column"], it["other_column"]
+        reason = (
+            f"{_told(first)} and {_told(second)} move together ({it['value']:.2f}): their ratio "
+            "may tell more than both"
+        )
+        yield Suggestion({"ratio": {"columns": [first, second]}}, reason, is_on=False)
 
 
 def _powers(table: _Table) -> Iterator[Suggestion]:
@@ -350,19 +372,19 @@ def _codes(table: _Table) -> Iterator[Suggestion]:
         by_form[_form(it, name in rare)].append(name)
     many = "target" if table.target else "frequency"
     means = "the mean of the target, out of fold" if table.target else "how frequent each is"
-    for form, options, why in (
+    forms: tuple[tuple[str, dict[str, Any], str], ...] = (
         ("few", {"as": "ordinal"}, "two values: one column of 0 and 1"),
         ("several", {"as": "onehot"}, "few values: a column each"),
         ("rare", {"as": "onehot", "min_frequency": 10}, "a column each, the rare ones together"),
         ("many", {"as": many}, f"many values: {means}"),
         ("own", {"as": "frequency"}, "hardly two rows share a value: how many do"),
-    ):
+    )
+    for form, options, why in forms:
         names = by_form[form]
         if names:
             told = [f"{_told(it)} {table.variables[it]['n_distinct']:,}" for it in names[:_LISTED]]
             reason = why if form == "few" else f"{why} ({', '.join(told)}{_more(names)})"
-            body: dict[str, Any] = {"columns": names, **options}
-            yield Suggestion({"encode": body}, reason)
+            yield Suggestion({"encode": {"columns": names, **options}}, reason)
 
 
 def _form(it: Mapping[str, Any], has_rare: bool) -> str:
@@ -383,6 +405,7 @@ _PARTS: tuple[Callable[[_Table], Iterator[Suggestion]], ...] = (
     _sentinels,
     _spellings,
     _imputes,
+    _ratios,
     _powers,
     _dates,
     _scales,
