@@ -46,6 +46,7 @@ class LabelView(View):
         super().__init__(desk)
         self._reference = reference
         self._columns: tuple[str, ...] = ()
+        self._elsewhere: tuple[tuple[int, str], ...] = ()
         self._column = ""
         self._queue: dict[str, Any] = {}
         self._queue_text = ""
@@ -116,12 +117,8 @@ class LabelView(View):
     def _look(self) -> None:
         def work() -> None:
             worker = get_current_worker()
-            asked = Request("data.labels", {"name": self._reference})
-
-            def columns() -> tuple[str, ...]:
-                return tuple(it.column for it in self.desk.perform(asked)[1].labellings)
-
-            outcome = attempt(columns)
+            asked = Request("data.labels", {"name": self._reference.rpartition("@")[0]})
+            outcome = attempt(lambda: self.desk.perform(asked)[1])
             if not worker.is_cancelled:
                 self.post_message(Found(outcome))
 
@@ -133,7 +130,10 @@ class LabelView(View):
         if event.outcome.value is None:
             self.fail(event.outcome.error or StackError("Nothing was read."))
             return
-        self._columns = event.outcome.value
+        version = self._reference.rpartition("@")[2]
+        found = event.outcome.value.labellings
+        self._columns = tuple(it.column for it in found if it.version == version)
+        self._elsewhere = tuple((it.number, it.column) for it in found if it.version != version)
         if self._columns:
             self._open(self._columns[0])
         else:
@@ -141,10 +141,14 @@ class LabelView(View):
 
     def _say_empty(self) -> None:
         self._column, self._board = "", None
-        self.notice.say_empty(
+        sentence = (
             f"Nothing is labelled in {safe(self._reference, 40)} yet. Press L to begin: "
             "name a column and its classes."
         )
+        if self._elsewhere:
+            number, column = self._elsewhere[0]
+            sentence += f" Column {safe(column, 30)} is labelled on version {number}."
+        self.notice.say_empty(sentence)
         self.become("empty")
         self.retitle()
 
@@ -372,11 +376,14 @@ class LabelView(View):
             if is_sure:
                 self._ask({"finish": True, **({"partial": True} if n_open else {})}, "finishing")
 
-        lost = f"{counted.n_labelled:,} rows get their label in column {self._column}."
+        lost = (
+            f"{counted.n_labelled:,} of {counted.n_rows:,} rows get their label in column "
+            f"{self._column}."
+        )
         if n_open:
             lost += (
-                f" {counted.n_conflicts:,} in conflict and {counted.n_unlabelled:,} without a"
-                " label stay as they are, which is missing where the column is new."
+                " The others stay as they are, missing where the column is new: "
+                f"{counted.n_conflicts:,} in conflict, {counted.n_unlabelled:,} without a label."
             )
         title = f"Make a new version of {counted.dataset}?"
         self.app.push_screen(Confirm(title, lost), answered)

@@ -13,6 +13,7 @@ from paceml_tui.tasks import Outcome, Request
 
 if TYPE_CHECKING:
     from local_stack.data.labelling.board import Labelling
+    from local_stack.data.labels import LabellingList
 
 _RANDOM = re.compile(r"random(?:\s+(\d{1,9}))?")
 
@@ -35,9 +36,9 @@ class Counted(Message):
 
 
 class Found(Message):
-    """It is known which columns of the version are being labelled, the last one first."""
+    """It is known what of the data set is being labelled."""
 
-    def __init__(self, outcome: Outcome[tuple[str, ...]]) -> None:
+    def __init__(self, outcome: Outcome[LabellingList]) -> None:
         super().__init__()
         self.outcome = outcome
 

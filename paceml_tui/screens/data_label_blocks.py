@@ -97,7 +97,7 @@ def tallies(state: Labelling, *, is_list: bool) -> Block:
     facts = [
         ("labelled", number(state.n_labelled)),
         ("in conflict", _alarming(state.n_conflicts)),
-        ("without", number(state.n_unlabelled)),
+        ("unlabelled", number(state.n_unlabelled)),
         *([("kept", number(state.n_kept))] if state.n_kept else []),
         *agreed,
     ]

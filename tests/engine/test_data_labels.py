@@ -6,6 +6,8 @@ import contextlib
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -572,3 +574,56 @@ def test_results_are_plain_json(people):
     ada(classes=["a"])
     text = json.dumps(ada(row=0, value=["a"]).to_dict(), allow_nan=False)
     assert json.loads(text)["next"]["row"] == 1
+
+
+# Several processes.
+
+WINDOW = """
+import sys
+from local_stack import environment
+environment.prepare()
+from local_stack.catalog import call
+from local_stack.workspace import Workspace
+
+root, actor, first = sys.argv[1], sys.argv[2], int(sys.argv[3])
+with Workspace.open(root, actor=actor) as workspace:
+    call(workspace, "data.label", {"name": "reviews", "column": "mood"})
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for n in range(30):
+        given = {"row": (first + n) % 12, "value": ["abc"[n % 3]], "note": f"{first}-{n}"}
+        call(workspace, "data.label", {"name": "reviews", "column": "mood", "brief": True, **given})
+"""
+
+
+def test_windows_that_answer_at_once_lose_nothing(people, workspace):
+    people("ada")(classes=["a,b,c"])
+    windows = [
+        subprocess.Popen(
+            [sys.executable, "-c", WINDOW, str(workspace.root), actor, str(first)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for actor, first in (("ada", 0), ("bob", 0), ("bob", 6))
+    ]
+    for window in windows:
+        assert window.stdout.readline() == "ready\n"
+    for window in windows:
+        window.stdin.write("go\n")
+        window.stdin.flush()
+    for window in windows:
+        window.communicate(timeout=120)
+        assert window.returncode == 0
+    rows = workspace.query("SELECT * FROM labels ORDER BY turn")
+    assert [it["turn"] for it in rows] == list(range(1, 91))
+    assert sorted(it["note"] for it in rows) == sorted(
+        f"{first}-{n}" for first in (0, 0, 6) for n in range(30)
+    )
+    state = people("eve")()
+    assert [(it.actor, it.n_answered) for it in state.annotators] == [("ada", 12), ("bob", 12)]
+    last = {it["row"]: it["classes"] for it in rows if it["actor"] == "bob"}
+    for row, classes in last.items():
+        (told,) = [it for it in people("eve")(at=row, reveal=True).next.others if it.actor == "bob"]
+        assert list(told.classes) == classes  # the last one counts
+    assert workspace.journal.verify().problem == ""

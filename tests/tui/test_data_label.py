@@ -241,11 +241,12 @@ async def test_disagreements_are_settled_and_a_version_is_made(begun: Path) -> N
         await until(pilot, "in conflict 0")
         await press(pilot, "F")
         assert isinstance(pilot.app.screen, Confirm)
-        assert "8 rows get their label in column tone." in words(pilot)
+        assert "8 of 8 rows get their label in column tone." in words(pilot)
         await press(pilot, "enter")  # Cancel has the focus
         assert "Make a new version" not in words(pilot)
         await press(pilot, "F", "y")
         await until(pilot, "is made.")
+        reference = str(view_of(pilot)._board.made[-1])  # type: ignore[union-attr]
         await press(pilot, "c")
         assert isinstance(pilot.app.screen, Notification)
         assert "paceml-tui data label tales@" in words(pilot)
@@ -256,6 +257,10 @@ async def test_disagreements_are_settled_and_a_version_is_made(begun: Path) -> N
         assert made.number == 2
         tones = versions.read(workspace, made)["tone"].to_list()
     assert tones == ["good"] * 4 + ["bad", "good", "good", "good"]
+    assert reference == made.reference
+    async with running(begun, SMALL, "2 L") as pilot:  # the newest version, which has it all
+        assert view_of(pilot).state == "empty"
+        assert "Column tone is labelled on version 1." in words(pilot)
 
 
 async def test_what_others_answer_meanwhile_is_counted_and_moves_nothing(begun: Path) -> None:
