@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from local_stack.data.profiling.outliers import robust_distances
+from local_stack.data.profiling.outliers import scale_of
 
 
 def _rng(seed: int = 0) -> np.random.Generator:
@@ -181,14 +181,16 @@ def test_distances_are_those_of_the_interquartile_range(seed: int) -> None:
     _, columns = profiled({"a": x})
     counted = columns["a"].tally
     assert counted is not None
-    found = robust_distances(counted)
-    assert found is not None
+    scale = scale_of(counted)
+    assert scale is not None
+    found = scale.distances(counted.values)
+    assert scale.far(counted.values, 2.5).tolist() == np.flatnonzero(found >= 2.5).tolist()
     low, middle, high = np.quantile(x, [0.25, 0.5, 0.75])
     normal_iqr = stats.norm.ppf(0.75) - stats.norm.ppf(0.25)
     for value, distance in zip(counted.values, found, strict=True):
         side = middle - low if value < middle else high - middle
         unit = max(high - low, 2 * side) / normal_iqr
-        assert distance == pytest.approx(abs(value - middle) / unit, rel=1e-3)
+        assert distance == pytest.approx(abs(value - middle) / unit, rel=1e-9)
 
 
 def test_rows_far_out_are_named_with_the_columns_that_put_them_there() -> None:
