@@ -102,9 +102,8 @@ def recipe(
                 "Call it again without --readonly.",
             )
         if suggest:
-            _store(
-                workspace, version, _suggested(workspace, version, target, progress), "suggested"
-            )
+            made = _suggested(workspace, version, target, progress)
+            store(workspace, version, made, "suggested")
         else:
             document = _given(workspace, version, set, text, progress)
             store(workspace, version, document, "file" if set is not None else "edited")
