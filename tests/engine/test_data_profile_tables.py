@@ -128,6 +128,13 @@ def test_floats_that_are_no_decimals_are_not_rounded() -> None:
     assert profile_frame(pl.DataFrame({"a": x})).variable("a").n_distinct == len(np.unique(x))
 
 
+def test_bins_of_whole_numbers_hold_the_same_number_of_them() -> None:
+    found = _numbers(profile_frame(pl.DataFrame({"year": list(range(1950, 1972)) * 50})), "year")
+    assert found.histogram is not None
+    assert set(found.histogram.counts) == {100}
+    assert (found.histogram.edges[0], found.histogram.edges[-1]) == (1950, 1972)
+
+
 @given(st.lists(st.one_of(st.none(), st.text(max_size=12)), max_size=40))
 @settings(deadline=None, max_examples=150)
 def test_words_and_characters_equal_python(values: list[str | None]) -> None:

@@ -127,5 +127,22 @@ def _histogram(counted: Tally) -> Histogram:
     if values.size == 1:
         edge = values[0].item()
         return Histogram((edge, edge), (int(counted.counts[0]),))
-    edges = even_edges(float(values[0]), float(values[-1]), n_bins(counted.n))
+    low, high = values[0].item(), values[-1].item()
+    bins = n_bins(counted.n)
+    if isinstance(low, int) and max(-low, high) < 2**52:
+        edges = _whole_edges(low, high, bins)
+    else:
+        edges = even_edges(float(low), float(high), bins)
     return Histogram(tuple(edges.tolist()), counts_between(counted, edges))
+
+
+def _whole_edges(low: int, high: int, bins: int) -> NDArray[np.float64]:
+    """Return edges whose bins hold the same number of whole numbers each, none of them empty.
+
+    Bins of a broken width would hold now more, now fewer of them, which looks like a comb.
+    """
+    import numpy as np
+
+    width = -(-(high - low + 1) // bins)
+    n = -(-(high - low + 1) // width)
+    return low + width * np.arange(n + 1, dtype=np.float64)

@@ -73,7 +73,7 @@ def duplicates_of(
     if not suspects.size:
         return 0, DuplicateRows(columns=tuple(names))
     frame = table.take(suspects)
-    frame = pl.DataFrame([narrowed(series) for series in frame.iter_columns()])
+    frame = pl.DataFrame({series.name: narrowed(series) for series in frame.iter_columns()})
     counted = frame.group_by(names).agg(pl.len().alias(count := _free_name(names)))
     n_repeats = int((counted[count] - 1).sum())
     counted = counted.filter(pl.col(count) > 1)
