@@ -537,6 +537,29 @@ def test_alerts_name_values_and_rows_behind_them() -> None:
         assert "threshold" in alert.message or alert.code in ("outlier_rows", "unique")
 
 
+def test_messages_stay_on_one_line_whatever_columns_and_cells_are_called() -> None:
+    x = _rng().normal(size=300)
+    y = _rng(1).integers(0, 2, 300)
+    evil = "\x1b[2J\u202e\n[bold]x"
+    table = {
+        f"{evil}1": x,
+        f"{evil}2": x,
+        f"{evil}3": x * 2 + 1,
+        f"{evil}4": np.where(y == 1, np.nan, x),
+        f"{evil}5": np.where(y == 1, np.nan, x),
+        f"{evil}6": [evil] * 290 + ["?"] * 10,
+        f"{evil}7": [f"k{i % 30}" for i in range(300)],
+        f"{evil}8": [f"g{i % 30 % 5}" for i in range(300)],
+        f"{evil}y": y,
+        f"{evil}z": [*x[:-1], 1e9],
+    }
+    alerts = profile_frame(pl.DataFrame(table), target=f"{evil}y").alerts
+    codes = {alert.code for alert in alerts}
+    assert {"leakage", "equal_columns", "derived", "dependency", "imbalance"} <= codes
+    assert {"missing_together", "outlier_rows", "odd_characters", "null_spellings"} <= codes
+    assert all(alert.message.isprintable() for alert in alerts)
+
+
 def test_correlations_of_few_rows_or_many_groups_are_no_alerts() -> None:
     few = {"a": [1.0, 2.0, 3.0], "b": [2.0, 4.1, 6.0]}
     assert not [

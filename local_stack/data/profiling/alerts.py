@@ -17,6 +17,7 @@ from local_stack.data.profiling.shape import (
     ValueCount,
     VariableProfile,
 )
+from local_stack.data.profiling.wordings import quote
 
 IMPORTANCE = (
     "leakage",
@@ -182,7 +183,7 @@ def _missing_rows(variable: VariableProfile, column: Column | None) -> tuple[int
 def _distinct_alerts(variable: VariableProfile, n: int, limits: Thresholds) -> Iterator[Alert]:
     name, n_distinct, top = variable.name, variable.n_distinct, variable.top_values
     if n and n_distinct == 1:
-        shown = f": '{top[0].value}'" if top else ""
+        shown = f": {quote(top[0].value)}" if top else ""
         message = f"Every value is the same{shown}: it tells nothing (threshold 1 value)."
         yield Alert("constant", name, 1, 1, message, values=top[:1])
     if variable.kind == "identifier-suspect":
@@ -223,7 +224,7 @@ def _imbalance(
     if share >= limits.p_imbalance:
         role = "target values" if is_target else "values"
         message = (
-            f"{top.count:,} of the {role} ({percent(share)}) are '{top.value}' "
+            f"{top.count:,} of the {role} ({percent(share)}) are {quote(top.value)} "
             f"(threshold {percent(limits.p_imbalance)})."
         )
         yield Alert(
@@ -325,7 +326,7 @@ def _correlation_alerts(
             strongest[first, second] = (value, method)
     for (first, second), (value, method) in strongest.items():
         message = (
-            f"Moves with '{second}': {_METHODS[method]} {value:.3f} "
+            f"Moves with {quote(second)}: {_METHODS[method]} {value:.3f} "
             f"(threshold {limits.correlation:g})."
         )
         yield Alert("high_correlation", first, value, limits.correlation, message, second, method)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from local_stack.data.profiling.coding import percent
 from local_stack.data.profiling.parts import MIN_ROWS, Part
 from local_stack.data.profiling.shape import Alert, Thresholds
+from local_stack.data.profiling.wordings import quote
 from local_stack.progress import Progress, Step, silent
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def dependency_findings(
         how = "decides, and is decided by," if is_mutual else "decides"
         advice = ": one of them is enough" if is_mutual else ""
         share = f"{percent(strength)} of the rows (threshold {percent(limit)})"
-        message = f"It {how} '{other}' in {share}{advice}."
+        message = f"It {how} {quote(other)} in {share}{advice}."
         yield Alert("dependency", one, strength, limit, message, other)
 
 

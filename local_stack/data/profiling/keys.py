@@ -14,6 +14,7 @@ from local_stack.data.profiling.columns import Column
 from local_stack.data.profiling.parts import MIN_ROWS, Part
 from local_stack.data.profiling.shape import Alert
 from local_stack.data.profiling.table import Table
+from local_stack.data.profiling.wordings import quote
 from local_stack.progress import Progress, Step, silent
 
 if TYPE_CHECKING:
@@ -127,5 +128,5 @@ def _n_distinct(parts: tuple[Part, ...], rows: NDArray[np.int64] | None) -> int:
 
 
 def _listed(names: Sequence[str]) -> str:
-    quoted = [f"'{name}'" for name in names]
+    quoted = [quote(name) for name in names]
     return " and ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else quoted[0]

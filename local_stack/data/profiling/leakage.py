@@ -15,6 +15,7 @@ from local_stack.data.profiling.coding import TextHashes, codes_of, n_codes, per
 from local_stack.data.profiling.columns import Column
 from local_stack.data.profiling.shape import Alert, Thresholds
 from local_stack.data.profiling.table import Table
+from local_stack.data.profiling.wordings import quote
 from local_stack.progress import Progress, Step, silent
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _suspects(
             yield _alert("leakage_suspect", name, told, target, limit, note, why)
         return
     names = sorted(suspects, key=lambda name: -suspects[name].value)
-    others = ", ".join(f"'{name}'" for name in names[1:4])
+    others = ", ".join(quote(name) for name in names[1:4])
     why = (
         f"{len(names) - 1} other columns tell as much as the threshold too, first {others}: an "
         "easy target, unless they are known only after it"
@@ -107,7 +108,7 @@ def _alert(
     code: str, name: str, told: Told, target: str, limit: float, note: str, why: str
 ) -> Alert:
     message = (
-        f"Alone it tells {told.value:.1%} of the target '{target}' ({told.method}{note}; "
+        f"Alone it tells {told.value:.1%} of the target {quote(target)} ({told.method}{note}; "
         f"threshold {percent(limit)}): {why}."
     )
     return Alert(code, name, told.value, limit, message, target, told.method)

@@ -18,6 +18,7 @@ from local_stack.data.profiling.coding import (
 from local_stack.data.profiling.columns import Column
 from local_stack.data.profiling.shape import Alert, Matrix, Missing, MissingPattern, Thresholds
 from local_stack.data.profiling.table import Table
+from local_stack.data.profiling.wordings import quote
 
 if TYPE_CHECKING:
     import numpy as np
@@ -193,7 +194,7 @@ def _groups(masks: Mapping[str, NDArray[np.bool_]]) -> list[tuple[str, ...]]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    listed = ", ".join(f"'{name}'" for name in names[:5])
+    listed = ", ".join(quote(name) for name in names[:5])
     return f"{listed} and {len(names) - 5} more" if len(names) > 5 else listed
 
 
@@ -250,8 +251,8 @@ def _telling(
         if p_value < limit and found.effect >= MIN_EFFECT:
             also = f" (as {_listed(names[1:])} in the same rows)" if len(names) > 1 else ""
             message = (
-                f"Whether it is missing{also} goes with the target '{target}': {found.message}; "
-                f"{found.method}, p = {p_value:.2g} (threshold {limit:g})."
+                f"Whether it is missing{also} goes with the target {quote(target)}: "
+                f"{found.message}; {found.method}, p = {p_value:.2g} (threshold {limit:g})."
             )
             yield Alert(
                 "missing_depends_on_target",
@@ -304,7 +305,7 @@ def _classed(
     shares, others = here / here.sum(), there / there.sum()
     most = int(np.abs(shares - others).argmax())
     message = (
-        f"'{value_of(target, most)}' in {percent(shares[most])} of the rows that miss it, in "
+        f"{quote(value_of(target, most))} in {percent(shares[most])} of the rows that miss it, in "
         f"{percent(others[most])} of the others (Cramer's V {effect:.2f})"
     )
     return Dependence(p_value, effect, "chi-squared test", message)

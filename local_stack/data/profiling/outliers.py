@@ -13,6 +13,7 @@ from local_stack.data.profiling.columns import Column
 from local_stack.data.profiling.sentinels import stand_ins
 from local_stack.data.profiling.shape import Alert, Thresholds, ValueCount
 from local_stack.data.profiling.tallies import Tally, quantile
+from local_stack.data.profiling.wordings import quote
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,11 +134,11 @@ def _far_rows(counted: Tally, limit: float) -> tuple[int, dict[int, float]] | No
 def _alert(scores: Mapping[int, tuple[float, str]], n_far: Counter[str], limit: float) -> Alert:
     rows = sorted(scores, key=lambda row: (-scores[row][0], row))[:N_ROWS]
     farthest, cause = scores[rows[0]]
-    listed = ", ".join(f"'{name}' ({n:,})" for name, n in n_far.most_common(4))
+    listed = ", ".join(f"{quote(name)} ({n:,})" for name, n in n_far.most_common(4))
     more = f" and {len(n_far) - 4} more columns" if len(n_far) > 4 else ""
     message = (
         f"Rows with values {limit:g} or more robust standard deviations from the median, in "
-        f"{listed}{more}; the farthest, {farthest:.0f} of them, in row {rows[0]} of '{cause}'."
+        f"{listed}{more}; the farthest, {farthest:.0f} of them, in row {rows[0]} of {quote(cause)}."
     )
     return Alert(
         "outlier_rows",

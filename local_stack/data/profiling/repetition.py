@@ -10,6 +10,7 @@ from local_stack.data.profiling.columns import Column, narrowed
 from local_stack.data.profiling.parts import MIN_ROWS
 from local_stack.data.profiling.shape import Alert
 from local_stack.data.profiling.table import Table
+from local_stack.data.profiling.wordings import quote
 
 MIN_FUNCTION = 10
 """Fewer distinct values than this lie in the same order by chance."""
@@ -55,7 +56,7 @@ def _likeness(column: Column) -> tuple[int, int, bytes]:
 def _repetition(table: Table, first: Column, second: Column) -> Alert | None:
     one, other = first.profile.name, second.profile.name
     if _is_equal(table, first, second):
-        message = f"It holds the same value as '{one}' in every row: one of them is enough."
+        message = f"It holds the same value as {quote(one)} in every row: one of them is enough."
         return Alert("equal_columns", other, 1.0, 1.0, message, one)
     how = _derivation(first, second)
     if how is None:
@@ -95,7 +96,7 @@ def _derivation(first: Column, second: Column) -> str | None:
         return line
     if size < MIN_FUNCTION or np.all(np.diff(a) >= 0):  # they follow the order of the rows
         return None
-    return f"a {'rising' if is_rising else 'falling'} function of '{name}'"
+    return f"a {'rising' if is_rising else 'falling'} function of {quote(name)}"
 
 
 def _line(first: Column, second: Column, is_rising: bool) -> str | None:
@@ -115,7 +116,7 @@ def _line(first: Column, second: Column, is_rising: bool) -> str | None:
         return None
     name = first.profile.name
     if first.profile.dates is not None or second.profile.dates is not None:
-        return f"a straight line of '{name}'"
-    line = f"'{name}'" if slope == 1 else f"{slope:.6g} times '{name}'"
+        return f"a straight line of {quote(name)}"
+    line = quote(name) if slope == 1 else f"{slope:.6g} times {quote(name)}"
     sign = "+" if offset > 0 else "-"
     return line if abs(offset) <= 1e-9 * scale else f"{line} {sign} {abs(offset):.6g}"
