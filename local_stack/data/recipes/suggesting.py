@@ -312,8 +312,8 @@ def _powers(table: _Table) -> Iterator[Suggestion]:
     skewed, heavy, zeros = [], [], []
     for name, it in table.of_type("long", "double").items():
         skewness, kurtosis = it.get("skewness"), it.get("kurtosis")
-        if skewness is None or it["n_distinct"] <= _CONTINUOUS:
-            continue
+        if skewness is None or it["n_distinct"] <= _CONTINUOUS or name in table.missing:
+            continue  # or what the profile measured was not yet what the values are
         n_present = sum(it["histogram"]["counts"]) if it.get("histogram") else 0
         if abs(skewness) >= SKEWNESS and it["n_zeros"] > P_ZEROS * n_present:
             zeros.append(name)
