@@ -144,7 +144,10 @@ def label(
     brief
         Leave out labels, annotators, agreement and disagreements, which cost time in a big table.
     """
-    version = _version(workspace, name, column, is_beginning=bool(classes))
+    is_answer = bool(value) or none or skip
+    is_act = is_answer or undo or finish or from_ is not None
+    version = _version(workspace, name, column, is_beginning=bool(classes), is_act=is_act)
+    column = _column(version, column)
     wanted = Wanted(
         role="adjudicate" if adjudicate else "label",
         order=order,
@@ -158,7 +161,6 @@ def label(
         limit=max(0, limit),
         brief=brief,
     )
-    is_answer = bool(value) or none or skip
     _check_acts(
         workspace,
         {"--value": is_answer, "--undo": undo, "--from": from_ is not None, "--finish": finish},
@@ -364,7 +366,9 @@ class _Desk(Board):
         self.workspace.append(decide)
 
 
-def _version(workspace: Workspace, name: str, column: str, *, is_beginning: bool) -> DataVersion:
+def _version(
+    workspace: Workspace, name: str, column: str, *, is_beginning: bool, is_act: bool
+) -> DataVersion:
     """Return the version that is labelled; a bare name shall not move on to newer rows unseen.
 
     Raises
@@ -372,30 +376,52 @@ def _version(workspace: Workspace, name: str, column: str, *, is_beginning: bool
     ConflictError
         When the column is being labelled on an older version than the newest.
     """
-    if not column.strip():
-        raise InputError("The column of the labels has no name.", "Give it: --column tone")
     version = versions.find(workspace, name)
     is_named = bool(split_reference(name)[1])
-    if is_named or is_beginning:
-        return version
-    if workspace.get("labellings", version.dataset, version.version, column):
+    if (
+        is_named
+        or is_beginning
+        or workspace.get("labellings", version.dataset, version.version, column)
+    ):
         return version
     older = workspace.query(
-        "SELECT g.version, v.number FROM labellings g JOIN data_versions v "
+        "SELECT g.version, g.made, v.number FROM labellings g JOIN data_versions v "
         "ON v.dataset = g.dataset AND v.version = g.version "
-        'WHERE g.dataset = ? AND g."column" = ? AND json_array_length(g.made) = 0 '
-        "ORDER BY v.number DESC",
+        'WHERE g.dataset = ? AND g."column" = ? ORDER BY v.number DESC',
         version.dataset,
         column,
     )
-    if older:
+    open_ones = [it for it in older if is_act or not it["made"]]
+    if open_ones:
+        found = open_ones[0]
         raise ConflictError(
-            f"Column '{column}' is being labelled on version {older[0]['number']} of "
+            f"Column '{column}' is labelled on version {found['number']} of "
             f"'{version.dataset}', and {version.number} is the newest.",
-            f"Go on with {version.dataset}@{older[0]['version']}, or begin anew on "
-            f"{version.reference}.",
+            f"Go on with {version.dataset}@{found['version']}, or begin anew on "
+            f"{version.reference} with --classes.",
         )
     return version
+
+
+def _column(version: DataVersion, column: str) -> str:
+    """Return the column as it is called: one of the version's, or a new name.
+
+    Raises
+    ------
+    InputError
+        When it cannot be called so, or differs from another column by case alone.
+    """
+    names = [it.name for it in version.schema]
+    if column in names:
+        return column
+    cleaned = naming.cleaned(column, noun="column")
+    for name in names:
+        if name.casefold() == cleaned.casefold():
+            raise InputError(
+                f"Column '{cleaned}' differs from '{name}' of {version.reference} by case alone.",
+                f"Label '{name}', or take another name.",
+            )
+    return cleaned
 
 
 def _rows(

@@ -213,7 +213,7 @@ class LabelView(View):
         is_first = self._board is None
         sample = board.next
         is_same = sample is not None and sample.row == self._row and not board.did
-        self._board = board
+        self._board, self._column = board, board.column
         if not is_same:
             self._note = ""
             self._row = sample.row if sample is not None else self._row

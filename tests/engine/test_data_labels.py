@@ -176,7 +176,9 @@ def test_a_set_cannot_become_one_class_after_an_answer(people):
         ({"rows": ["7-2"]}, "no range"),
         ({"rows": ["99"]}, "no row 99"),
         ({"value": ["good"], "note": "n" * 2001}, "2,001 characters"),
-        ({"column": " "}, "has no name"),
+        ({"column": " "}, "empty name"),
+        ({"column": "Tone"}, "differs from 'tone'"),
+        ({"column": "x\x1b[2J"}, "U\\+001B"),
     ],
 )
 def test_bad_input_is_one_sentence_and_changes_nothing(people, workspace, given, message):
@@ -505,6 +507,37 @@ def test_finishing_in_part_keeps_values_and_types(people, workspace):
     assert table_of(workspace, made)["flag"].dtype == pl.Int64
 
 
+def test_what_came_of_an_older_version_is_not_answered_on_the_newest_unseen(people, workspace):
+    ada = people("ada")
+    ada(classes=["a"])
+    ada(row=0, value=["a"])
+    ada(finish=True, partial=True)
+    assert ada().n_kept == 1  # it is shown as it is now
+    with pytest.raises(ConflictError, match="is labelled on version 1"):
+        ada(row=1, value=["a"])
+    assert ada(name="reviews@1", row=1, value=["a"]).n_labelled == 2
+
+
+def test_a_judge_comes_back_to_what_they_skipped(people):
+    ada, bob = people("ada"), people("bob")
+    ada(classes=["a,b"])
+    for row in (2, 5):
+        ada(row=row, value=["a"])
+        bob(row=row, value=["b"])
+    assert ada(adjudicate=True, skip=True).next.row == 5
+    assert ada(adjudicate=True, skipped=True).next.row == 2
+    assert ada(adjudicate=True, skipped=True, value=["b"]).next is None
+
+
+@pytest.mark.parametrize("column", ["file_row_number", "line", "x.text", " a", 'we"ird []', "🦀"])
+def test_a_column_may_be_called_almost_anything(people, workspace, column):
+    ada = people("ada")
+    ada(column, classes=["a"])
+    ada(column, row=3, value=["a"])
+    frame = table_of(workspace, ada(column, finish=True, partial=True).made[-1])
+    assert frame[column.strip()].to_list() == [None] * 3 + ["a"] + [None] * 8
+
+
 def test_nothing_to_finish(people):
     ada = people("ada")
     ada(classes=["a"])
@@ -522,7 +555,7 @@ def test_a_bare_name_does_not_move_on_to_a_newer_version_unseen(people, workspac
     source = tmp_path / "more.csv"
     source.write_text(CSV + "12,text,good,1\n")
     call(workspace, "data.add", {"name": "reviews", "source": str(source)})
-    with pytest.raises(ConflictError, match="being labelled on version 1") as caught:
+    with pytest.raises(ConflictError, match="is labelled on version 1") as caught:
         ada(row=0, value=["a"])
     assert old in caught.value.hint
     assert ada(name=old, row=0, value=["a"]).n_labelled == 1

@@ -236,7 +236,9 @@ class Board:
         if found is not None and wanted.unlabelled:
             parts.append(tally.unlabelled(self.version.rows, self.missing(), found))
         if wanted.skipped:
-            parts.append(np.asarray(tally.skipped(state, self.key, actor), dtype=np.int64))
+            parts.append(
+                np.asarray(tally.skipped(state, self.key, actor, wanted.role), dtype=np.int64)
+            )
         only = None
         for part in parts:
             only = part if only is None else np.intersect1d(only, part, assume_unique=True)

@@ -29,25 +29,26 @@ def split(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def cleaned(text: str, *, is_multi: bool = False) -> str:
-    """Return a class as it is kept: NFC, 1-120 characters, nothing unseen.
+def cleaned(text: str, *, is_multi: bool = False, noun: str = "class") -> str:
+    """Return a class (or a column) as it is kept: NFC, 1-120 characters, nothing unseen.
 
     Raises
     ------
     InputError
-        When it cannot be a class; where a row may have several, also for ``|``.
+        When it cannot be one; where a row may have several classes, also for ``|``.
     """
     value = unicodedata.normalize("NFC", text).strip()
     if not value:
-        raise InputError("A class cannot be empty.", "Give at least one character.")
+        raise InputError(f"A {noun} cannot have an empty name.", "Give at least one character.")
     if len(value) > _LONGEST:
         raise InputError(
-            f"A class has {len(value)} characters.", f"Take at most {_LONGEST} characters."
+            f"The name of a {noun} has {len(value)} characters.",
+            f"Take at most {_LONGEST} characters.",
         )
     for character in value:
         if unicodedata.category(character) in _UNSEEN:
             raise InputError(
-                f"The class holds U+{ord(character):04X}, which nobody can see.",
+                f"The name of a {noun} holds U+{ord(character):04X}, which nobody can see.",
                 "Leave out control and format characters.",
             )
     if is_multi and SEPARATOR in value:

@@ -182,9 +182,9 @@ def handled(state: Metadata, labelling: str, actor: str, role: str) -> list[int]
     return _listed(state, labelling, actor, role, only_skipped=False)
 
 
-def skipped(state: Metadata, labelling: str, actor: str) -> list[int]:
-    """Return the rows that an annotator skipped and has not answered since."""
-    return _listed(state, labelling, actor, "label", only_skipped=True)
+def skipped(state: Metadata, labelling: str, actor: str, role: str) -> list[int]:
+    """Return the rows that somebody skipped in a role and has not answered since."""
+    return _listed(state, labelling, actor, role, only_skipped=True)
 
 
 def _listed(
