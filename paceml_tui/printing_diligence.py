@@ -20,7 +20,5 @@ def lines(values: Mapping[str, Any]) -> Iterator[str]:
     console = Console(
         file=io.StringIO(), width=width, color_system=None, force_terminal=False, highlight=False
     )
-    with console.capture() as capture:
-        console.print(diligence.page(values))
-    for line in capture.get().splitlines():
-        yield line.rstrip()
+    for segments in console.render_lines(diligence.page(values), pad=False):
+        yield "".join(segment.text for segment in segments).rstrip()

@@ -42,10 +42,11 @@ class Advanced(Message):
 
 
 class Begun(Message):
-    """What is known before anything is judged: the columns, and the target if there is one."""
+    """What is known before anything is judged: rows, columns, and the target if there is one."""
 
-    def __init__(self, columns: Sequence[Row], target: str) -> None:
+    def __init__(self, n_rows: int, columns: Sequence[Row], target: str) -> None:
         super().__init__()
+        self.n_rows = n_rows
         self.columns = columns
         self.target = target
 
@@ -160,8 +161,8 @@ class DiligenceView(View):
             if found.value is None:
                 self.post_message(Judged(Answer(error=found.error)))
             else:
-                columns, own = found.value
-                self.post_message(Begun(columns, target or own))
+                n_rows, columns, own = found.value
+                self.post_message(Begun(n_rows, columns, target or own))
 
         self.run_worker(work, thread=True, exclusive=True, group="diligence")
 
@@ -171,13 +172,13 @@ class DiligenceView(View):
         self._columns = event.columns
         self._target = event.target
         self.retitle()
-        if self._target:
-            self._judge(is_anew=False)
-        elif self._columns:
-            self.action_target()
-        else:
-            self.notice.say_empty("This version has no columns. Press esc to go back.")
+        if not event.n_rows:
+            self.notice.say_empty("This version has no rows to judge. Press esc to go back.")
             self.become("empty")
+        elif self._target:
+            self._judge(is_anew=False)
+        else:
+            self.action_target()
 
     def _judge(self, *, is_anew: bool) -> None:
         self.notice.say_loading(self.NOUN)
@@ -348,7 +349,7 @@ class DiligenceView(View):
 
     def action_target(self) -> None:
         """Show the columns, to choose the one that is to be predicted."""
-        if self.state == "loading" and self._job is not None:
+        if self._job is not None or not self._columns or self.state == "empty":
             return
         self.become("filled")
         self.query_one(TargetPart).fill(self._columns)
@@ -382,9 +383,11 @@ class DiligenceView(View):
 
     def action_copy(self) -> None:
         """Copy the verdict with its reasons, or the name of the version."""
-        found = self._result.get("verdict") or {}
-        reasons = "\n".join([f"{self._reference}: {found.get('status')}", *found["reasons"]])
-        self.app.post_message(Copied(safe(reasons if found else self._reference, 0, is_block=True)))
+        found = self._result.get("verdict")
+        text = self._reference
+        if found:
+            text = "\n".join([f"{text}: {found['status']}", *found["reasons"]])
+        self.app.post_message(Copied(safe(text, 0, is_block=True)))
 
     def action_cancel(self) -> None:
         """Ask whether to stop judging while that is at work."""
@@ -425,15 +428,15 @@ def _rows_of(row: Row | None) -> tuple[int, ...]:
     return (int(row["row"]),)
 
 
-def known(desk: Desk, reference: str) -> tuple[list[Row], str]:
-    """Return the columns of a version and the target of its data set, or ''."""
+def known(desk: Desk, reference: str) -> tuple[int, list[Row], str]:
+    """Return rows and columns of a version, and the target of its data set, or ''."""
     from local_stack.data import versions
 
     version = versions.find(desk.workspace, reference)
     columns = [{"name": it.name, "type": it.type} for it in version.schema]
     names = {it["name"] for it in columns}
     target = version.target if version.target in names else None
-    return columns, target or ""
+    return version.rows, columns, target or ""
 
 
 def stored(desk: Desk, reference: str, target: str) -> dict[str, Any] | None:
