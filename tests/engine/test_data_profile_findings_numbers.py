@@ -39,6 +39,8 @@ SHAPES = {
     "years": lambda r, n: r.integers(1950, 2020, n),
     "longitudes": lambda r, n: np.round(r.uniform(-124, -70, n), 2),
     "ids": lambda r, n: np.arange(n),
+    "body mass": lambda r, n: np.round(r.normal(32, 4, n), 1),
+    "fares": lambda r, n: np.where(r.random(n) < 0.02, 0, np.round(4 + r.lognormal(2.5, 1, n), 1)),
     "zero-inflated": lambda r, n: np.where(r.random(n) < 0.6, 0, r.exponential(100, n)),
     "cauchy": lambda r, n: r.standard_cauchy(n),
 }
@@ -86,6 +88,7 @@ def test_columns_without_values_are_silent(dtype: Any) -> None:
         ("uniform", -9, 4),
         ("years", 9999, 4),
         ("years", 0, 60),
+        ("body mass", 0, 11),
         ("poisson", 99, 10),
         ("ages", 2**31 - 1, 1),
         ("normal", 1e30, 2),
@@ -100,6 +103,11 @@ def test_codes_for_missing_are_found_with_their_rows(shape: str, code: float, n:
     assert found.rows == tuple(range(100, 100 + min(n, 10)))
     assert found.value == pytest.approx(n / 2000)
     assert found.value >= found.threshold
+
+
+def test_all_of_something_is_no_code() -> None:
+    shares = np.where(_rng().random(2000) < 0.1, 1, _rng(1).uniform(0, 0.2, 2000))
+    assert set(of_column(shares)) == {"heaped"}
 
 
 def test_several_codes_are_told_together() -> None:

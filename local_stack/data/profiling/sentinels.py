@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from local_stack.data.profiling.coding import number_of, percent, rows_where
 from local_stack.data.profiling.columns import Column
 from local_stack.data.profiling.shape import Alert, Thresholds, ValueCount
-from local_stack.data.profiling.tallies import Tally
+from local_stack.data.profiling.tallies import Tally, quantile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,26 +119,36 @@ def _number_manner(counted: Tally, low: int, high: int, is_high: bool) -> str | 
     place, near = (high, high - 1) if is_high else (low, low + 1)
     value, count = counted.values[place].item(), int(counted.counts[place])
     gap, reach = _gaps(counted, low, high, is_high)
-    rest = f"{_short(counted.values[low if is_high else near])} to " + _short(
-        counted.values[near if is_high else high]
-    )
-    n_rest = high - low
+    if not reach > 0:
+        return None
+    ends = (low, near) if is_high else (near, high)
+    others = " to ".join(_short(counted.values[end]) for end in ends)
     if is_high:
         is_known = _is_high_code(value, count, int(counted.counts[near]), gap, reach)
     else:
         least = counted.values[near].item()
-        is_known = _is_low_code(value, least, n_rest, gap, reach)
+        is_known = _is_low_code(value, least, high - low, gap, reach)
         if is_known and least >= 0:
-            return f"no other value is negative ({rest})"
+            return f"no other value is negative ({others})"
+    is_odd = is_known or _is_spike(counted, place, high - low, gap, reach)
+    return f"the others are {others}" if is_odd else None
+
+
+def _is_spike(counted: Tally, place: int, n_rest: int, gap: float, reach: float) -> bool:
+    """Return whether a frequent value lies far outside of the rest, or is a zero on its own.
+
+    A zero stands on its own if the gap to the next value is a third of the median or more, and
+    five times as many values are zero as are equal to any of the next three.
+    """
+    value, count = counted.values[place].item(), int(counted.counts[place])
+    if n_rest < 10 or count < 5:
+        return False
+    if value == 0 and place == 0 and n_rest >= MIN_DISTINCT and count < _MOST * counted.n:
+        middle = quantile(counted.values, counted.ends, 0.5) or 0.0
+        if gap >= middle / 3 and count >= 5 * int(counted.counts[1:4].max()):
+            return True
     is_share = value == 1 and counted.values[0] >= 0  # all of something, not a code
-    is_spike = (
-        not is_share
-        and n_rest >= 10
-        and count >= 5
-        and count >= 0.01 * counted.n
-        and gap >= 3 * reach
-    )
-    return f"the others are {rest}" if (is_known or is_spike) and reach > 0 else None
+    return not is_share and count >= 0.01 * counted.n and gap >= 3 * reach
 
 
 def _is_high_code(value: float, count: int, near: int, gap: float, reach: float) -> bool:
