@@ -104,7 +104,9 @@ def profile_table(
     progress(Step("findings", total - 1, total))
     variables = [column.profile for column in columns.values()]
     alerts += alerts_of(overview, variables, correlations, target, limits, columns)
-    alerts += table_findings(table, columns, target, limits, progress)
+    alerts += table_findings(
+        table, columns, target, limits, lambda step: progress(Step(step.label, total - 1, total))
+    )
     profile = DatasetProfile(
         overview=overview,
         variables=tuple(variables),
