@@ -284,7 +284,7 @@ def group(table: Table, step: GroupStep) -> None:
                 table.note(draft, f"{word} of other groups", other)
         table.note(draft, "groups", len(groups))
         made = table.run(Lookup(reads, names, tuple(groups), tuple(columns), tuple(others)))
-        table.add([replace(one, column=draft.column) for one in made])
+        table.add(made)
 
 
 def _overall(draft: Draft, statistic: Callable[[np.ndarray], float]) -> float | None:

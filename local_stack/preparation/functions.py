@@ -19,6 +19,8 @@ from local_stack.preparation.values import NAN
 if TYPE_CHECKING:
     import numpy as np
 
+LONGEST_TEXT = 1_000_000
+"""Most characters of a text that an expression makes; a longer one is missing."""
 _INFINITY = math.inf
 
 
@@ -206,7 +208,7 @@ def _as_number(row: Callable[[Any], float]) -> Callable[[Any], float]:
     return lambda x: NAN if x is None else float(row(x))
 
 
-def _as_text(row: Callable[[str], str]) -> Callable[[Any], str | None]:
+def _as_text(row: Callable[[str], str | None]) -> Callable[[Any], str | None]:
     return lambda x: None if x is None else row(x)
 
 
@@ -332,6 +334,16 @@ def of_text(gives: str, row: Callable[[str], Any]) -> Function:
     return Function(("text",), gives, _as_number(row))
 
 
+def replaced(old: str, new: str, n_most: int) -> Function:
+    """Return a text with ``new`` for the first ``n_most`` times ``old`` (-1 for all)."""
+
+    def row(text: str) -> str | None:
+        longest = len(text) + text.count(old) * len(new)
+        return text.replace(old, new, n_most) if longest <= LONGEST_TEXT else None
+
+    return of_text("text", row)
+
+
 def sliced(offset: int, length: int | None) -> Function:
     """Return some characters of a text; a negative offset counts from its end."""
 
@@ -383,6 +395,10 @@ def joined(separator: str, n_columns: int) -> Function:
     """Return the texts of several columns in one, missing where one is."""
 
     def row(*texts: str | None) -> str | None:
-        return None if None in texts else separator.join(texts)  # type: ignore[arg-type]
+        present = [text for text in texts if text is not None]
+        if len(present) < len(texts):
+            return None
+        found = separator.join(present)
+        return found if len(found) <= LONGEST_TEXT else None
 
     return Function(("text",) * n_columns, "text", row)

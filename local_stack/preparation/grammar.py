@@ -16,7 +16,7 @@ from local_stack.preparation import steps
 from local_stack.preparation.categories import MAX_BUCKETS
 from local_stack.preparation.expressions import LONGEST, columns_of
 from local_stack.preparation.steps import SELECTORS, Columns, FeatureStep
-from local_stack.preparation.texts import MAX_NGRAM, MAX_TERMS
+from local_stack.preparation.texts import MAX_NGRAM, MAX_TERMS, check_date_form
 from local_stack.preparation.values import Scalar
 
 _FINITE = 1.7e308
@@ -98,6 +98,18 @@ def _read_ngrams(node: Node) -> tuple[int, ...]:
     return found
 
 
+def _read_form(node: Node) -> str:
+    form = node.text(100)
+    try:
+        check_date_form(form)
+    except ValueError:
+        raise node.error(
+            f"{node.name} is no form of a date.",
+            "Write one such as '%d.%m.%Y' or '%Y-%m-%d %H:%M'.",
+        ) from None
+    return form
+
+
 def _read_smooth(node: Node) -> float | None:
     return None if node.value == "auto" else node.number(0, 1e12)
 
@@ -164,7 +176,7 @@ WORDS: Mapping[str, Word] = {
         {
             "columns": _COLUMNS,
             "to": _choice("to", steps.KINDS),
-            "format": Key("format", lambda node: node.text(100), _TEXT),
+            "format": Key("format", _read_form, _TEXT),
         },
     ),
     "rename": Word(

@@ -250,8 +250,7 @@ def _replace(n_most: int) -> Callable[[Reader, ast.Call, Term], Term]:
         old, new = (reader.fixed(given[name], "text") for name in ("pattern", "value"))
         if not old:
             raise reader.error(node, "the text to replace is empty")
-        function = functions.of_text("text", lambda text: text.replace(old, new, n_most))
-        return reader.apply(node, function, target)
+        return reader.apply(node, functions.replaced(old, new, n_most), target)
 
     return read
 

@@ -66,8 +66,8 @@ class Cast(Operation):
         widths(self, 1, 1)
         if self.to not in KINDS:
             raise ValueError("to")
-        if self.form is not None and not 0 < len(texts((self.form,))[0]) <= 100:
-            raise ValueError("form")
+        if self.form is not None:
+            check_date_form(texts((self.form,))[0])
 
     def bind(self, kinds: tuple[str, ...]) -> Bound:
         """See :meth:`Operation.bind`."""
@@ -96,6 +96,17 @@ class Cast(Operation):
         if found is None:
             raise ValueError("no such cast")
         return found
+
+
+def check_date_form(form: str) -> None:
+    """Raise ``ValueError`` unless ``form`` says how a date is written, with each letter once."""
+    directives = re.findall(r"%(.)", form.replace("%%", ""))
+    if not 0 < len(form) <= 100 or len(set(directives)) != len(directives):
+        raise ValueError("a form that is too long, or names a part twice")
+    try:
+        datetime.strptime(datetime(2024, 2, 29, 13, 45).strftime(form), form)
+    except (ValueError, re.error) as error:
+        raise ValueError(str(error)) from None
 
 
 def number_of_text(text: str | None) -> float:

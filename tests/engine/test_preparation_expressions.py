@@ -382,3 +382,12 @@ def test_times_of_day_do_not_blur_differences() -> None:
     ends = [start + timedelta(microseconds=us) for us in (86_399_999_999, 86_400_000_000, -1, 0)]
     rows = [{**dict.fromkeys(KINDS), "t": end, "u": start} for end in ends]
     compare("(col('t') - col('u')).dt.total_days()", rows)
+
+
+def test_texts_do_not_grow_without_end() -> None:
+    grown = "col('s')" + ".str.replace_all('a', 'aaaaaaaaaa', literal=True)" * 30
+    doubled = "pl.concat_str(" + ", ".join(["col('s')"] * 100) + ")"
+    rows = [{**dict.fromkeys(KINDS), "s": "a" * 20_000}, {**dict.fromkeys(KINDS), "s": "b"}]
+    for text, kept in ((grown, "b"), (doubled, "b" * 100)):
+        one, many, _ = ours(text, rows)
+        assert one == many == [None, kept]

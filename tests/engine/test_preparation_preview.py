@@ -287,6 +287,9 @@ BAD: list[tuple[str, str]] = [
     ("group: {columns: x}", "needs the key 'by'"),
     ("group: {columns: x, by: g, statistics: [sum]}", "cannot be 'sum'"),
     ("cast: {columns: x, to: float}", "cannot be 'float'"),
+    ("cast: {columns: x, to: date, format: '%d %d'}", "is no form of a date"),
+    ("cast: {columns: x, to: date, format: '%q'}", "is no form of a date"),
+    ("cast: {columns: x, to: date, format: '%'}", "is no form of a date"),
     ("deduplicate: {keep: any}", "cannot be 'any'"),
 ]
 

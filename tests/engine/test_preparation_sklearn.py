@@ -367,6 +367,9 @@ def test_group_aggregates_are_those_of_polars(by: tuple[str, ...]) -> None:
     ).to_numpy()  # fmt: skip
     np.testing.assert_allclose(made(preparation, frame), expected, rtol=1e-12)
 
+    assert [column.name for column in preparation.inputs] == list(by)
+    assert Preparation.from_dict(preparation.to_dict()) == preparation
+
     unknown = pl.DataFrame({"g": ["never"], "k": [9], "x": [0.0]})
     overall = [frame["x"].mean(), frame["x"].median(), frame["x"].std(), 0.0,
                frame["x"].min(), frame["x"].max()]  # fmt: skip
