@@ -100,9 +100,12 @@ class ProfileView(View):
                 count(it.get("n_rows") or 0, "row"),
                 count(it.get("n_columns") or 0, "column"),
             ]
-            parts += [changes_text(self._result)]
+            parts += [changes_text(self._result, is_short=True)]
         if (self._result.get("reproduction") or {}).get("is_sample"):
             parts.append(styled("a sample", "warning"))
+        found = self.listed.place if self.is_mounted and self.listed else ""
+        if found:
+            parts.insert(2, styled(found, "warning", 40))
         return join(*parts, gap="  ")
 
     def body(self) -> ComposeResult:
@@ -249,6 +252,7 @@ class ProfileView(View):
         self._part = name
         self.query_one(ContentSwitcher).current = name
         self._draw_strip()
+        self.retitle()
         self.call_after_refresh(self.main().focus)
 
     def action_turn(self, by: int) -> None:
@@ -265,8 +269,7 @@ class ProfileView(View):
             "variables": overview.get("n_columns"),
         }
         shown = [self._tab(place, name, counts.get(name)) for place, name in enumerate(PARTS, 1)]
-        found = self.listed.place if self.listed else ""
-        return join(*shown, styled(found, "warning", 40), gap="  ")
+        return join(*shown, gap="  ")
 
     def _tab(self, place: int, name: str, n: int | None) -> Text:
         counted = number(n) if n is not None else styled("")
@@ -277,7 +280,7 @@ class ProfileView(View):
     @on(ListPart.Filtered)
     def _filtered(self, event: ListPart.Filtered) -> None:
         event.stop()
-        self._draw_strip()
+        self.retitle()
 
     def action_back(self) -> None:
         """Go back one step: from the detail to the list, from a filter to all, and out."""

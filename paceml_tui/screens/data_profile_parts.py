@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.message import Message
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
@@ -26,12 +28,16 @@ from paceml_tui.widgets.table import Column, Listing, RecordTable
 PAGE = 500
 _LABEL = 24
 _WIDEST = 24
+_PAUSE_SECONDS = 0.12
 
 Orders = Mapping[str, Callable[[Row], Any]]
 
 
 class Part(Container):
     """One part of the view."""
+
+    _described_at = 0.0
+    _timer: Timer | None = None
 
     def main(self) -> Widget:
         """Return what has the focus."""
@@ -44,6 +50,24 @@ class Part(Container):
         self.remove_class("-detail")
         self.main().focus()
         return True
+
+    def describe(self) -> None:
+        """Show everything about what is selected."""
+
+    def describe_soon(self) -> None:
+        """Describe at once, but not more often than one can read while a key is held."""
+        if self._timer is not None:
+            self._timer.stop()
+        rest = self._described_at + _PAUSE_SECONDS - time.monotonic()
+        if rest <= 0:
+            self._describe_now()
+        else:
+            self._timer = self.set_timer(rest, self._describe_now)
+
+    def _describe_now(self) -> None:
+        self._timer = None
+        self._described_at = time.monotonic()
+        self.describe()
 
     def open_detail(self) -> None:
         """Show the detail in place of the list, or go to it where it stands beside the list."""
@@ -121,7 +145,7 @@ class ListPart(Part):
             lines.columns, page, len(kept), len(lines.rows), 0, self._order, self._is_turned
         )
         self.table.fill(listing, lines.name_of)
-        self._describe()
+        self.describe()
         self.post_message(self.Filtered())
 
     def filter(self, text: str) -> None:
@@ -182,14 +206,15 @@ class ListPart(Part):
     @on(DataTable.RowHighlighted)
     def _highlighted(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
-        self._describe()
+        self.describe_soon()
 
     @on(DataTable.RowSelected)
     def _chosen(self, event: DataTable.RowSelected) -> None:
         event.stop()
         self.open_detail()
 
-    def _describe(self) -> None:
+    def describe(self) -> None:
+        """Show everything about what is selected."""
         row = self.selected
         none = styled("No line matches. Press / to change the filter.", "quiet")
         shown: Block = self.lines.describe(row) if row is not None and self.lines else none
@@ -273,7 +298,7 @@ class MatrixPart(Part):
         self.set_class(not held, "-none")
         if held:
             self.map.show(held[0], matrix_of(result, held[0]))
-            self._describe()
+            self.describe()
 
     def turn(self) -> None:
         """Show the next method; the cursor stays on the pair where that has it."""
@@ -286,19 +311,20 @@ class MatrixPart(Part):
         names = self.map.names
         if pair and pair[0] in names and pair[1] in names:
             self.map.go(names.index(pair[0]), names.index(pair[1]))
-        self._describe()
+        self.describe()
 
     @on(CellGrid.Moved)
     def _moved(self, event: CellGrid.Moved) -> None:
         event.stop()
-        self._describe()
+        self.describe_soon()
 
     @on(CellGrid.Opened)
     def _opened(self, event: CellGrid.Opened) -> None:
         event.stop()
         self.open_detail()
 
-    def _describe(self) -> None:
+    def describe(self) -> None:
+        """Show everything about what is selected."""
         pair = self.map.pair
         shown: Block = pair_block(self._result, *pair) if pair else styled("")
         self.query_one(Detail).show(shown)

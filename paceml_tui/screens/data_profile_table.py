@@ -89,14 +89,14 @@ def _alert_counts(result: Mapping[str, Any]) -> list[Block]:
     return [title, grid(("", ""), rows, (1,))]
 
 
-def changes_text(result: Mapping[str, Any]) -> Text:
+def changes_text(result: Mapping[str, Any], *, is_short: bool = False) -> Text:
     """Return how the alerts differ from those of the version before, in a few words."""
     found = result.get("changes") or {}
     if not found.get("previous"):
         return styled("")
     n_new, n_gone = len(found.get("new") or []), len(found.get("resolved") or [])
     tone = "warning" if n_new else "quiet"
-    since = styled(f"since {found['previous']}", "quiet", 60)
+    since = styled("" if is_short else f"since {found['previous']}", "quiet", 60)
     return join(styled(f"{n_new:,} new, {n_gone:,} resolved", tone), since)
 
 
