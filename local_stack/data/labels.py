@@ -13,7 +13,7 @@ from typing import Literal
 
 from local_stack.command import command
 from local_stack.data import adding, versions
-from local_stack.data.labelling import answers, filling, tally
+from local_stack.data.labelling import answers, filling, records, tally
 from local_stack.data.labelling import classes as naming
 from local_stack.data.labelling import files as label_files
 from local_stack.data.labelling.answers import Given
@@ -114,7 +114,7 @@ def label(
         Take your last act back; repeat it for those before.
     from_
         CSV with the columns row, label and, if any, annotator and note; several classes of a
-        row stand as a|b.
+        row stand as a|b. In place of row it may have the key of the data set.
     adjudicate
         Answer as the judge of rows that annotators disagree on.
     finish
@@ -130,7 +130,8 @@ def label(
     rows
         Queue only these rows, such as 3,17,40-60, in this order.
     rows_from
-        Queue only the rows of a file: one number a line, a CSV with a column row, a JSON list.
+        Queue only the rows of a file, in its order: one number a line, a CSV with a column row,
+        a JSON list, or the JSON of data diligence with the suspects of label noise.
     unlabelled
         Queue only rows that nobody has labelled and whose column is missing.
     skipped
@@ -267,7 +268,15 @@ class _Desk(Board):
         """Record the labels of a file; its labels are the classes while none is declared."""
         labelling = self.record()
         is_multi = bool(labelling["is_multi"]) if labelling else multi
-        given = label_files.labels(path, is_multi=is_multi)
+        dataset = self.workspace.get("datasets", self.version.dataset) or {}
+        names = {it.name for it in self.version.schema}
+        keys = [key for key in dataset.get("keys") or () if key in names]
+        given = label_files.labels(
+            path,
+            is_multi=is_multi,
+            keys=keys,
+            rows_of=lambda wanted: records.numbered(self.path, self.version, keys, wanted),
+        )
         if labelling is None:
             found = dict.fromkeys(name for it in given for name in it.classes or ())
             answers.declare(

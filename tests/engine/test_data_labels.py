@@ -228,6 +228,7 @@ def test_queues_choose_rows(people, tmp_path):
         ("a.txt", "5\n3\n"),
         ("b.csv", "score,row\n0.9,5\n0.8,3\n"),
         ("c.json", "[5, 3]"),
+        ("d.json", '{"ok": true, "result": {"rows": 9, "suspects": [{"row": 5}, {"row": 3}]}}'),
     ):
         (tmp_path / name).write_text(text)
         queue = ada(rows_from=str(tmp_path / name))
@@ -390,6 +391,38 @@ def test_a_bad_file_is_refused_whole(people, tmp_path, text, message):
     with pytest.raises(InputError, match=message):
         people("ada")(**{"from": str(path)})
     assert people("ada")().annotators == ()
+
+
+def test_labels_may_come_by_the_key_of_the_data_set(workspace, tmp_path):
+    source, path = tmp_path / "keyed.csv", tmp_path / "labels.csv"
+    source.write_text("id,day,x\n7,2026-01-01,a\n7,2026-01-02,b\n8,2026-01-01,c\n")
+    call(workspace, "data.add", {"name": "keyed", "source": str(source), "key": ["id", "day"]})
+    asked = {"name": "keyed", "column": "c", "from": str(path)}
+    path.write_text("label,day,id\nyes,2026-01-01,8\nno,2026-01-02,7\n")
+    assert call(workspace, "data.label", asked).n_new == 2
+    rows = workspace.query('SELECT "row", classes FROM labels ORDER BY "row"')
+    assert [(it["row"], it["classes"]) for it in rows] == [(1, ["no"]), (2, ["yes"])]
+    for text, message in (
+        ("9,2026-01-01,yes", "line 2: no row has the key 9, 2026-01-01"),
+        ("x,2026-01-01,yes", "'x' is no long"),
+        ("8,2026-01-01,yes\n8,2026-01-01,no", "line 3: row 2 stands in line 2"),
+    ):
+        path.write_text(f"id,day,label\n{text}\n")
+        with pytest.raises(InputError, match=message):
+            call(workspace, "data.label", asked)
+    source.write_text("id,day,x\n7,2026-01-01,a\n7,2026-01-01,b\n")
+    call(workspace, "data.add", {"name": "keyed", "source": str(source)})
+    path.write_text("id,day,label\n7,2026-01-01,yes\n")
+    with pytest.raises(InputError, match="have the same key"):
+        call(workspace, "data.label", {**asked, "column": "d"})
+
+
+@pytest.mark.parametrize("text", ["[1, -1]", "[true]", '{"a": 1}', "[1.5]", "[", '["x"]', "{}"])
+def test_a_json_without_rows_is_refused(people, tmp_path, text):
+    path = tmp_path / "rows.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"rows\.json"):
+        people("ada")(rows_from=str(path))
 
 
 def test_a_file_of_other_bytes_is_refused(people, tmp_path):

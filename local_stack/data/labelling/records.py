@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,34 @@ def distinct(path: Path, column: str, most: int) -> tuple[str, ...]:
     if counted.height > most:
         return ()
     return tuple(_told(value) for value in counted.to_series(0).to_list())
+
+
+def numbered(
+    path: Path, version: DataVersion, keys: Sequence[str], wanted: Sequence[tuple[str, ...]]
+) -> list[int | None]:
+    """Return the row of each key, given as texts; None where no row has it.
+
+    Raises
+    ------
+    InputError
+        When a value is none of its column's type, or several rows have the same key.
+    """
+    import polars
+
+    kinds = {it.name: it.type for it in version.schema}
+    typed = [
+        tuple(_typed(text, kinds[name], name) for text, name in zip(key, keys, strict=True))
+        for key in wanted
+    ]
+    columns = polars.scan_parquet(path, glob=False).select(keys).collect().iter_rows()
+    asked, found = set(typed), dict[tuple[Any, ...], int]()
+    for row, key in enumerate(columns):
+        if key in asked and found.setdefault(key, row) != row:
+            raise InputError(
+                f"The rows {found[key]} and {row} of {version.reference} have the same key.",
+                "Name the rows by their number, in a column row.",
+            )
+    return [found.get(key) for key in typed]
 
 
 def _told(value: Any) -> str:
