@@ -12,7 +12,7 @@ from findings_kit import of_column, values_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local_stack.data.profiling import checksums
+from local_stack.data.profiling import checksums, wordings
 from local_stack.data.profiling.personal import KINDS, Kind, digits_of
 from local_stack.data.profiling.spellings import edit_distance, is_misspelt, normal_form
 from local_stack.data.profiling.writing import DATE, MARKUP, NUMBER
@@ -255,6 +255,12 @@ def test_many_texts_are_judged_by_a_sample_that_is_named() -> None:
     assert "in a sample of 10,000 of 60,000 different texts" in found.message
 
 
+def test_long_texts_are_judged_by_a_sample_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wordings, "MAX_CHARACTERS", 50_000)
+    found = of_column([f"<p>{i:03d}</p>" + "word " * 200 for i in range(60)])["markup"]
+    assert "in a sample of 49 of 60 different texts" in found.message
+
+
 # ------------------------------------------------------------------ personal data
 
 # Numbers that python-stdnum 2.2 finds valid, made from random digits.
@@ -279,7 +285,7 @@ VALID = {
 def _passes(name: str, values: list[str]) -> np.ndarray[Any, Any]:
     kind = next(kind for kind in KINDS if kind.name == name)
     texts = pl.Series(values)
-    held = texts.str.contains(kind.pattern).to_numpy().copy()
+    held = texts.str.contains(kind.expression).to_numpy().copy()
     assert kind.check is not None
     held[held] = kind.check(texts.filter(held))
     return held
@@ -379,6 +385,23 @@ def test_values_are_shown_as_shapes_in_every_alert_of_a_personal_column() -> Non
         assert "ann" not in shown
         assert "eve" not in shown
     assert "aaa.aaa99@aaaa9.aaaaaaa" in values_of(personal)
+
+
+def test_digits_of_other_scripts_are_no_check_digits() -> None:
+    arabic = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
+    for name, valid in VALID.items():
+        texts = [value.translate(arabic) for value in valid.split()] * 20
+        assert not _passes(name, texts).any()
+        assert "personal_data" not in of_column(texts)
+
+
+@given(
+    st.lists(st.text(st.characters(categories=["Nd", "Lu", "Zs", "Pd"]), max_size=20), max_size=30)
+)
+@settings(deadline=None, max_examples=100)
+def test_any_texts_can_be_judged(values: list[str]) -> None:
+    for alert in of_column(values * 2).values():
+        assert alert.value >= 0
 
 
 @pytest.mark.parametrize(

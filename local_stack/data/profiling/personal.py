@@ -30,6 +30,8 @@ MAX_JUDGED = 2_000
 MAX_CHANCE = 1e-6
 """How likely it may be that so many of a column's values pass by chance."""
 
+_MAX_LENGTH = 300  # nothing that is one datum is longer
+
 _ADVICE = "personal data, which a model and its readers seldom need"
 
 _CARD = (
@@ -55,6 +57,11 @@ class Kind:
     chance: float = 0.0
     n_digits: tuple[int, ...] = ()
     is_raw: bool = False
+
+    @property
+    def expression(self) -> str:
+        """Return the pattern, of ASCII digits and letters alone where they are to be added up."""
+        return self.pattern if self.check is None else f"(?-u){self.pattern}"
 
 
 def digits_of(values: polars.Series) -> NDArray[np.int64]:
@@ -230,6 +237,7 @@ def personal_findings(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert
     """Yield at most one alert: of the kind that most texts are, or hold, or by the name."""
     column = texts.column
     values, counts = _judged(texts.values, texts.counts)
+    values = values.str.head(_MAX_LENGTH)
     found = best_kind(values, counts, thresholds.p_personal)
     if found is not None:
         yield _alert(column, found, values, counts, thresholds.p_personal)
@@ -284,7 +292,7 @@ def best_kind(
         frame = pl.DataFrame(
             [(values if kind.is_raw else compact).alias(kind.name) for kind in kinds]
         )
-    matching = frame.select(pl.col(kind.name).str.contains(kind.pattern) for kind in kinds)
+    matching = frame.select(pl.col(kind.name).str.contains(kind.expression) for kind in kinds)
     best: Found | None = None
     n = int(counts.sum())
     for kind in kinds:

@@ -19,6 +19,9 @@ MAX_TEXTS = 50_000
 
 SAMPLE_TEXTS = 10_000
 
+MAX_CHARACTERS = 50_000_000
+"""Columns of more characters than about this are judged by a sample of so many."""
+
 _MAX_SHOWN = 60
 
 
@@ -132,8 +135,12 @@ def wordings_of(column: Column) -> Wordings | None:
     if column.texts is None or not column.texts.height:
         return None
     frame, places = column.texts, None
-    if frame.height > MAX_TEXTS:
-        chosen = np.random.default_rng(0).choice(frame.height, SAMPLE_TEXTS, replace=False)
+    n = SAMPLE_TEXTS if frame.height > MAX_TEXTS else frame.height
+    lengths = column.profile.lengths
+    if lengths is not None and lengths.mean * n > MAX_CHARACTERS:
+        n = max(1, int(MAX_CHARACTERS / lengths.mean))
+    if n < frame.height:
+        chosen = np.random.default_rng(0).choice(frame.height, n, replace=False)
         places = np.sort(chosen).astype(np.int64)
         frame = frame[places]
     counts = frame["count"].to_numpy().astype(np.int64)
