@@ -31,6 +31,7 @@ MOST_COLUMNS = 40
 MOST_LEARNT = 24
 _NAME = 24
 _CELL = 20
+_MOST_NAMED = 3
 _BINS = 10
 _LARGEST_WHOLE, _ROUNDING = 1e9, 1e-9
 _KINDS = {
@@ -105,7 +106,8 @@ def _effect(step: Values, n_names: int) -> Text:
 
 
 def _names(names: Sequence[str], n: int) -> str:
-    shown = ", ".join(safe(name, 28) for name in names[:n])
+    most = 28 if len(names) > 1 else 44
+    shown = ", ".join(safe(name, most) for name in names[:n])
     return f"{shown} and {len(names) - n} more" if len(names) > n else shown
 
 
@@ -333,13 +335,17 @@ def rows(step: Values, width: int) -> Iterator[Text]:
 
 
 def _told_columns(step: Values) -> list[str]:
-    """Return the columns to show of rows, those that the step names or changes first."""
+    """Return the columns to show of rows: what the step names, then what it changes."""
     touched = [it["name"] for it in step["changes"]]
+    texts = {it for body in step["step"].values() for it in _texts(body)}
+    named = [
+        it
+        for it in step["before"]["columns"]
+        if it not in touched and any(it == text or f"'{it}'" in text for text in texts)
+    ]
     if touched:
-        return touched
-    named = {it for body in step["step"].values() for it in _texts(body)}
-    first = [it for it in step["before"]["columns"] if any(it in text for text in named)]
-    return [*first, *(it for it in step["before"]["columns"] if it not in first)]
+        return [*named[:_MOST_NAMED], *touched]
+    return [*named, *(it for it in step["before"]["columns"] if it not in named)]
 
 
 def _texts(body: Any) -> Iterator[str]:
@@ -390,7 +396,7 @@ def _widths(columns: Sequence[str], rows: Sequence[Sequence[Text]], room: int) -
     found: list[int] = []
     for place, name in enumerate(columns):
         widest = max((cells(row[place]) for row in rows), default=0)
-        width = min(max(widest, min(cells(styled(name)), 14), 4), 2 * _CELL)
+        width = min(max(widest, min(cells(styled(name)), _NAME - 4), 4), 2 * _CELL)
         if found and room < width:
             break
         found.append(width if found else min(width, max(4, room)))

@@ -20,6 +20,7 @@ from paceml_tui.screens.data_diligence import DiligenceView
 from paceml_tui.screens.data_import import ImportView
 from paceml_tui.screens.data_label import LabelView
 from paceml_tui.screens.data_profile import ProfileView
+from paceml_tui.screens.data_recipe import RecipeView
 from paceml_tui.screens.data_rows import RowsView
 from paceml_tui.tasks import Asked, Pulse, Request, Row, attempt
 from paceml_tui.widgets.records import PAGE, RecordsScreen
@@ -221,6 +222,12 @@ class DataScreen(RecordsScreen):
         row = self.selected
         if row is not None and row["version"]:
             self.app.push_screen(RowsView(self.desk, self.name_of(row)))
+
+    def action_recipe(self) -> None:
+        """Show the recipe of preparation of the selected version."""
+        row = self.selected
+        if row is not None and row["version"]:
+            self.app.push_screen(RecipeView(self.desk, self.name_of(row)))
 
     def action_label(self) -> None:
         """Label rows of the selected version."""

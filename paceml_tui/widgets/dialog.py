@@ -183,6 +183,7 @@ _SCOPES = {
     "compare": "The comparison",
     "contract": "The contract",
     "editor": "The editor",
+    "recipe": "The recipe",
     "pick": "Picking a source",
     "import": "What was decided",
     "naming": "Naming the version",
