@@ -5,19 +5,24 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from local_stack.data import adding
-from local_stack.data.assessing.diligence import DatasetDiligence
+from local_stack.data.assessing.diligence import DatasetDiligence, Question, assess
 from local_stack.data.assessing.rules import RULES, SEVERITIES, Finding
+from local_stack.data.assessing.subject import subject_of
 from local_stack.data.diligence import diligence
 from local_stack.errors import Cancelled, InputError, NotFoundError
+from local_stack.progress import silent
+from local_stack.results import plain as plain_values
 from local_stack.workspace import Workspace
 
 N = 600
@@ -395,6 +400,52 @@ def test_a_sample_is_said(workspace: Workspace) -> None:
     assert found.baseline.n_rows == 300
     assert any("300 of 900" in it for it in found.notes)
     assert finding(found, "rows").value == 900
+
+
+HUGE = [float("inf"), float("-inf"), 1e308, -1e308, 0.0, None]
+
+
+def odd_column(generator: np.random.Generator, n: int) -> pl.Series:
+    day, second = date(1900, 1, 1), datetime(2020, 1, 1)
+    kinds = [
+        lambda: pl.Series(generator.normal(size=n)),
+        lambda: pl.Series(generator.integers(0, 3, n)),
+        lambda: pl.Series(generator.integers(-(2**62), 2**62, n)),
+        lambda: pl.Series([["a", "b", None, "", "[/x]"][it] for it in generator.integers(0, 5, n)]),
+        lambda: pl.Series([f"w{it}" for it in generator.integers(0, n, n)]),
+        lambda: pl.Series([[True, False, None][it] for it in generator.integers(0, 3, n)]),
+        lambda: pl.Series([day + timedelta(int(it)) for it in generator.integers(0, 60_000, n)]),
+        lambda: pl.Series(
+            [second + timedelta(0, int(it)) for it in generator.integers(0, 9**9, n)]
+        ),
+        lambda: pl.Series([None] * n, dtype=pl.Float64),
+        lambda: pl.Series((HUGE * n)[:n]),
+        lambda: pl.Series(np.full(n, 7)),
+        lambda: pl.Series(generator.choice([1e-320, 1e300, 5.0], n)),
+        lambda: pl.Series(np.arange(n)),
+    ]
+    return kinds[generator.integers(len(kinds))]()
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10**6))
+def test_any_table_is_judged_or_refused_in_words(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    n = int(generator.choice([1, 2, 3, 20, 49, 51, 120]))
+    names = ["rows", "c0", 'a"b', "[/n]", "sex", "n", "value", ""][: generator.integers(1, 9)]
+    frame = pl.DataFrame({name: odd_column(generator, n) for name in names})
+    target, other = str(generator.choice(names)), names[-1]
+    roles = {"time": other} if generator.random() < 0.2 else {}
+    try:
+        subject = subject_of(frame, target, **roles)
+    except InputError as error:
+        assert error.message  # noqa: PT017 - a sentence, whatever it is about
+        return
+    question = Question(sensitive=(names[0],), created_at="2026-01-01T00:00:00Z")
+    found = assess(frame, subject, target, question, silent)
+    assert builtin(found)
+    json.dumps(plain_values(found), allow_nan=False)
+    assert found.verdict.reasons
 
 
 @pytest.mark.slow

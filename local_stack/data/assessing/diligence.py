@@ -247,7 +247,11 @@ class _Modelling:
         if self.subject.n_rows < _LEAST_ROWS or len(set(self.subject.y.tolist())) < 2:
             self.notes.append(f"No model was tried: it takes {_LEAST_ROWS} rows and two targets.")
             return None, None, None
-        parts = splits(self.subject, self.repeats)
+        try:
+            parts = splits(self.subject, self.repeats)
+        except InputError as error:
+            self.notes.append(f"No model was tried: {error.message}")
+            return None, None, None
         trials = cross_validate(
             self.subject, self.columns, MODELS, parts, self.progress, "Cross-validating"
         )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from local_stack.data.assessing.single import LARGEST
 from local_stack.data.assessing.subject import Subject
 from local_stack.evaluation import measure
 from local_stack.evaluation.split import Parts, folds
@@ -210,13 +211,13 @@ def _within(metric: str, score: Score) -> Score:
 
 
 def features_of(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """Return the columns under plain names, infinite numbers as missing ones."""
+    """Return the columns under plain names, boundless numbers as missing ones."""
     import polars as pl
 
     chosen = frame.select([pl.col(name).alias(f"c{i}") for i, name in enumerate(columns)])
     floats = [name for name, kind in chosen.schema.items() if kind.is_float()]
     return chosen.with_columns(
-        [pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in floats]
+        [pl.when(pl.col(name).abs() <= LARGEST).then(pl.col(name)).alias(name) for name in floats]
     )
 
 

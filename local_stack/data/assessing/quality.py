@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from local_stack.data.assessing.rules import Docket
+from local_stack.data.assessing.single import LARGEST
 from local_stack.data.assessing.subject import MOST_ROWS, Subject
 from local_stack.errors import InputError
 from local_stack.evaluation.split import Split, hold_out
@@ -214,9 +215,12 @@ def _judge_missing(docket: Docket, names: Sequence[str], share: float) -> None:
 
 
 def _judge_infinite(docket: Docket, name: str, series: pl.Series, n_rows: int) -> None:
-    n_infinite = int(series.is_infinite().sum() or 0)
+    n_infinite = int((series.abs() > LARGEST).sum() or 0)
     if n_infinite:
-        message = f"'{name}' holds {n_infinite:,} infinite values; they count as missing here."
+        message = (
+            f"'{name}' holds {n_infinite:,} infinite values or numbers beyond {LARGEST:g}; "
+            "they count as missing here."
+        )
         docket.note("column_infinite", n_infinite / n_rows, message, column=name)
 
 
@@ -377,6 +381,8 @@ def _judge_split(
     try:
         train, test = hold_out(subject.keys(), split.test, split.seed)
     except InputError:
+        return
+    if not test.size:
         return
     shared = np.isin(alike[test], alike[train])
     close = float(np.isin(nearly[test], nearly[train]).mean())

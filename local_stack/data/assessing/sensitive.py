@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from local_stack.data.assessing.models import BOOSTING, MODELS, cross_validate, metric_of, splits
 from local_stack.data.assessing.rules import Docket
-from local_stack.data.assessing.single import fold_numbers, score_column
+from local_stack.data.assessing.single import fold_numbers, numbers, score_column
 from local_stack.data.assessing.subject import Subject, subject_of
 from local_stack.errors import InputError, nearest
 from local_stack.progress import Progress, Step
@@ -128,7 +129,7 @@ def _judge_one(
     docket.note("sensitive", 1, f"'{name}' is a sensitive column.", column=name)
     if len(groups) > 1:
         _judge_outcomes(docket, name, outcome, groups)
-    trait = subject_of(subject.frame.drop(subject.target), name) if others else None
+    trait = _trait(subject, name) if others else None
     if trait is None:
         return SensitiveColumn(name, "", None, (), outcome, groups)
     metric = "r2" if trait.is_regression else "roc_auc"
@@ -149,6 +150,14 @@ def _judge_one(
     return SensitiveColumn(name, metric, together, proxies, outcome, groups)
 
 
+def _trait(subject: Subject, name: str) -> Subject | None:
+    """Return the column as something to predict; None when it is a date or has one value."""
+    try:
+        return subject_of(subject.frame.drop(subject.target), name)
+    except InputError:
+        return None
+
+
 def _proxies(trait: Subject, others: Sequence[str]) -> tuple[Proxy, ...]:
     fold = fold_numbers(trait.n_rows)
     n_classes = len(trait.classes)
@@ -167,7 +176,7 @@ def _together(trait: Subject, others: Sequence[str], progress: Progress) -> floa
         )
     metric = metric_of(trait)
     metric = "roc_auc_ovr" if metric == "accuracy" else metric
-    if trait.classes and (len(trait.classes) > _MOST_GROUPS or trait.n_rows < 2 * _LEAST_GROUP):
+    if trait.n_rows < 2 * _LEAST_GROUP or len(trait.classes) > _MOST_GROUPS:
         return None
     if trait.classes and np.bincount(trait.y, minlength=len(trait.classes)).min() < 5:
         return None
@@ -199,12 +208,19 @@ def _outcomes(subject: Subject, name: str) -> tuple[str, tuple[GroupOutcome, ...
 
 def _groups(series: pl.Series) -> pl.Series:
     """Return groups as texts; a number with many values becomes its quarters."""
+    import numpy as np
     import polars as pl
 
-    if series.dtype.is_numeric() and series.n_unique() > _MOST_GROUPS:
-        edges = sorted({float(series.quantile(q, "linear") or 0) for q in (0.25, 0.5, 0.75)})
-        return series.cast(pl.Float64).cut(edges).cast(pl.String)
-    return series.cast(pl.String)
+    if not series.dtype.is_numeric() or series.n_unique() <= _MOST_GROUPS:
+        return series.cast(pl.String)
+    values = numbers(series)
+    known = ~np.isnan(values)
+    if not known.any():
+        return pl.Series([None] * len(series), dtype=pl.String)
+    edges = np.unique(np.quantile(values[known], [0, 0.25, 0.5, 0.75, 1]))
+    names = [f"{low:.6g} to {high:.6g}" for low, high in itertools.pairwise(edges)]
+    places = np.searchsorted(edges[1:-1], values, side="left")
+    return pl.Series([names[at] if it else None for at, it in zip(places, known, strict=True)])
 
 
 def _judge_outcomes(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 MOST_BINS = 256
+LARGEST = 1e100
+"""Numbers beyond it count as infinite: their squares cannot be added up."""
 _FOLDS = 5
 _SMOOTHING = 5.0
 _SAMPLE = 100_000
@@ -57,10 +59,10 @@ def bins(series: pl.Series) -> np.ndarray:
     kind = series.dtype
     if kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean:
         return _number_bins(numbers(series))
-    texts = series.cast(pl.String)
-    frequent = texts.drop_nulls().value_counts(sort=True, name="n").head(MOST_BINS - 1)
-    frequent = frequent.sort(["n", series.name], descending=[True, False])
-    words = frequent[series.name].to_list()
+    texts = series.cast(pl.String).alias("text")
+    counts = texts.drop_nulls().value_counts(name="n")
+    frequent = counts.sort(["n", "text"], descending=[True, False]).head(MOST_BINS - 1)
+    words = frequent["text"].to_list()
     if not words:
         return np.zeros(len(series), dtype=np.int64)
     found = texts.replace_strict(
@@ -71,14 +73,14 @@ def bins(series: pl.Series) -> np.ndarray:
 
 
 def numbers(series: pl.Series) -> np.ndarray:
-    """Return numbers, truths or moments as float64 (n_rows,), NaN where missing or infinite."""
+    """Return numbers, truths or moments as float64 (n_rows,), NaN where missing or boundless."""
     import numpy as np
     import polars as pl
 
     if series.dtype.is_temporal():
         series = series.cast(pl.Datetime("us"), strict=False).cast(pl.Int64)
     found = series.cast(pl.Float64, strict=False).to_numpy().copy()
-    found[~np.isfinite(found)] = np.nan
+    found[~(np.abs(found) <= LARGEST)] = np.nan
     return found
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from local_stack.data.assessing.rules import Evidence, Example
+from local_stack.data.assessing.single import LARGEST
 from local_stack.errors import InputError, nearest
 from local_stack.evaluation.split import Keys, Split, keys_of
 from local_stack.evaluation.targets import Label, codes_of, labels_of, numbers_of, task_of_values
@@ -159,6 +160,11 @@ def subject_of(
     classes: tuple[Label, ...] = ()
     if found == "regression":
         y = numbers_of(series)
+        if np.abs(y).max() > LARGEST:
+            raise InputError(
+                f"'{target}' holds numbers beyond {LARGEST:g}, whose squares cannot be added up.",
+                "Clean or rescale the target.",
+            )
     else:
         labels = labels_of(series)
         classes = tuple(sorted(set(labels)))
