@@ -244,7 +244,7 @@ class _Desk(Board):
         is_new = answers.declare(
             self.workspace, self.version, self.column, classes, is_multi=multi or None
         )
-        return Act("declared" if is_new else "", len(classes) if is_new else 0)
+        return Act("declared" if is_new else "")
 
     def answer(self, row: int | None, values: tuple[str, ...] | None, note: str) -> Act:
         """Record what the caller says of a row, by default the next of their queue."""

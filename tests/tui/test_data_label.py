@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -391,3 +392,21 @@ def test_a_queue_is_typed(text: str, options: dict[str, Any]) -> None:
 def test_what_is_no_queue_is_refused() -> None:
     with pytest.raises(InputError, match="says not which rows"):
         queue_of("some of them")
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x45"])
+def test_the_queue_and_the_judge_look_so(
+    begun: Path, snap_compare: Callable[..., bool], size: tuple[int, int]
+) -> None:
+    for row, tone in enumerate(("good", "bad", "odd", "good")):
+        say(begun, "bob", row=row, value=["good"], note="irony" if row == 1 else "")
+        say(begun, "eve", row=row, value=[tone])
+    app = PacemlApp(begun, clock=lambda: workspaces.NOW, measure=lambda _: workspaces.MACHINE)
+
+    async def look(pilot: Pilot[int]) -> None:
+        await settle(pilot)
+        await press(pilot, "2", "L", *(["A"] if size == LARGE else []))
+        await until(pilot, "in conflict 2")
+        await settle(pilot)
+
+    assert snap_compare(app, terminal_size=size, run_before=look)
