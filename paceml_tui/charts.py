@@ -190,6 +190,6 @@ def value_name(value: Any) -> Text:
     """Return a value as a list of values names it: white space has to be seen."""
     if isinstance(value, str):
         return styled(value if value.strip() == value != "" else f'"{value}"', limit=60)
-    if isinstance(value, float):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return figure(value, 8)
     return value_text(value, 60)

@@ -58,7 +58,7 @@ LIGHT: Final = Theme(
 THEMES: Final = {theme.name: theme for theme in (DARK, LIGHT)}
 
 
-_SHARES = (0.12, 0.26, 0.42, 0.66, 0.92)
+_SHARES = (0.10, 0.22, 0.36, 0.78, 0.95)
 _TURN = 0.5
 """How strong a ground is from which on its text is dark."""
 

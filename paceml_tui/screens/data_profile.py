@@ -368,6 +368,8 @@ class ProfileView(View):
             return row.get("name") if self._part == "variables" else row.get("column")
         if isinstance(self.part, MatrixPart) and self.part.map.pair:
             return self.part.map.pair[0]
+        if isinstance(self.part, SamplePart) and self.part.grid.names:
+            return self.part.grid.names[self.part.grid.column]
         return None
 
     def action_variable(self) -> None:
@@ -381,8 +383,12 @@ class ProfileView(View):
 
     def action_rows(self) -> None:
         """Show the rows behind what is selected, among all the others."""
+        if self.state != "filled":
+            return
         row = self.listed.selected if self.listed is not None else None
         rows = tuple(it for it in (row or {}).get("rows") or [] if isinstance(it, int))
+        if isinstance(self.part, SamplePart):
+            rows = self.part.row_numbers
         view = RowsView(self.desk, self._reference, rows, column=self._column or "")
         self.app.push_screen(view)
 

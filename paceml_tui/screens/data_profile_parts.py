@@ -430,6 +430,13 @@ class SamplePart(Part):
         self._result = result
         self._draw()
 
+    @property
+    def row_numbers(self) -> tuple[int, ...]:
+        """Return the number of the row under the cursor; none for a duplicate."""
+        numbers = (self._result.get("sample") or {}).get("numbers") or []
+        is_there = self._is_sample and self.grid.row < len(numbers)
+        return (int(numbers[self.grid.row]),) if is_there else ()
+
     def turn(self) -> None:
         """Change between the sample and the duplicates."""
         self._is_sample = not self._is_sample

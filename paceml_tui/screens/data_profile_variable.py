@@ -393,7 +393,7 @@ def _center(row: Row) -> Text:
 
 
 COLUMNS = (
-    Column("variable", _name, is_wide=True, rank=0, most=40),
+    Column("variable", _name, rank=0, most=28),
     Column("type", lambda row: styled(row.get("type"), "accent", 10), rank=1, most=10),
     Column("missing", lambda row: share(row.get("p_missing")), is_number=True, rank=3, most=8),
     Column("distinct", lambda row: number(row.get("n_distinct")), is_number=True, rank=4, most=11),
