@@ -178,8 +178,9 @@ _SMALLEST = 10 * _EPSILON
 def _standard(present: np.ndarray) -> tuple[float, float]:
     centre, size = float(present.mean()), float(present.std())
     # The bound below which scikit-learn takes the variance for rounding error.
-    bound = present.size * _EPSILON * size**2 + (present.size * centre * _EPSILON) ** 2
-    return centre, 1.0 if size**2 <= bound else size
+    variance, error = size * size, present.size * centre * _EPSILON
+    bound = present.size * _EPSILON * variance + error * error
+    return centre, 1.0 if variance <= bound and math.isfinite(variance) else size
 
 
 def _minmax(present: np.ndarray) -> tuple[float, float]:

@@ -256,12 +256,15 @@ def facts(draft: Draft) -> ColumnFacts:
     if not present.size:
         return ColumnFacts(draft.kind, n_missing, 0)
     low, high = float(present.min()), float(present.max())
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers whose squares are none
+        mean = float(present.mean())
+        std = float(present.std(ddof=1)) if present.size > 1 else None
     return ColumnFacts(
         draft.kind,
         n_missing,
         len(np.unique(present)),
-        mean=float(present.mean()),
-        std=float(present.std(ddof=1)) if present.size > 1 else None,
+        mean=mean if math.isfinite(mean) else None,
+        std=std if std is not None and math.isfinite(std) else None,
         min=low,
         max=high,
         counts=_counts(present, low, high),
@@ -277,7 +280,7 @@ def _n_moments(values: Any) -> int:
 def _counts(present: np.ndarray, low: float, high: float) -> tuple[int, ...]:
     import numpy as np
 
-    if not math.isfinite(high - low) or low == high:
+    if low == high or not math.isfinite(high - low):
         return (int(present.size), *[0] * (N_BINS - 1))
     places = np.minimum((present - low) / (high - low) * N_BINS, N_BINS - 1).astype(np.int64)
     return tuple(np.bincount(places, minlength=N_BINS).tolist())
