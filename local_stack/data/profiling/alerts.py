@@ -163,8 +163,8 @@ def _column_alerts(
             variable.name,
             variable.p_missing,
             limits.p_missing,
-            f"{amount(variable.n_missing)} missing ({percent(variable.p_missing)}) "
-            f"(threshold {percent(limits.p_missing)}).",
+            f"{amount(variable.n_missing)} missing "
+            f"({percent(variable.p_missing)}; threshold {percent(limits.p_missing)}).",
             rows=_missing_rows(variable, column),
         )
     yield from _distinct_alerts(variable, n, limits)

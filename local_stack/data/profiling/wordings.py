@@ -165,9 +165,12 @@ def _shape(text: str) -> str:
 
 
 def quoted(values: tuple[ValueCount, ...], n: int = 3) -> str:
-    """Return the first ``n`` values with their counts: ``'?' (12), 'n/a' (3)``."""
+    """Return the first ``n`` values with their counts: ``'?' (12), 'n/a' (3)``.
+
+    One or two are examples; of more, an ellipsis says that they are not all.
+    """
     listed = ", ".join(f"{quote(item.value)} ({item.count:,})" for item in values[:n])
-    return f"{listed}, ..." if len(values) > n else listed
+    return f"{listed}, ..." if 2 < n < len(values) else listed
 
 
 def quote(value: object) -> str:
