@@ -72,10 +72,11 @@ def verdict(values: Values) -> Block:
     """Return the verdict with its reasons and what to do next."""
     found = values["verdict"]
     mark, tone = _VERDICTS.get(found["status"], ("bad", "bad"))
+    steps = [styled(""), heading("What to do"), _listed(found["next_steps"])]
     return stack(
         styled(f"{glyph(mark)} {found['status']}", tone),
         _listed(found["reasons"]),
-        *((styled(""), heading("What to do"), _listed(found["next_steps"])) if found else ()),
+        *(steps if found["next_steps"] else []),
     )
 
 

@@ -67,7 +67,7 @@ def diligence(
     group
         Column to split by, so that rows of one group stay together.
     rows
-        Most rows that models learn from; 20,000 when left out. Statistics take all rows.
+        Most rows that models learn from; 25,000 when left out. Statistics take all rows.
 
     Raises
     ------

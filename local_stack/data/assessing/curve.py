@@ -24,6 +24,7 @@ SHARES = (0.1, 0.2, 0.4, 0.7)
 _LEAST_ROWS = 40
 _LITTLE = 0.01
 _SMALL_STEP = 0.003
+_WHOLE = 1_000
 _EXPONENTS = (0.05, 2.0, 196)
 
 
@@ -191,12 +192,13 @@ def _verdict(limit: float, gain: float, spread: float) -> str:
 def _say(
     docket: Docket, name: str, verdict: str, now: float, at_double: float, gain: float
 ) -> None:
-    step = f"{name} from {now:.4g} to about {at_double:.4g} with twice as many"
+    begin, end = (f"{it:,.0f}" if abs(it) >= _WHOLE else f"{it:.4g}" for it in (now, at_double))
+    step = f"{name} from {begin} to about {end} with twice as many"
     words = {
         "yes": f"More rows would help: {step}.",
         "maybe": f"More rows may help: {step}, though the folds do not agree.",
         "a little": f"More rows would help a little: {step}.",
-        "no": f"More rows of the same kind would hardly help: {name} stays near {now:.4g}.",
+        "no": f"More rows of the same kind would hardly help: {name} stays near {begin}.",
     }
     at_most = "low" if verdict in ("yes", "maybe") else "ok"
     docket.note("more_data", gain, words[verdict], at_most=at_most)

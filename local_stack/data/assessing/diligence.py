@@ -41,7 +41,7 @@ from local_stack.results import Result
 if TYPE_CHECKING:
     import polars as pl
 
-ROWS = 20_000
+ROWS = 25_000
 """Rows that models learn from unless somebody asks for another number."""
 _LEAST_ROWS = 50
 _CLASS_WORK = 60_000

@@ -192,7 +192,8 @@ def _outcomes(subject: Subject, name: str) -> tuple[str, tuple[GroupOutcome, ...
     import polars as pl
 
     outcome, values = subject.outcome()
-    table = pl.DataFrame({"group": _groups(subject.frame[name]), "value": values})
+    groups, order = _groups(subject.frame[name])
+    table = pl.DataFrame({"group": groups, "value": values})
     found = (
         table.drop_nulls("group")
         .group_by("group")
@@ -201,26 +202,29 @@ def _outcomes(subject: Subject, name: str) -> tuple[str, tuple[GroupOutcome, ...
         .sort(["n", "group"], descending=[True, False])
         .head(_MOST_GROUPS)
     )
+    rows = found.rows()
+    rows.sort(key=lambda row: order.index(row[0]) if order else 0)
     return outcome, tuple(
-        GroupOutcome(str(group)[:200], int(n), float(value)) for group, n, value in found.rows()
+        GroupOutcome(str(group)[:200], int(n), float(value)) for group, n, value in rows
     )
 
 
-def _groups(series: pl.Series) -> pl.Series:
-    """Return groups as texts; a number with many values becomes its quarters."""
+def _groups(series: pl.Series) -> tuple[pl.Series, list[str]]:
+    """Return groups as texts; of a number with many values its quarters, with their order."""
     import numpy as np
     import polars as pl
 
     if not series.dtype.is_numeric() or series.n_unique() <= _MOST_GROUPS:
-        return series.cast(pl.String)
+        return series.cast(pl.String), []
     values = numbers(series)
     known = ~np.isnan(values)
     if not known.any():
-        return pl.Series([None] * len(series), dtype=pl.String)
+        return pl.Series([None] * len(series), dtype=pl.String), []
     edges = np.unique(np.quantile(values[known], [0, 0.25, 0.5, 0.75, 1]))
     names = [f"{low:.6g} to {high:.6g}" for low, high in itertools.pairwise(edges)]
     places = np.searchsorted(edges[1:-1], values, side="left")
-    return pl.Series([names[at] if it else None for at, it in zip(places, known, strict=True)])
+    texts = [names[at] if it else None for at, it in zip(places, known, strict=True)]
+    return pl.Series(texts), names
 
 
 def _judge_outcomes(
