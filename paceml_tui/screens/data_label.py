@@ -1,7 +1,7 @@
 """The label queue: rows of a version one at a time, a key a class, and every answer kept at once.
 
-An answer is only ever given to the row that is on the screen: while one is being kept, other
-keys wait for the next row.
+An answer is only ever given to the row that is on the screen: until it is kept, and the next
+row stands there, keys of answers do nothing.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class LabelView(View):
         self._busy = ""
         self._last: Request | None = None
         self._row: int | None = None
+        self._is_counting = self._is_stale = False
 
     def heading(self) -> Text:
         """Return the title: what is labelled, how far it is, and which rows are shown."""
@@ -251,7 +252,11 @@ class LabelView(View):
             self._count()
 
     def _count(self) -> None:
-        """Count what the answers of everybody come to, beside the queue."""
+        """Count what the answers of everybody come to, beside the queue, one count at a time."""
+        if self._is_counting:
+            self._is_stale = True
+            return
+        self._is_counting, self._is_stale = True, False
         request = self._request({"limit": 0, "at": self._row or 0})
 
         def work() -> None:
@@ -260,11 +265,14 @@ class LabelView(View):
             if not worker.is_cancelled:
                 self.post_message(Counted(outcome))
 
-        self.run_worker(work, thread=True, exclusive=True, group="count")
+        self.run_worker(work, thread=True, group="count")
 
     @on(Counted)
     def _show_counts(self, event: Counted) -> None:
         event.stop()
+        self._is_counting = False
+        if self._is_stale:
+            self._count()
         counted = event.outcome.value
         if counted is not None and counted.column == self._column:
             self._counted = counted
