@@ -87,7 +87,7 @@ class RecipeView(View):
         self._wanted = 0
         self._base = 0
         self._text = ""
-        self._before: list[str] = []
+        self._before: list[tuple[str, int]] = []
         self._look: Look | None = None
         self._at = 0
         self._busy = ""
@@ -312,7 +312,7 @@ class RecipeView(View):
         self._put(found.value, at)
 
     def _put(self, text: str, at: int) -> None:
-        self._before.append(self._text)
+        self._before.append((self._text, self._at))
         self._text, self._at = text, at
         self._try()
 
@@ -345,7 +345,7 @@ class RecipeView(View):
         """Take the step under the cursor out; undo brings it back."""
         if self._is_writable and self.table.selected is not None:
             at = self._at
-            self._change(lambda it: it.without(at), max(0, at - 1) if at else 0)
+            self._change(lambda it: it.without(at), at)
             self.say("The step is out; u brings it back.", is_good=True)
 
     def action_undo(self) -> None:
@@ -353,7 +353,7 @@ class RecipeView(View):
         if not self._before:
             self.say("There is nothing to undo.")
             return
-        self._text = self._before.pop()
+        self._text, self._at = self._before.pop()
         if self._text:
             self._try()
         else:
@@ -473,7 +473,7 @@ class RecipeView(View):
             return
         found = attempt(lambda: _parsed(text))
         if found.error is None:
-            self._before.append(self._text)
+            self._before.append((self._text, self._at))
             self._text = text
             self._stop_editing()
             return

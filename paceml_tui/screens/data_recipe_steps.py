@@ -25,6 +25,8 @@ SOURCE = "the recipe"
 _WHOLE, _SAMPLED = 25_000, 10_000
 """Rows of a version up to which all are looked at while one types, and how many of a larger one."""
 _SHOWN_ROWS = 12
+_ROOM = 40
+"""Cells for what a step does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ def _does(row: Row) -> Text:
         return styled(f"off: {entry.text}", "quiet")
     if found is None:
         return styled("not looked at: a step before it fails", "quiet")
-    return preparation.effect(found, 60)
+    return preparation.effect(found, 120 if found["problem"] else _ROOM)
 
 
 def _fits(row: Row) -> Text:
@@ -169,7 +171,7 @@ def _rows(row: Row) -> Text:
 COLUMNS = (
     Column("no", _number, is_number=True, rank=0),
     Column("step", _word, rank=0, most=12),
-    Column("what it does", _does, is_wide=True, rank=1, most=60),
+    Column("what it does", _does, is_wide=True, rank=1, most=120),
     Column("fits on", _fits, rank=2),
     Column("rows", _rows, is_number=True, rank=3),
 )

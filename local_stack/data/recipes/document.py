@@ -32,7 +32,7 @@ OTHERS = ("experiment", "dataset", "task", "split", "estimator", "params", "sear
 """The keys of a run's recipe file that preparation does not need."""
 
 SOURCE = "the recipe"
-_WIDTH = 88
+_WIDTH = 74
 _PLAIN = re.compile(r"[A-Za-z_]([A-Za-z0-9_ ./+-]*[A-Za-z0-9_./+-])?")
 _BREAK = "\0"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from local_stack.data.recipes.document import SOURCE, Document, one_line, parse, step_lines, text_of
-from local_stack.errors import InputError
+from local_stack.errors import InputError, nearest
 from local_stack.marked_yaml import Lines, Node, load
 from local_stack.preparation.grammar import WORDS, read_step, step_to_dict
 
@@ -144,6 +144,10 @@ def entry_of(text: str) -> Entry:
     if not line:
         raise InputError("There is no step.", f"One of: {', '.join(WORDS)}.")
     value, _ = load(line, "the step")
+    word = next(iter(value), "") if isinstance(value, dict) else line.partition(":")[0]
+    if word not in WORDS:
+        hint = nearest(word, WORDS) or f"One of: {', '.join(WORDS)}."
+        raise InputError(f"'{word}' is no step.", hint)
     read = read_step(Node(value, Lines("the step")))
     step = step_to_dict(read)
     return Entry((), tuple(step_lines(step)), step, 1)

@@ -30,7 +30,7 @@ FEW, SEVERAL, MANY = 2, 15, 50
 _CONTINUOUS = 10
 _MOST_RATIOS = 3
 _WORDS = 3.0
-_WIDTH = 88
+_WIDTH = 72
 _LISTED = 4
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
 
