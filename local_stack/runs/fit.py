@@ -68,7 +68,8 @@ class Fitted:
     """What training made.
 
     ``n_rows_train`` were learnt from (filters of the recipe may leave out some of the training
-    rows), ``n_rows_dropped`` had no target; times are in seconds.
+    rows), ``n_rows_dropped`` had no target; times are in seconds. Metrics ``train_...`` are of
+    the features as they were learnt from: encodings by the target are out of fold.
     """
 
     model: Model
@@ -125,17 +126,17 @@ def fit(recipe: Recipe, frame: pl.DataFrame, *, progress: Progress = silent) -> 
     train, test = table.take(train_rows), table.take(test_rows)
     with _noted() as notes:
         metrics = _cross_validated(recipe, train, task, progress)
-        model, n_learnt = _trained(recipe, train, task, progress, "Training")
+        lesson, model = _trained(recipe, train, task, progress, "Training")
         progress(Step("Measuring"))
         outcome = _predicted(model, test, rows[test_rows])
         metrics |= _measured(model, outcome)
-        on_train = _measured(model, _predicted(model, train, rows[train_rows]))
+        on_train = _measured(model, _outcome(model, lesson.matrix, lesson.truth, lesson.rows))
         metrics |= {f"train_{name}": value for name, value in on_train.items()}
     return Fitted(
         model=model,
         metrics=metrics,
         params=effective_params(recipe, model),
-        n_rows_train=n_learnt,
+        n_rows_train=len(lesson.rows),
         n_rows_test=len(test_rows),
         n_rows_dropped=frame.height - len(rows),
         test=outcome,
@@ -148,7 +149,10 @@ def fit(recipe: Recipe, frame: pl.DataFrame, *, progress: Progress = silent) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Lesson:
-    """What an estimator learns from: float64 matrix, numbers or class numbers, and split keys."""
+    """What an estimator learns from: float64 matrix, numbers or class numbers, and split keys.
+
+    ``rows`` are the numbers of the rows in the table given (filters leave some out).
+    """
 
     recipe: Recipe
     preparation: Preparation
@@ -156,6 +160,7 @@ class _Lesson:
     truth: np.ndarray
     n_classes: int
     keys: Keys
+    rows: np.ndarray
 
 
 @contextmanager
@@ -245,7 +250,7 @@ def _cross_validated(
     parts = folds(train.keys, n_folds, recipe.split.seed)
     for number, (fit_rows, score_rows) in enumerate(parts, start=1):
         label = f"Fold {number} of {n_folds}"
-        model, _ = _trained(recipe, train.take(fit_rows), task, progress, label)
+        _, model = _trained(recipe, train.take(fit_rows), task, progress, label)
         outcome = _predicted(model, train.take(score_rows), score_rows)
         for name, value in _measured(model, outcome).items():
             scores.setdefault(name, []).append(value)
@@ -261,11 +266,14 @@ def _predicted(model: Model, table: _Table, rows: np.ndarray) -> Predictions:
     import numpy as np
 
     matrix = model.matrix(raw_columns(table.frame, model.inputs))
-    predicted = model.outputs(matrix)
-    if isinstance(table.target, np.ndarray):
-        return Predictions(rows, table.target, predicted, None)
+    target = table.target
+    truth = target if isinstance(target, np.ndarray) else codes_of(target, model.classes)
+    return _outcome(model, matrix, truth, rows)
+
+
+def _outcome(model: Model, matrix: np.ndarray, truth: np.ndarray, rows: np.ndarray) -> Predictions:
     probability = model.probabilities(matrix) if model.has_probabilities else None
-    return Predictions(rows, codes_of(table.target, model.classes), predicted, probability)
+    return Predictions(rows, truth, model.outputs(matrix), probability)
 
 
 def _measured(model: Model, found: Predictions) -> dict[str, float]:
@@ -278,8 +286,8 @@ def _measured(model: Model, found: Predictions) -> dict[str, float]:
 
 def _trained(
     recipe: Recipe, table: _Table, task: str, progress: Progress, label: str
-) -> tuple[Model, int]:
-    """Return the model of a table, and the number of rows it learnt from."""
+) -> tuple[_Lesson, Model]:
+    """Return what was learnt from a table, and the model."""
     import numpy as np
 
     target = recipe.target or ""
@@ -307,11 +315,10 @@ def _trained(
     preparation, rows = training.preparation, training.rows
     truth, classes = _classes_left(truth[rows], classes, target)
     keys = table.keys.take(rows)
-    lesson = _Lesson(recipe, preparation, training.matrix, truth, len(classes), keys)
+    lesson = _Lesson(recipe, preparation, training.matrix, truth, len(classes), keys, rows)
     estimator = (_boosted if is_booster else _learnt)(lesson, progress, label)
     build = from_booster if is_booster else from_estimator
-    model = build(estimator, preparation, task=task, target=target, classes=classes)
-    return model, len(rows)
+    return lesson, build(estimator, preparation, task=task, target=target, classes=classes)
 
 
 def _classes_left(
