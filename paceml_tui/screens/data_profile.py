@@ -103,9 +103,9 @@ class ProfileView(View):
             parts += [changes_text(self._result, is_short=True)]
         if (self._result.get("reproduction") or {}).get("is_sample"):
             parts.append(styled("a sample", "warning"))
-        found = self.listed.place if self.is_mounted and self.listed else ""
-        if found:
-            parts.insert(2, styled(found, "warning", 40))
+        part = self.part if self.state == "filled" else None
+        if isinstance(part, ListPart | MatrixPart) and part.place:
+            parts.insert(2, styled(part.place, "warning", 40))
         return join(*parts, gap="  ")
 
     def body(self) -> ComposeResult:
@@ -357,6 +357,7 @@ class ProfileView(View):
         """Show the next matrix, or the duplicates in place of the sample."""
         if isinstance(self.part, MatrixPart | SamplePart):
             self.part.turn()
+            self.retitle()
 
     # From one thing to another.
 

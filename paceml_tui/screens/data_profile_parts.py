@@ -286,6 +286,12 @@ class MatrixPart(Part):
         """Return the heat map."""
         return self.query_one(HeatMap)
 
+    @property
+    def place(self) -> str:
+        """Return how many columns the matrix leaves out, in words."""
+        left_out = matrix_of(self._result, self.map.method).get("left_out") or []
+        return f"{len(left_out):,} columns left out" if left_out else ""
+
     def main(self) -> Widget:
         """Return the map, or the detail when it stands in its place."""
         return self.query_one(Detail) if self.is_detail_alone else self.map

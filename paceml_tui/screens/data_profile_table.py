@@ -237,7 +237,13 @@ def pair_block(result: Mapping[str, Any], first: str, second: str) -> Block:
     ]
     rows = [(styled(name, "quiet"), shown, value) for name, shown, value in facts]
     lying = _lying(result, first, second)
-    none = "How rows lie is kept for pairs of numbers alone."
+    variables = result.get("variables") or {}
+    are_numbers = all("mean" in (variables.get(name) or {}) for name in (first, second))
+    none = (
+        "There are many pairs: how the rows of this one lie was not kept."
+        if are_numbers
+        else "How rows lie is kept for pairs of numbers alone."
+    )
     return stack(
         title,
         styled(""),
