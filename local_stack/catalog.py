@@ -1,7 +1,8 @@
 """Every command of every service, in the order of the life cycle; and how a job runs one.
 
-Importing this module declares them all. It stays cheap: services import heavy libraries
-inside the functions that need them.
+A command is declared by the import of its module. Asking for one imports little more than that;
+asking for all of them imports every service, which stays cheap as services import heavy
+libraries inside the functions that need them.
 """
 
 from __future__ import annotations
@@ -12,18 +13,51 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from local_stack.command import COMMANDS, Command, find
+from local_stack import command as declared
+from local_stack.command import Command
+from local_stack.data import VERBS
 from local_stack.errors import StackError
 from local_stack.progress import Progress, silent
 from local_stack.workspace import Workspace
 
+__all__ = ["WORDS", "Command", "call", "commands", "find", "run_job"]
+
 WORDS = ("tower", "data", "runs", "explain", "registry", "serving", "drift", "audit")
 """The parts of the life cycle, in the order of the screens."""
 
-for _word in (*WORDS, "jobs_desk", "doctor", "pipeline"):
-    import_module(f"local_stack.{_word}")
+_SERVICES = (*WORDS, "jobs_desk", "doctor", "pipeline")
 
-__all__ = ["COMMANDS", "WORDS", "Command", "call", "find", "run_job"]
+
+def commands() -> dict[str, Command]:
+    """Return every command by name."""
+    for service in _SERVICES:
+        import_module(f"local_stack.{service}")
+    for module in dict.fromkeys(VERBS.values()):
+        import_module(f"local_stack.data.{module}")
+    names = sorted(declared.COMMANDS, key=_place)
+    return {name: declared.COMMANDS[name] for name in names}
+
+
+def _place(name: str) -> tuple[int, int]:
+    """Return where a command stands in a list, whatever was imported first."""
+    word, _, verb = name.partition(".")
+    verbs = list(VERBS) if word == "data" else []
+    return (
+        WORDS.index(word) if word in WORDS else len(WORDS),
+        verbs.index(verb) if verb in verbs else len(verbs),
+    )
+
+
+def find(name: str) -> Command:
+    """Return the command called ``name``; raise :class:`InputError` with the nearest one."""
+    word, _, verb = name.partition(".")
+    if word == "data" and verb in VERBS:
+        import_module(f"local_stack.data.{VERBS[verb]}")
+    elif word in WORDS:
+        import_module(f"local_stack.{word}")
+    if name not in declared.COMMANDS:
+        commands()
+    return declared.find(name)
 
 
 def call(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from local_stack import environment
-from local_stack.catalog import COMMANDS, WORDS
+from local_stack.catalog import WORDS, commands
 from local_stack.errors import nearest
 from local_stack.workspace import Workspace as _Workspace
 
@@ -23,7 +23,8 @@ class Verbs:
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         """Return the verb as a function of its own arguments."""
-        command = COMMANDS.get(f"{self._word}.{verb}") or COMMANDS.get(
+        known = commands()
+        command = known.get(f"{self._word}.{verb}") or known.get(
             f"{self._word}.{verb.replace('_', '-')}"
         )
         if command is None:
@@ -31,8 +32,8 @@ class Verbs:
         return functools.partial(command.call, self._workspace)
 
     def __dir__(self) -> list[str]:
-        commands = [command for command in COMMANDS.values() if command.word == self._word]
-        return [command.verb.replace("-", "_") for command in commands]
+        mine = [command for command in commands().values() if command.word == self._word]
+        return [command.verb.replace("-", "_") for command in mine]
 
 
 class Workspace(_Workspace):

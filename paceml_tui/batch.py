@@ -46,7 +46,9 @@ def run(call: Call) -> int:
 
 def import_commands() -> None:
     """Declare every command, so that the steps of a file can be checked."""
-    import local_stack.catalog  # noqa: F401
+    from local_stack import catalog
+
+    catalog.commands()
 
 
 def write_reports(folder: Path, result: dict[str, Any], error: StackError | None) -> None:

@@ -118,15 +118,18 @@ def _run(call: Call) -> int:
 
 
 def _command(call: Call) -> int:
-    from local_stack.command import find
+    from local_stack.catalog import find
+    from local_stack.data import VERBS
 
     word = call.words[0]
     if word in _ALIASES:
         name, rest = _ALIASES[word], call.words[1:]
     else:
-        verbs = [c.verb for c in _catalog().values() if c.word == word]
         if len(call.words) < 2 or call.words[1] in ("--help", "-h"):
             return _print(_word_help(word))
+        verbs = list(VERBS) if word == "data" else []
+        if call.words[1] not in verbs:
+            verbs = [c.verb for c in _catalog().values() if c.word == word]
         if call.words[1] not in verbs:
             raise InputError(
                 f"{word} has no verb '{call.words[1]}'.",
@@ -277,9 +280,9 @@ def _app(call: Call) -> int:
 
 
 def _catalog() -> dict[str, Command]:
-    from local_stack.catalog import COMMANDS
+    from local_stack.catalog import commands
 
-    return COMMANDS
+    return commands()
 
 
 def _groups() -> tuple[str, ...]:

@@ -335,7 +335,7 @@ def commands() -> dict[str, Command]:
     """Return every command of the engine by name."""
     from local_stack import catalog
 
-    return catalog.COMMANDS
+    return catalog.commands()
 
 
 def command(name: str) -> Command:

@@ -156,7 +156,7 @@ def prepare(
         --as, else 20,000.
     step
         Show this step in full, and none after it.
-    as
+    as_
         Store all rows after the recipe as a version of the data set of this name.
     note
         Why that version exists.

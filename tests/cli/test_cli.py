@@ -120,11 +120,11 @@ def test_without_a_terminal_the_bare_program_prints_usage_and_exits_2(program):
 
 
 def test_help_of_every_command_shows_an_example(program):
-    from local_stack.catalog import COMMANDS
+    from local_stack.catalog import commands
 
     overview = program("--help")
     assert overview.returncode == 0
-    for command in COMMANDS.values():
+    for command in commands().values():
         if command.word not in ("pipeline", "doctor"):
             assert command.verb in overview.stdout
     for words in (("data", "add"), ("registry", "promote"), ("drift", "check"), ("doctor",)):

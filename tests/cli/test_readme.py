@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from local_stack.catalog import COMMANDS
+from local_stack.catalog import commands
 from local_stack.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -79,10 +79,10 @@ def test_the_settings_table_names_every_setting():
 
 def test_the_commands_that_the_readme_names_exist():
     named = set(re.findall(r"`(\w+) (\w+)(?:[ `\[])", README))
-    words = {command.word for command in COMMANDS.values()}
+    words = {command.word for command in commands().values()}
     for word, verb in named:
         if word in words:
-            assert f"{word}.{verb}" in COMMANDS, f"{word} {verb}"
+            assert f"{word}.{verb}" in commands(), f"{word} {verb}"
 
 
 @pytest.mark.parametrize("extra", ["s3", "web", "cluster", "onnx", "dev"])

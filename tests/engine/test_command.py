@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -291,7 +293,7 @@ def test_a_long_verb_is_a_job_that_the_host_can_stop(workspace):
 
 def test_every_declared_command_explains_itself():
     poor = []
-    for name, declared in COMMANDS.items():
+    for name, declared in catalog.commands().items():
         if not declared.summary.endswith(".") or not declared.example.startswith("paceml-tui"):
             poor.append(name)
         poor += [f"{name} {p.name}" for p in declared.parameters if not p.help]
@@ -299,7 +301,7 @@ def test_every_declared_command_explains_itself():
 
 
 def test_every_word_has_verbs_and_every_verb_a_word():
-    words = {declared.word for declared in COMMANDS.values()}
+    words = {declared.word for declared in catalog.commands().values()}
     assert set(catalog.WORDS) <= words
     assert words <= {*catalog.WORDS, "jobs", "doctor", "pipeline", "backup", "restore"}
 
@@ -310,3 +312,23 @@ def test_results_are_plain_json(workspace):
     found = catalog.call(workspace, "audit.log", {})
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["total"] == 1
     assert isinstance(Path(workspace.root), Path)
+
+
+def test_the_table_of_data_verbs_names_the_module_that_declares_each():
+    from local_stack.data import VERBS
+
+    declared = {c.verb: c for c in catalog.commands().values() if c.word == "data"}
+    assert list(declared) == list(VERBS)
+    for verb, module in VERBS.items():
+        call = declared[verb].call
+        assert call.__module__ == f"local_stack.data.{module}", verb
+
+
+def test_one_command_of_data_imports_no_other(tmp_path):
+    code = (
+        "import sys\nfrom local_stack.catalog import find\nfind('data.list')\n"
+        "print(sorted(m for m in sys.modules if m.startswith('local_stack.data.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "local_stack.data.versions" in done.stdout
+    assert "local_stack.data.adding" not in done.stdout

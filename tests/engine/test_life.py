@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import local_stack.catalog  # noqa: F401 - declares the commands
-from local_stack import doctor, explain, pipeline, registry, tower
+from local_stack import catalog, doctor, explain, pipeline, registry, tower
 from local_stack.data import adding, versions
 from local_stack.drift import check
 from local_stack.errors import InputError, NotFoundError, RefusedError, UnavailableError
@@ -22,6 +21,8 @@ from local_stack.runs import records, train
 from local_stack.serving import endpoints
 from local_stack.stores.artifacts import Tree
 from local_stack.workspace import Workspace
+
+catalog.commands()  # declares them
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"
 ESTIMATORS = {

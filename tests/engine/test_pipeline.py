@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-import local_stack.catalog  # noqa: F401 - declares the commands
-from local_stack import pipeline
+from local_stack import catalog, pipeline
 from local_stack.errors import InputError, RefusedError, StackError
+
+catalog.commands()  # declares them
 
 STEPS = """
 name: small

@@ -23,7 +23,7 @@ from paceml_tui.widgets.jobs import JobsPanel
 @pytest.fixture
 def waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Declare ``tower.wait`` here and in the processes of jobs."""
-    assert catalog.COMMANDS
+    assert catalog.commands()
     if "waiting_command" in sys.modules:
         importlib.reload(sys.modules["waiting_command"])
     else:
