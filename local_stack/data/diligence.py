@@ -147,6 +147,11 @@ def _question(
     dataset = workspace.get("datasets", version.dataset) or {}
     columns = [column.name for column in version.schema]
     declared = tuple(it for it in dataset.get("sensitive") or () if it in columns)
+    for it in sensitive:
+        if it not in columns:
+            raise InputError(
+                f"{version.reference} has no column '{it}' to be sensitive.", nearest(it, columns)
+            )
     other = None
     if against is not None:
         found = versions.find(workspace, against)

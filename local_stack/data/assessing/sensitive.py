@@ -12,7 +12,7 @@ from local_stack.data.assessing.models import BOOSTING, MODELS, cross_validate, 
 from local_stack.data.assessing.rules import Docket
 from local_stack.data.assessing.single import fold_numbers, numbers, score_column
 from local_stack.data.assessing.subject import Subject, subject_of
-from local_stack.errors import InputError, nearest
+from local_stack.errors import InputError
 from local_stack.progress import Progress, Step
 from local_stack.results import Result
 
@@ -86,12 +86,6 @@ def judge_sensitive(
     progress: Progress,
 ) -> tuple[SensitiveColumn, ...]:
     """Judge the columns named sensitive, and point at others that look like it."""
-    for name in named:
-        if name not in subject.frame.columns:
-            raise InputError(
-                f"The table has no column '{name}' to be sensitive.",
-                nearest(name, subject.frame.columns),
-            )
     for name in subject.frame.columns:
         trait = trait_of(name, subject.frame[name])
         if trait and name not in named and name != subject.target:
