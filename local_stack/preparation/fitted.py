@@ -121,8 +121,8 @@ class Preparation:
         for operation in self.operations:
             read = set[str]().union(*(found[name] for name in operation.reads))
             found |= dict.fromkeys(operation.writes, read)
-        order = [column.name for column in self.inputs]
-        return {f.name: tuple(n for n in order if n in found[f.name]) for f in self.features}
+        order = {column.name: place for place, column in enumerate(self.inputs)}
+        return {f.name: tuple(sorted(found[f.name], key=order.__getitem__)) for f in self.features}
 
     @cached_property
     def _needed(self) -> frozenset[str]:

@@ -139,10 +139,10 @@ def _preparation(
 
 
 def apply_step(table: Table, step: FeatureStep) -> None:
-    """Fit one step to a table and put what it makes in place."""
+    """Fit one step to a table and put what it makes in place; a step that fails does nothing."""
     import numpy as np
 
-    with np.errstate(all="ignore"):
+    with table.step(), np.errstate(all="ignore"):
         _FITTERS[type(step)](table, step)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +143,7 @@ class Table:
         self.takes_native = takes_native
         self.operations: list[Operation] = []
         self.learnt: list[Learnt] = []
+        self._replaced: dict[str, Sequence[Draft]] = {}
 
     @property
     def n_rows(self) -> int:
@@ -152,9 +154,8 @@ class Table:
         """Return the columns that a step works on, in the order of the table."""
         if isinstance(columns, str):
             return [d for d in self.drafts.values() if columns in ("all", d.kind)]
-        for name in columns:
-            self.named(name)
-        return [draft for name, draft in self.drafts.items() if name in columns]
+        chosen = {self.named(name).name for name in columns}
+        return [draft for name, draft in self.drafts.items() if name in chosen]
 
     def named(self, name: str) -> Draft:
         """Return one column, or raise :class:`InputError`."""
@@ -209,11 +210,31 @@ class Table:
         return draft
 
     def replace(self, draft: Draft, made: Sequence[Draft]) -> None:
-        """Put columns in the place of one."""
-        found: list[Draft] = []
-        for old in self.drafts.values():
-            found += made if old.name == draft.name else (old,)
-        self.drafts = _by_name(found)
+        """Put columns in the place of one, when the step ends (:meth:`settle`)."""
+        self._replaced[draft.name] = made
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Settle what a step did, or undo it all when it fails."""
+        drafts, rows, labels = dict(self.drafts), self.rows, self.labels
+        n_operations, n_learnt = len(self.operations), len(self.learnt)
+        try:
+            yield
+            self.settle()
+        except InputError:
+            self.drafts, self.rows, self.labels = drafts, rows, labels
+            self._replaced.clear()
+            del self.operations[n_operations:], self.learnt[n_learnt:]
+            raise
+
+    def settle(self) -> None:
+        """Put columns in the places that a step asked for."""
+        if self._replaced:
+            self.reorder(
+                made
+                for name, draft in self.drafts.items()
+                for made in self._replaced.pop(name, (draft,))
+            )
 
     def add(self, made: Iterable[Draft]) -> None:
         """Put columns behind the others; one of a name that is there takes its place."""
@@ -282,7 +303,7 @@ def column_type(frame: pl.DataFrame, name: str) -> str:
     """Return the type of a column in MLflow's words, or raise :class:`InputError`."""
     import polars as pl
 
-    kind = frame.schema[name]
+    kind = frame[name].dtype  # the whole schema would be built for each column
     if kind.is_integer():
         return "long"
     if kind.is_float() or kind.is_decimal() or kind == pl.Null:
@@ -311,8 +332,9 @@ def raw_columns(frame: pl.DataFrame, inputs: Sequence[Column]) -> dict[str, Valu
         A column is absent, or of a type that cannot be read as the one expected.
     """
     found: dict[str, Values] = {}
+    present = set(frame.columns)
     for column in inputs:
-        if column.name in frame.columns:
+        if column.name in present:
             _check_type(frame, column)
             found[column.name] = raw_values(frame, column.name, column.type)
         elif column.nullable:
@@ -339,7 +361,7 @@ def _check_type(frame: pl.DataFrame, column: Column) -> None:
     is_empty = frame[column.name].null_count() == frame.height
     if not is_empty and column_type(frame, column.name) not in _READABLE[column.type]:
         raise InputError(
-            f"Column '{column.name}' holds {frame.schema[column.name]} values; "
+            f"Column '{column.name}' holds {frame[column.name].dtype} values; "
             f"the model expects {column.type}."
         )
 

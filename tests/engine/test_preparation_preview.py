@@ -148,6 +148,25 @@ def test_the_first_step_that_cannot_be_done_is_the_last_shown() -> None:
         preview(FRAME, "w", [])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- scale: {columns: [x, n, s]}",
+        "- encode: {columns: [s, n, d], as: onehot}",
+        "- text: {columns: [s, x]}",
+        "- rename: {x: n}",
+        "- expression: {a: \"col('x') + 1\", b: \"col('zz')\"}",
+        "- filter: \"col('n') > 9\"",
+    ],
+)
+def test_a_step_that_fails_leaves_the_table_as_it_was(text: str) -> None:
+    (shown,) = preview(FRAME, "y", steps(text))
+    assert shown.problem
+    assert shown.after == shown.before
+    assert shown.changes == shown.fitted == ()
+    assert shown.n_rows_after == 4
+
+
 def test_a_recipe_with_every_step_is_previewed() -> None:
     frame = table(500)
     shown = preview(frame, "y", every_step(), rows=5)
