@@ -290,6 +290,10 @@ def _dates(variable: Values) -> Iterator[str]:
     yield f"  last            {safe(variable.get('max') or '-')}"
     yield f"  range           {_number(variable.get('range_days'))} days"
     yield f"  in the future   {variable['n_future']:,} rows"
+    if variable.get("largest_gap_at"):
+        yield f"  median step     {_number(variable['step_days'])} days"
+        largest = _number(variable["largest_gap_days"])
+        yield f"  largest gap     {largest} days from {safe(variable['largest_gap_at'])}"
 
 
 def _histogram(histogram: Values, width: int) -> Iterator[str]:
@@ -353,6 +357,9 @@ def _text(variable: Values, width: int) -> Iterator[str]:
     yield from _values("Characters", text["characters"], text["n_characters"], width)
     yield from _values("Categories", text["categories"], text["n_characters"], width)
     yield from _values("Scripts", text["scripts"], text["n_characters"], width)
+    for part in text["parts"]:
+        title = f"{text['form'].upper()}: {part['name']}"
+        yield from _values(title, part["values"], text["n_texts"], width)
 
 
 def _related(name: str, correlations: Values, width: int) -> Iterator[str]:

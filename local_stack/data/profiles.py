@@ -24,7 +24,7 @@ from local_stack.workspace import Workspace
 if TYPE_CHECKING:
     from local_stack.data.profiling.table import Table
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised when the shape or the meaning of a stored profile changes."""
 
 

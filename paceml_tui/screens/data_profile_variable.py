@@ -198,6 +198,9 @@ def _dates(it: Mapping[str, Any]) -> list[Block]:
         ("last", value_text(it.get("max"))),
         ("days between", number(it.get("range_days"))),
         ("in the future", number(it.get("n_future"))),
+        ("median step, days", number(it.get("step_days"))),
+        ("largest gap, days", number(it.get("largest_gap_days"))),
+        ("largest gap from", value_text(it.get("largest_gap_at"))),
         ("order of rows", value_text(it.get("monotonicity"))),
     ]
     return section("Dates", fields(shown))
@@ -263,7 +266,7 @@ def _text(it: Mapping[str, Any]) -> list[Block]:
             for entry in found.get("categories") or []
         )
     ]
-    n_characters = found.get("n_characters") or 0
+    n_characters, n_texts = found.get("n_characters") or 0, found.get("n_texts") or 0
     parts: list[Block] = section(
         "Text", columns(facts), *(sampled if found.get("is_sample") else [])
     )
@@ -272,6 +275,10 @@ def _text(it: Mapping[str, Any]) -> list[Block]:
         ("Characters", named(found.get("characters") or []), n_characters),
         ("Kinds of characters", kinds, n_characters),
         ("Scripts", named(found.get("scripts") or []), n_characters),
+        *(
+            (str(part.get("name")).capitalize(), named(part.get("values") or []), n_texts)
+            for part in found.get("parts") or []
+        ),
     ):
         if counted:
             parts += section(title, value_bars(counted[:_MOST_VALUES], total, width=14))

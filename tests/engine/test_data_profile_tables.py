@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.tsa.stattools import acf, adfuller
+from statsmodels.tsa.stattools import acf, adfuller, pacf
 
 from local_stack.data import adding, profiles
 from local_stack.data.profiling import interactions, rows, texts
@@ -335,6 +335,8 @@ def test_series_equal_statsmodels() -> None:
         assert series.autocorrelation == close(
             acf(x, nlags=48, fft=False)[1:], rel=RELATIVE, abs=1e-9
         )
+        partial = pacf(x, nlags=48, method="ldb")[1:]
+        assert series.partial_autocorrelation == close(tuple(partial), rel=1e-8, abs=1e-9)
         expected = adfuller(x, autolag="AIC", maxlag=20, result_object=False)
         assert (series.adf_statistic, series.adf_p_value) == close(expected[:2], rel=RELATIVE)
     wave_series, walk_series = found.variable("wave").series, found.variable("walk").series
@@ -343,6 +345,39 @@ def test_series_equal_statsmodels() -> None:
     assert wave_series.season in (7, 14, 21, 28, 35, 42)
     assert wave_series.is_stationary
     assert not walk_series.is_stationary
+
+
+def test_steps_between_dates_and_their_largest_gap() -> None:
+    days = [date(2024, 1, 1) + timedelta(days=k) for k in (0, 1, 1, 2, 3, 10, 11, 12)]
+    found = profile_frame(pl.DataFrame({"day": days})).variable("day").dates
+    assert found is not None
+    assert (found.step_days, found.largest_gap_days) == (1.0, 7.0)
+    assert found.largest_gap_at == "2024-01-04"
+    moments = pl.Series(days).cast(pl.Datetime("us"))
+    found = profile_frame(pl.DataFrame({"at": moments})).variable("at").dates
+    assert found is not None
+    assert (found.step_days, found.largest_gap_days) == (1.0, 7.0)
+
+
+def test_urls_and_paths_are_taken_apart() -> None:
+    urls = ["https://a.example/x/1.html", "https://a.example:8080/y?q=1", "http://u@b.example"] * 4
+    found = profile_frame(pl.DataFrame({"u": urls})).variable("u").text
+    assert found is not None
+    parts = {it.name: [(v.value, v.count) for v in it.values] for it in found.parts}
+    assert found.form == "url"
+    assert parts["scheme"] == [("https", 8), ("http", 4)]
+    assert parts["host"] == [("a.example", 8), ("b.example", 4)]
+    assert parts["suffix"] == [(".html", 4)]
+    paths = ["/srv/data/a.csv", "/srv/data/b.csv", "C:\\data\\c.txt"] * 4
+    found = profile_frame(pl.DataFrame({"p": paths})).variable("p").text
+    assert found is not None
+    parts = {it.name: [(v.value, v.count) for v in it.values] for it in found.parts}
+    assert found.form == "path"
+    assert parts["folder"] == [("/srv/data", 8), ("C:\\data", 4)]
+    assert parts["suffix"] == [(".csv", 8), (".txt", 4)]
+    found = profile_frame(pl.DataFrame({"t": ["good", "and/or", "a: b"] * 9})).variable("t").text
+    assert found is not None
+    assert found.form is None
 
 
 def test_a_time_column_must_hold_dates() -> None:

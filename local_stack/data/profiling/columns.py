@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from local_stack.data.profiling.numbers import monotonicity, number_statistics
 from local_stack.data.profiling.shape import (
@@ -267,8 +267,25 @@ def _describe_dates(series: polars.Series) -> _Found:
             range_days=(last - first) / (1 if unit == "D" else _DAY),
             n_future=counted.n - counted.upto(_now(unit)),
             monotonicity=monotonicity(counted.codes),
+            **_steps(counted, unit),
         ),
     )
+
+
+def _steps(counted: Tally, unit: Unit) -> dict[str, Any]:
+    """Return the distances between neighbouring moments as they stand in the statistics."""
+    import numpy as np
+
+    if counted.values.size < 2:
+        return {}
+    steps = np.diff(counted.values)
+    place = int(steps.argmax())
+    day = 1 if unit == "D" else _DAY
+    return {
+        "step_days": float(np.median(steps)) / day,
+        "largest_gap_days": float(steps[place]) / day,
+        "largest_gap_at": moment(counted.values[place].item(), unit),
+    }
 
 
 _DAY = 86_400_000_000

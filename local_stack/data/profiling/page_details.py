@@ -81,6 +81,7 @@ def details(
     if variable.text is not None:
         parts.append(("Words", _words(variable.text)))
         parts.append(("Characters", _characters(variable.text)))
+        parts.append((f"{variable.text.form or ''} parts".capitalize(), _forms(variable.text)))
     if variable.series is not None:
         parts.append(("Time series", _series(variable, context)))
     parts.append(("Moves with", _moves(variable.name, context)))
@@ -153,6 +154,9 @@ def _date_parts(variable: VariableProfile) -> list[tuple[str | Markup, Markup | 
         ("Last", edge(dates.max or "-"), False),
         ("Range", days(dates.range_days), False),
         ("In the future", counted(dates.n_future, "row"), dates.n_future > 0),
+        ("Median step", days(dates.step_days), False),
+        ("Largest gap", days(dates.largest_gap_days), False),
+        ("Largest gap begins", edge(dates.largest_gap_at or "-"), False),
         ("Monotonicity", (dates.monotonicity or "not monotonic").capitalize(), False),
     ]
     return [
@@ -263,6 +267,15 @@ def _characters(text: TextStatistics) -> Markup | None:
     )
 
 
+def _forms(text: TextStatistics) -> Markup | None:
+    if text.form is None:
+        return None
+    parts = [
+        _titled(part.name.capitalize(), bars(part.values, text.n_texts)) for part in text.parts
+    ]
+    return tag("div", _sampled(text), tag("div", *parts, class_="columns"))
+
+
 def _series(variable: VariableProfile, context: Context) -> Markup:
     series = variable.series
     assert series is not None
@@ -278,6 +291,9 @@ def _series(variable: VariableProfile, context: Context) -> Markup:
         line_chart(series.points, variable.name),
         _titled("Autocorrelation", lags(series.autocorrelation, n))
         if series.autocorrelation
+        else None,
+        _titled("Partial autocorrelation", lags(series.partial_autocorrelation, n))
+        if series.partial_autocorrelation
         else None,
         facts(rows),
     ]

@@ -55,6 +55,7 @@ def series_statistics(column: Column, order: NDArray[np.int64]) -> SeriesStatist
         is_stationary=None if p_value is None else p_value < P_VALUE,
         season=_season(correlations, x.size),
         points=tuple(float(part.mean()) for part in np.array_split(x, min(N_POINTS, x.size))),
+        partial_autocorrelation=tuple(partial_autocorrelation(correlations)),
     )
 
 
@@ -69,6 +70,25 @@ def autocorrelation(x: NDArray[np.float64], n_lags: int) -> list[float | None]:
     if not products[0] > 0:
         return [None] * n_lags
     return [float(value) for value in products[1:] / products[0]]
+
+
+def partial_autocorrelation(correlations: list[float | None]) -> list[float | None]:
+    """Return what each lag adds to those before it, by Levinson's and Durbin's recursion."""
+    import numpy as np
+
+    if None in correlations or not correlations:
+        return [None] * len(correlations)
+    rho = np.array(correlations, dtype=np.float64)
+    found: list[float | None] = []
+    phi = np.zeros(0)
+    for lag in range(rho.size):
+        left = 1.0 - float(phi @ rho[:lag])
+        if left <= 1e-12:
+            return found + [None] * (rho.size - lag)
+        last = float(rho[lag] - phi @ rho[:lag][::-1]) / left
+        phi = np.append(phi - last * phi[::-1], last)
+        found.append(last)
+    return found
 
 
 def _season(correlations: list[float | None], n: int) -> int | None:

@@ -78,13 +78,22 @@ class Lengths(Result):
 
 
 @dataclass(frozen=True, slots=True)
+class TextPart(Result):
+    """A part that all texts of one form have, such as the host of a URL, and its values."""
+
+    name: str
+    values: tuple[ValueCount, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TextStatistics(Result):
     """What the texts of a column are made of, each text counted as often as it occurs.
 
     ``categories`` are Unicode general categories, ``scripts`` the first word of the characters'
     Unicode names for letters (LATIN, GREEK, CJK). ``words`` are runs of non-space characters in
     lower case. ``n_texts`` is the number of values that ``words``, ``characters``, ``categories``
-    and ``scripts`` were counted over: fewer than the column's when ``is_sample``.
+    and ``scripts`` were counted over: fewer than the column's when ``is_sample``. ``form`` is
+    "url" or "path" when nearly all texts are one, and ``parts`` counts what they consist of.
     """
 
     n_characters: int
@@ -98,11 +107,17 @@ class TextStatistics(Result):
     is_sample: bool = False
     n_empty: int = 0
     n_padded: int = 0
+    form: str | None = None
+    parts: tuple[TextPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class DateStatistics(Result):
-    """First and last moment in ISO 8601, and how the values lie between them."""
+    """First and last moment in ISO 8601, and how the values lie between them.
+
+    ``step_days`` is the median distance between neighbouring moments, ``largest_gap_days`` the
+    largest, which begins ``largest_gap_at``.
+    """
 
     min: str | None
     max: str | None
@@ -110,13 +125,17 @@ class DateStatistics(Result):
     range_days: float | None = None
     n_future: int = 0
     monotonicity: str | None = None
+    step_days: float | None = None
+    largest_gap_days: float | None = None
+    largest_gap_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesStatistics(Result):
     """A number in the order of a time column.
 
-    ``autocorrelation`` is of lags 1, 2, ... (biased estimator, as statsmodels' ``acf``).
+    ``autocorrelation`` is of lags 1, 2, ... (biased estimator, as statsmodels' ``acf``), and
+    ``partial_autocorrelation`` is what each adds to the lags before it (Levinson and Durbin).
     ``adf_statistic`` and ``adf_p_value`` test for a unit root (augmented Dickey-Fuller with a
     constant); None where it is not defined. ``season`` is the lag of the strongest repetition.
     """
@@ -127,6 +146,7 @@ class SeriesStatistics(Result):
     is_stationary: bool | None
     season: int | None
     points: tuple[float | None, ...]
+    partial_autocorrelation: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from local_stack.data.profiling.forms import form_of
 from local_stack.data.profiling.shape import Histogram, Lengths, TextStatistics, ValueCount
 from local_stack.data.profiling.tallies import Tally, counts_between, even_edges, n_bins, tally
 
@@ -144,6 +145,7 @@ def text_statistics(counted: polars.DataFrame, n_characters: int) -> TextStatist
         count.sum().alias("texts"),
     ).row(0)
     words, n_words = _words(chosen)
+    form, parts = form_of(chosen)
     return TextStatistics(
         n_characters=n_characters,
         n_distinct_characters=len(characters),
@@ -156,6 +158,8 @@ def text_statistics(counted: polars.DataFrame, n_characters: int) -> TextStatist
         is_sample=is_sample,
         n_empty=int(empty[0]),
         n_padded=int(empty[1]),
+        form=form,
+        parts=parts,
     )
 
 
