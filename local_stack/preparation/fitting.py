@@ -31,6 +31,7 @@ from local_stack.preparation.table import (
 )
 from local_stack.preparation.texts import Cast
 from local_stack.preparation.values import is_missing
+from local_stack.progress import Progress, Step, silent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,6 +83,7 @@ def fit_features(
     native_strings: bool,
     accepts_missing: bool | None = None,
     labels: Labels | None = None,
+    progress: Progress = silent,
 ) -> Training:
     """Fit a preparation to the rows of ``frame`` (all columns but ``target``).
 
@@ -101,12 +103,15 @@ def fit_features(
         A step names an unknown column or one it cannot work on; a column is left as text, date
         or with missing values that the estimator cannot take; a column holds infinite values;
         nothing is left to learn from.
+    Cancelled
+        When ``progress``, which is told of each step, raises it.
     """
     import numpy as np
 
     accepts_missing = native_strings if accepts_missing is None else accepts_missing
     table = Table(frame, [target], labels, takes_native=native_strings)
-    for step in steps:
+    for number, step in enumerate(steps):
+        progress(Step("preparing", number, len(steps)))
         apply_step(table, step)
     for draft in list(table.drafts.values()):
         _finish(table, draft, frame)

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from local_stack.errors import InputError, nearest
@@ -303,7 +303,6 @@ def _trained(
                 "Set split.stratify to true, or use more rows.",
             )
     is_booster = recipe.estimator == LIGHTGBM
-    progress(Step(label))
     training = fit_features(
         table.frame,
         target,
@@ -311,7 +310,9 @@ def _trained(
         native_strings=is_booster,
         accepts_missing=is_booster or _accepts_missing(recipe),
         labels=Labels(truth.astype(np.float64), tuple(classes), table.keys, recipe.split.seed),
+        progress=lambda step: progress(replace(step, label=f"{label}: {step.label}")),
     )
+    progress(Step(label))
     preparation, rows = training.preparation, training.rows
     truth, classes = _classes_left(truth[rows], classes, target)
     keys = table.keys.take(rows)
