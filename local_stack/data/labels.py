@@ -7,7 +7,6 @@ differ in the open: agreement is measured, disagreements are listed and adjudica
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +17,7 @@ from local_stack.data.labelling import classes as naming
 from local_stack.data.labelling import files as label_files
 from local_stack.data.labelling.answers import Given
 from local_stack.data.labelling.board import Act, Board, Labelling, Wanted, check_row
+from local_stack.data.labelling.listing import LabellingList, listed
 from local_stack.data.labelling.tally import Settled
 from local_stack.data.sources import SourceFile
 from local_stack.data.tables import Options
@@ -25,34 +25,10 @@ from local_stack.data.versions import DataVersion
 from local_stack.errors import ConflictError, InputError, ReadOnlyError, RefusedError
 from local_stack.names import split_reference
 from local_stack.progress import Progress, silent
-from local_stack.results import Result, now
+from local_stack.results import now
 from local_stack.stores.journal import Draft
 from local_stack.stores.metadata import Metadata, Row
 from local_stack.workspace import Workspace
-
-
-@dataclass(frozen=True, slots=True)
-class LabellingEntry(Result):
-    """A labelling in short."""
-
-    dataset: str
-    version: str
-    number: int
-    column: str
-    classes: tuple[str, ...]
-    is_multi: bool
-    annotators: tuple[str, ...]
-    n_rows: int
-    n_answered: int
-    made: tuple[str, ...]
-    updated_at: str
-
-
-@dataclass(frozen=True, slots=True)
-class LabellingList(Result):
-    """The labellings of a workspace or of a data set, the last one worked on first."""
-
-    labellings: tuple[LabellingEntry, ...]
 
 
 @command("data.label", example="paceml-tui data label reviews --column tone --row 17 --value good")
@@ -177,7 +153,8 @@ def label(
     elif from_ is not None:
         act = desk.take(from_, multi)
     elif finish:
-        act = desk.finish(partial)
+        desk.finish(partial)
+        act = Act("finished")
     return desk.state(act)
 
 
@@ -192,37 +169,41 @@ def labels(workspace: Workspace, name: str = "", *, progress: Progress = silent)
     """
     version = versions.find(workspace, name) if name else None
     is_one = bool(name and split_reference(name)[1])
-    rows = workspace.query(
-        "WITH told AS (SELECT labelling, list(DISTINCT actor ORDER BY actor) AS annotators, "
-        'count(DISTINCT "row") FILTER (NOT is_skipped) AS n_answered, max("at") AS last_at '
-        "FROM labels GROUP BY labelling) "
-        "SELECT g.*, v.n_rows, v.number, annotators, n_answered, last_at "
-        "FROM labellings g JOIN data_versions v "
-        "ON v.dataset = g.dataset AND v.version = g.version "
-        "LEFT JOIN told t ON t.labelling = g.labelling "
-        "WHERE ? IN ('', g.dataset) AND ? IN ('', g.version) "
-        "ORDER BY greatest(coalesce(last_at, ''), g.updated_at) DESC",
+    return listed(
+        workspace,
         version.dataset if version else "",
         version.version if version and is_one else "",
     )
-    return LabellingList(
-        tuple(
-            LabellingEntry(
-                dataset=it["dataset"],
-                version=it["version"],
-                number=it["number"],
-                column=it["column"],
-                classes=tuple(it["classes"]),
-                is_multi=it["is_multi"],
-                annotators=tuple(it["annotators"] or ()),
-                n_rows=it["n_rows"],
-                n_answered=it["n_answered"] or 0,
-                made=tuple(f"{it['dataset']}@{made['version']}" for made in it["made"]),
-                updated_at=it["last_at"] or it["updated_at"],
-            )
-            for it in rows
-        )
-    )
+
+
+@command(
+    "data.finish-labels",
+    writes=True,
+    is_long=True,
+    example="paceml-tui data finish-labels reviews --column tone --partial",
+)
+def finish_labels(
+    workspace: Workspace,
+    name: str,
+    *,
+    column: str,
+    partial: bool = False,
+    progress: Progress = silent,
+) -> DataVersion:
+    """Make a new version with the labels of a column, as a job; exit 4 while some are missing.
+
+    Parameters
+    ----------
+    name
+        Data set, as NAME, NAME@VERSION or NAME@TAG.
+    column
+        Column that the labels are for.
+    partial
+        Leave rows in conflict or without a label as they are, missing where the column is new.
+    """
+    version = _version(workspace, name, column, is_beginning=False, is_act=True)
+    desk = _Desk(workspace, version, _column(version, column), Wanted(), progress)
+    return desk.finish(partial)
 
 
 class _Desk(Board):
@@ -292,8 +273,8 @@ class _Desk(Board):
         )
         return Act("imported", n_new)
 
-    def finish(self, is_partial: bool) -> Act:
-        """Make a version of the labels."""
+    def finish(self, is_partial: bool) -> DataVersion:
+        """Make a version of the labels and return it."""
         labelling = answers.declared(self.workspace.metadata, self.version, self.column)
         found = self.settled()
         open_rows = tally.unlabelled(self.version.rows, self.missing(), found)
@@ -313,7 +294,7 @@ class _Desk(Board):
             )
         made = self._version_of(labelling, found, len(open_rows))
         self._note(made)
-        return Act("finished", len(found.rows))
+        return made
 
     def _version_of(self, labelling: Row, found: Settled, n_open: int) -> DataVersion:
         with self.workspace.scratch() as folder:

@@ -19,15 +19,14 @@ from textual.worker import get_current_worker
 
 from local_stack.errors import StackError
 from paceml_tui import keys
-from paceml_tui.render import Block, Text, fit, glyph, join, safe, styled
+from paceml_tui.render import Block, Text, safe, styled
 from paceml_tui.screens import data_label_blocks as blocks
 from paceml_tui.screens.data_label_asking import PROMPTS, Counted, Found, Told, queue_of, quoted
+from paceml_tui.screens.data_label_finishing import FinishingView
 from paceml_tui.tasks import Desk, Request, attempt
 from paceml_tui.widgets.correction import Correction
 from paceml_tui.widgets.detail import Detail
-from paceml_tui.widgets.dialog import Confirm
 from paceml_tui.widgets.records import WIDE, Copied
-from paceml_tui.widgets.view import View
 
 if TYPE_CHECKING:
     from local_stack.data.labelling.board import Labelling
@@ -35,50 +34,38 @@ if TYPE_CHECKING:
 _SEVERAL = "+"
 
 
-class LabelView(View):
-    """Tag the rows of a version."""
+class LabelView(FinishingView):
+    """Label the rows of a version."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("label"), *keys.bindings("classes")]
     SCOPES = ("label", "detail")
     NOUN = "rows"
 
     def __init__(self, desk: Desk, reference: str) -> None:
-        super().__init__(desk)
-        self._reference = reference
+        super().__init__(desk, reference)
         self._columns: tuple[str, ...] = ()
         self._elsewhere: tuple[tuple[int, str], ...] = ()
-        self._column = ""
         self._queue: dict[str, Any] = {}
         self._queue_text = ""
         self._is_judge = False
         self._is_revealed = False
         self._board: Labelling | None = None
-        self._counted: Labelling | None = None
         self._chosen: tuple[str, ...] = ()
         self._note = ""
-        self._busy = ""
-        self._last: Request | None = None
+        self._is_busy = False
         self._row: int | None = None
         self._is_counting = self._is_stale = False
 
     def heading(self) -> Text:
         """Return the title: what is labelled, how far it is, and which rows are shown."""
-        name, _, version = self._reference.rpartition("@")
-        shown = f"{safe(name, 20)}@{version[:12]}"
-        parts = [styled("Label", "heading"), styled(shown, limit=33)]
-        board = self._board
-        if self._column:
-            parts.append(styled(self._column, "strong", 20))
-        if board is not None:
-            queue = board.queue
-            done = queue.n_rows - queue.n_left
-            parts.append(styled(f"{done:,} of {queue.n_rows:,} done"))
-            parts.append(styled("adjudicating", "warning") if self._is_judge else styled(""))
-        if self._queue_text:
-            parts.append(styled(self._queue_text, "accent"))
-        if self._busy:
-            parts.append(styled(f"{glyph('busy')} {safe(self._busy, 24)}", "accent"))
-        return fit(join(*parts, gap="  "), max(20, self.app.size.width - 4))
+        return blocks.title(
+            self._reference,
+            self._column,
+            self._board,
+            queue=self._queue_text,
+            busy=self._making,
+            width=self.app.size.width - 4,
+        )
 
     def body(self) -> ComposeResult:
         """Lay out the record, and the classes and tallies beside or under it."""
@@ -166,29 +153,26 @@ class LabelView(View):
             arguments["reveal"] = True
         return Request("data.label", {**arguments, **given})
 
-    def _ask(self, given: Mapping[str, Any], busy: str = "") -> None:
+    def _ask(self, given: Mapping[str, Any]) -> None:
         """Carry out one call of the verb; what comes back is drawn when it is there."""
-        if self._busy:
+        if self._is_busy:
             return
-        self._busy = busy or "keeping"
+        self._is_busy = True
         request = self._request(given)
-        is_brief = not given.get("finish")
 
         def work() -> None:
             worker = get_current_worker()
-            asked = Request(request.command, {**request.arguments, "brief": is_brief})
+            asked = Request(request.command, {**request.arguments, "brief": True})
             outcome = attempt(lambda: self.desk.perform(asked)[1])
             if not worker.is_cancelled:
                 self.post_message(Told(request, outcome))
 
-        if busy:
-            self.retitle()
         self.run_worker(work, thread=True, group="label")
 
     @on(Told)
     def _told(self, event: Told) -> None:
         event.stop()
-        self._busy = ""
+        self._is_busy = False
         board, error = event.outcome.value, event.outcome.error
         if board is None:
             self._refused(error or StackError("Nothing came back."))
@@ -196,9 +180,7 @@ class LabelView(View):
         if board.did:
             self._last = event.request
         self._take(board)
-        if board.did == "finished":
-            self.say(f"{board.made[-1]} is made.", is_good=True)
-        elif board.did == "declared":
+        if board.did == "declared":
             self._columns = tuple(dict.fromkeys([self._column, *self._columns]))
         if not board.classes:
             self.call_after_refresh(self._begin_classes)
@@ -288,7 +270,7 @@ class LabelView(View):
     def action_choose(self, place: int) -> None:
         """Give the row a class; where it may have several, take it or leave it."""
         board = self._board
-        if board is None or self._busy or not self._has_row():
+        if board is None or self._is_busy or not self._has_row():
             return
         if place >= len(board.classes):
             self.say(f"There are {len(board.classes)} classes; press + to add one.")
@@ -310,7 +292,7 @@ class LabelView(View):
     def action_confirm(self) -> None:
         """Keep the chosen classes, or the answer that stands, and go on."""
         board = self._board
-        if board is None or self._busy or not self._has_row():
+        if board is None or self._is_busy or not self._has_row():
             return
         if board.is_multi:
             self._answer({"value": list(self._chosen)} if self._chosen else {"none": True})
@@ -321,7 +303,7 @@ class LabelView(View):
 
     def action_skip(self) -> None:
         """Pass the row over."""
-        if not self._busy and self._has_row():
+        if not self._is_busy and self._has_row():
             self._answer({"skip": True})
 
     def _answer(self, given: dict[str, Any]) -> None:
@@ -359,48 +341,22 @@ class LabelView(View):
 
     def action_adjudicate(self) -> None:
         """Change between one's own queue and the rows that annotators disagree on."""
-        if self._board is not None and not self._busy:
+        if self._board is not None and not self._is_busy:
             self._is_judge = not self._is_judge
             self._row = None
             self._ask({})
 
     def action_reveal(self) -> None:
         """Show or hide what others answered."""
-        if self._board is not None and not self._busy and self._row is not None:
+        if self._board is not None and not self._is_busy and self._row is not None:
             self._is_revealed = not self._is_revealed
             self._ask({"at": self._row})
-
-    def action_finish(self) -> None:
-        """Ask, then make a new version with the labels."""
-        counted = self._counted
-        if counted is None or self._busy:
-            return
-        if not counted.n_labelled:
-            self.say("No row has a label yet.")
-            return
-        n_open = (counted.n_conflicts or 0) + (counted.n_unlabelled or 0)
-
-        def answered(is_sure: bool | None) -> None:
-            if is_sure:
-                self._ask({"finish": True, **({"partial": True} if n_open else {})}, "finishing")
-
-        lost = (
-            f"{counted.n_labelled:,} of {counted.n_rows:,} rows get their label in column "
-            f"{self._column}."
-        )
-        if n_open:
-            lost += (
-                " The others stay as they are, missing where the column is new: "
-                f"{counted.n_conflicts:,} in conflict, {counted.n_unlabelled:,} without a label."
-            )
-        title = f"Make a new version of {counted.dataset}?"
-        self.app.push_screen(Confirm(title, lost), answered)
 
     # Typing.
 
     def action_ask(self, subject: str) -> None:
         """Open the line for a note, a row, a class, the queue or a column."""
-        if self._busy or self.state == "loading":
+        if self._is_busy or self.state == "loading":
             return
         if subject != "column" and self._board is None:
             self.say("Press L to begin a labelling first.")

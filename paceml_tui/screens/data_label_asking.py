@@ -13,7 +13,7 @@ from paceml_tui.tasks import Outcome, Request
 
 if TYPE_CHECKING:
     from local_stack.data.labelling.board import Labelling
-    from local_stack.data.labels import LabellingList
+    from local_stack.data.labelling.listing import LabellingList
 
 _RANDOM = re.compile(r"random(?:\s+(\d{1,9}))?")
 

@@ -13,6 +13,7 @@ from paceml_tui.render import (
     cells,
     count,
     fields,
+    fit,
     glyph,
     grid,
     heading,
@@ -39,6 +40,24 @@ _MOST_PEOPLE = 8
 def class_keys() -> tuple[str, ...]:
     """Return the keys of the classes, in order."""
     return tuple(key.keys for key in keys.of("classes"))
+
+
+def title(
+    reference: str, column: str, board: Labelling | None, *, queue: str, busy: str, width: int
+) -> Text:
+    """Return what is labelled, how far it is, and which rows are shown, in at most ``width``."""
+    name, _, version = reference.rpartition("@")
+    shown = f"{safe(name, 20)}@{version[:12]}"
+    parts = [styled("Label", "heading"), styled(shown, limit=33), styled(column, "strong", 20)]
+    if board is not None:
+        done = board.queue.n_rows - board.queue.n_left
+        parts.append(styled(f"{done:,} of {board.queue.n_rows:,} done"))
+        is_judge = board.queue.role == "adjudicate"
+        parts.append(styled("adjudicating", "warning") if is_judge else styled(""))
+    parts.append(styled(queue, "accent"))
+    if busy:
+        parts.append(styled(f"{glyph('busy')} {safe(busy, 24)}", "accent"))
+    return fit(join(*parts, gap="  "), max(20, width))
 
 
 def record(state: Labelling, sample: Sample, note: str) -> Block:

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from local_stack import jobs
 from local_stack.catalog import call
 from local_stack.data import versions
 from local_stack.data.labelling import classes as naming
@@ -512,6 +513,21 @@ def test_finishing_makes_a_version_with_the_column(people, workspace):
     assert versions.find(workspace, "reviews").number == 2
     (listed,) = call(workspace, "data.labels", {"name": "reviews"}).labellings
     assert (listed.n_answered, listed.annotators) == (12, ("ada", "bob", "eve"))
+
+
+def test_finishing_is_a_job_of_its_own(people, workspace):
+    ada = people("ada")
+    ada(classes=["a,b"])
+    ada(row=4, value=["b"])
+    asked = {"name": "reviews", "column": "mood"}
+    with pytest.raises(RefusedError) as caught:
+        call(workspace, "data.finish-labels", asked)
+    assert caught.value.result.n_unlabelled == 11
+    made = call(workspace, "data.finish-labels", {**asked, "partial": True})
+    assert table_of(workspace, made.reference)["mood"].to_list() == [None] * 4 + ["b"] + [None] * 7
+    assert made.lineage["command"] == "data.finish-labels"
+    assert ada(name="reviews@1").made == (made.reference,)
+    assert {job.command for job in jobs.listed(workspace)} == {"data.add", "data.finish-labels"}
 
 
 def test_finishing_in_part_keeps_values_and_types(people, workspace):

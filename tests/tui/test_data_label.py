@@ -218,6 +218,7 @@ async def test_the_queue_is_chosen_in_one_line(begun: Path) -> None:
         assert "2 of 8 done" in words(pilot)
 
 
+@pytest.mark.usefixtures("cold_jobs")
 async def test_disagreements_are_settled_and_a_version_is_made(begun: Path) -> None:
     for row in range(8):
         say(begun, "bob", row=row, value=["good"], note="as I see it" if row == 4 else "")
@@ -247,21 +248,35 @@ async def test_disagreements_are_settled_and_a_version_is_made(begun: Path) -> N
         assert "Make a new version" not in words(pilot)
         await press(pilot, "F", "y")
         await until(pilot, "is made.")
-        reference = str(view_of(pilot)._board.made[-1])  # type: ignore[union-attr]
         await press(pilot, "c")
         assert isinstance(pilot.app.screen, Notification)
+        assert "paceml-tui data finish-labels tales@" in words(pilot)
         assert "paceml-tui data label tales@" in words(pilot)
-        assert "--finish" in words(pilot)
         assert "paceml-tui data labels tales@" in words(pilot)
     with Workspace.open(begun) as workspace:
         made = versions.find(workspace, "tales")
         assert made.number == 2
         tones = versions.read(workspace, made)["tone"].to_list()
     assert tones == ["good"] * 4 + ["bad", "good", "good", "good"]
-    assert reference == made.reference
+    assert made.lineage["labelling"]["judges"] == ["ada"]
     async with running(begun, SMALL, "2 L") as pilot:  # the newest version, which has it all
         assert view_of(pilot).state == "empty"
         assert "Column tone is labelled on version 1." in words(pilot)
+
+
+@pytest.mark.usefixtures("cold_jobs")
+async def test_answers_go_on_while_a_version_is_made(begun: Path) -> None:
+    async with running(begun, SMALL, "2 L") as pilot:
+        await press(pilot, "F")
+        await until(pilot, "No row has a label yet.")
+        await press(pilot, "1")
+        await until(pilot, "labelled 1")
+        await press(pilot, "F")
+        await pilot.press("y")
+        await pilot.press("2")
+        await until(pilot, "is made.")
+        assert answers(begun) == {0: (["good"], ""), 1: (["bad"], "")}
+        assert "Row 2" in words(pilot)
 
 
 async def test_what_others_answer_meanwhile_is_counted_and_moves_nothing(begun: Path) -> None:
