@@ -157,6 +157,20 @@ def test_a_difference_that_gives_the_target_away_is_named(workspace: Workspace) 
     assert "'real'" in pair.message
 
 
+def test_one_column_that_gives_a_number_away_is_no_pair(workspace: Workspace) -> None:
+    generator = np.random.default_rng(12)
+    cost = generator.lognormal(3, 2, N)
+    columns = {
+        "total": cost * (1 + 0.001 * generator.normal(size=N)),
+        "small": generator.normal(size=N),
+        "other": generator.normal(size=N),
+        "y": cost,
+    }
+    found = assessed(workspace, columns)
+    assert finding(found, "leak_score", "total").severity == "high"
+    assert "leak_pair" not in risks(found)
+
+
 def test_rows_sorted_by_the_target_are_noticed(workspace: Workspace) -> None:
     columns = clean()
     order = np.argsort(columns["y"])

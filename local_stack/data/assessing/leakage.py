@@ -85,7 +85,7 @@ def _judge_column(docket: Docket, subject: Subject, found: ColumnScore) -> None:
         message = f"'{found.column}' is the target under another name: each gives the other."
         docket.note("target_copy", 1, message, column=found.column)
         return
-    score = max(found.score, _rank_score(subject, series))
+    score = max(found.score, _own_score(subject, series))
     severity, _ = docket.rule("leak_score").grade(score)
     if severity != "ok":
         message = f"'{found.column}' alone reaches {_measured(subject)} {score:.4f} out of fold."
@@ -190,20 +190,40 @@ def _is_copy(subject: Subject, series: pl.Series) -> bool:
     return pairs.n_unique() == len(subject.classes)
 
 
-def _rank_score(subject: Subject, series: pl.Series) -> float:
-    """Return the ROC AUC of a number's own order for two classes, whichever way it points."""
+def _own_score(subject: Subject, series: pl.Series) -> float:
+    """Return what a number's own size says of two classes or of a number, without any bins.
+
+    Of the few values that are known, an order says little about all: 0 then.
+    """
     import numpy as np
 
-    if len(subject.classes) != 2 or not series.dtype.is_numeric():
+    if len(subject.classes) > 2 or not series.dtype.is_numeric():
         return 0.0
     values, y = numbers(series), subject.y
     if values.size > _RANK_ROWS:
         chosen = np.random.default_rng(0).choice(values.size, _RANK_ROWS, replace=False)
         values, y = values[chosen], y[chosen]
     present = ~np.isnan(values)
-    if present.mean() < 0.9:  # of the few that are known, an order says little about all
+    if present.mean() < 0.9:
         return 0.0
-    area = measure.roc_auc(y[present] == 1, values[present])
+    return _strength(values[present], y[present], subject.is_regression)
+
+
+def _strength(values: np.ndarray, y: np.ndarray, is_regression: bool) -> float:
+    """Return the ROC AUC of numbers, whichever way they point, or a squared correlation.
+
+    Of Pearson's and Spearman's correlations the weaker counts: one far row makes the first.
+    """
+    import numpy as np
+    from scipy import stats
+
+    if is_regression:
+        if not values.std() or not y.std():
+            return 0.0
+        ranks = stats.rankdata(values), stats.rankdata(y)
+        both = np.corrcoef(values, y)[0, 1], np.corrcoef(*ranks)[0, 1]
+        return float(min(it**2 for it in both))
+    area = measure.roc_auc(y == 1, values)
     return 0.0 if area is None else max(area, 1 - area)
 
 
@@ -270,7 +290,11 @@ def _judge_pairs(docket: Docket, subject: Subject, scores: Sequence[ColumnScore]
     )
     y = subject.y[chosen]
     values = {name: numbers(subject.frame[name][chosen]) for name in named}
-    alone = {it.column: it.score for it in scores}
+    alone = {
+        it.column: max(it.score, _difference_score(values[it.column], y, subject.is_regression))
+        for it in scores
+        if it.column in values
+    }
     found = []
     for left, right in itertools.combinations(named, 2):
         score = _difference_score(values[left] - values[right], y, subject.is_regression)
@@ -285,16 +309,10 @@ def _judge_pairs(docket: Docket, subject: Subject, scores: Sequence[ColumnScore]
 
 
 def _difference_score(values: np.ndarray, y: np.ndarray, is_regression: bool) -> float:
-    """Return the ROC AUC or squared correlation of a difference, 0 where too few are known."""
+    """Return how strongly a difference tells of the target, 0 where too few are known."""
     import numpy as np
 
     present = ~np.isnan(values)
     if present.mean() < 0.5 or present.sum() < 100:
         return 0.0
-    values, y = values[present], y[present]
-    if is_regression:
-        if not values.std() or not y.std():
-            return 0.0
-        return float(np.corrcoef(values, y)[0, 1] ** 2)
-    area = measure.roc_auc(y == 1, values)
-    return 0.0 if area is None else max(area, 1 - area)
+    return _strength(values[present], y[present], is_regression)
