@@ -420,7 +420,7 @@ _CHECKS: Mapping[type, Callable[[Any, Node], None]] = {
 # ------------------------------------------------------------------ for editors
 
 
-def recipe_schema() -> dict[str, Any]:
+def features_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the ``features`` of a recipe file."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

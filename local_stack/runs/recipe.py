@@ -9,7 +9,7 @@ from typing import Any
 
 from local_stack.evaluation.split import Split
 from local_stack.marked_yaml import Lines, Node, Value, load, override, read
-from local_stack.preparation.grammar import read_step, scalar, step_to_dict
+from local_stack.preparation.grammar import features_schema, read_step, scalar, step_to_dict
 from local_stack.preparation.steps import FeatureStep
 from local_stack.preparation.values import Scalar
 
@@ -208,3 +208,74 @@ def _search_to_dict(search: Search) -> dict[str, Any]:
     }
     shown = {"trials": search.trials, "metric": search.metric, "space": space}
     return {key: value for key, value in shown.items() if value is not None}
+
+
+# ------------------------------------------------------------------ for editors
+
+
+def recipe_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a recipe file, by which editors complete it."""
+    text = {"type": "string", "minLength": 1}
+    features = features_schema()
+    return {
+        "$schema": features.pop("$schema"),
+        "title": "A recipe of PACE-ML",
+        "type": "object",
+        "properties": {
+            "experiment": text,
+            "dataset": {**text, "description": "A data set, or one version of it: NAME@VERSION."},
+            "target": text,
+            "task": {"enum": list(TASKS)},
+            "split": _SPLIT_SCHEMA,
+            "features": features,
+            "estimator": {**text, "description": "lightgbm, or the import path of a class."},
+            "params": {"type": "object"},
+            "search": _SEARCH_SCHEMA,
+        },
+        "required": ["dataset"],
+        "additionalProperties": False,
+    }
+
+
+_SPLIT_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "test": {"type": "number", "minimum": 0, "maximum": 0.95},
+        "seed": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+        "stratify": {"type": "boolean"},
+        "group": {"type": ["string", "null"]},
+        "time": {"type": ["string", "null"]},
+        "folds": {"type": ["integer", "null"], "minimum": 2, "maximum": 100},
+    },
+    "additionalProperties": False,
+}
+_RANGE: Mapping[str, Any] = {
+    "type": "array",
+    "items": {"type": "number"},
+    "minItems": 2,
+    "maxItems": 2,
+}
+_SEARCH_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "trials": {"type": "integer", "minimum": 1, "maximum": MAX_TRIALS},
+        "metric": {"type": "string"},
+        "space": {
+            "type": "object",
+            "additionalProperties": {
+                "anyOf": [
+                    _RANGE,
+                    {
+                        "type": "object",
+                        "properties": {"log": _RANGE, "choice": {"type": "array", "minItems": 1}},
+                        "additionalProperties": False,
+                        "minProperties": 1,
+                        "maxProperties": 1,
+                    },
+                ]
+            },
+        },
+    },
+    "required": ["space"],
+    "additionalProperties": False,
+}

@@ -18,8 +18,8 @@ from local_stack.marked_yaml import Node, load
 from local_stack.preparation.fitting import fit_features
 from local_stack.preparation.grammar import (
     WORDS,
+    features_schema,
     read_step,
-    recipe_schema,
     step_to_dict,
 )
 from local_stack.preparation.preview import (
@@ -261,7 +261,7 @@ def test_every_step_survives_its_plain_form() -> None:
 
 
 def test_the_schema_is_that_of_the_reader() -> None:
-    schema = recipe_schema()
+    schema = features_schema()
     assert jsonschema_rs.meta.is_valid(schema)
     validator = jsonschema_rs.Draft202012Validator(schema)
     value, _ = load(EVERY_STEP)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pickle
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 import yaml
 from hypothesis import given
@@ -25,9 +27,11 @@ from local_stack.preparation.steps import (
 from local_stack.runs.estimators import parameter_names, sklearn_class
 from local_stack.runs.recipe import (
     Dimension,
+    Recipe,
     Search,
     load_recipe,
     parse_recipe,
+    recipe_schema,
 )
 
 FULL = """\
@@ -85,6 +89,19 @@ def test_a_recipe_survives_its_plain_form_and_a_process_boundary() -> None:
     assert parse_recipe(recipe.to_dict()) == recipe
     assert load_recipe(yaml.safe_dump(recipe.to_dict())) == recipe
     assert pickle.loads(pickle.dumps(recipe)) == recipe
+
+
+def test_the_schema_takes_what_the_reader_takes() -> None:
+    schema = recipe_schema()
+    assert jsonschema_rs.meta.is_valid(schema)
+    validator = jsonschema_rs.Draft202012Validator(schema)
+    validator.validate(marked_yaml.load(FULL)[0])
+    validator.validate(load_recipe(FULL).to_dict())
+    assert set(schema["properties"]) == {field.name for field in dataclasses.fields(Recipe)}
+    split = schema["properties"]["split"]["properties"]
+    assert list(split) == [field.name for field in dataclasses.fields(Split)]
+    for old, new in (("target:", "tarqet:"), ("as: native", "as: natve"), ("test: 0.2", "test: 2")):
+        assert not validator.is_valid(marked_yaml.load(FULL.replace(old, new, 1))[0])
 
 
 def test_what_may_be_left_out() -> None:
