@@ -19,6 +19,7 @@ VERBS = {
     "diligence": "diligence",
     "label": "labels",
     "labels": "labels",
+    "finish-labels": "labels",
     "push": "pushing",
     "pull": "pulling",
     "import-dvc": "dvc",
