@@ -86,7 +86,7 @@ def effect(step: Values, room: int) -> Text:
     """Return in a few words what a step does, with as many names as there is room for."""
     if step["problem"]:
         return fit(join(styled(glyph("bad"), "bad"), styled(step["problem"], "bad")), room)
-    for n_names in (8, 4, 3, 2, 1):
+    for n_names in (8, 4, 3, 2, 1, 0):
         told = _effect(step, n_names)
         if cells(told) <= room:
             break
@@ -100,8 +100,10 @@ def _effect(step: Values, n_names: int) -> Text:
         told.append(styled(f"{lost:,} rows left out"))
     for change, word in (("changed", "changes"), ("added", "adds"), ("removed", "removes")):
         names = [it["name"] for it in step["changes"] if it["change"] == change]
-        if names:
+        if names and n_names:
             told.append(styled(f"{word} {_names(names, n_names)}"))
+        elif names:
+            told.append(styled(f"{word} {count(len(names), 'column').plain}"))
     return join(*told, gap="; ") if told else styled("changes nothing", "quiet")
 
 
@@ -211,13 +213,18 @@ def shape(facts: Values) -> Text:
 # ------------------------------------------------------------------ one step
 
 
-def in_full(step: Values, yaml: str, width: int) -> Iterator[Text]:
-    """Yield everything about one step: what it is, does, learnt, and rows before and after."""
+def in_full(step: Values, yaml: str, width: int, why: str = "") -> Iterator[Text]:
+    """Yield everything about one step: what it is, does, learnt, and rows before and after.
+
+    ``yaml`` is the step as it is written, ``why`` what is said about it there.
+    """
     fits = styled(f"fits on {_FITS[step['fits_on']]}", "quiet")
     title = styled(f"{step['number']} {safe(step['word'], 20)}", "heading")
     yield fit(join(title, fits, gap="  "), width)
     if yaml:
-        yield from wrapped(yaml, width, "  ", "quiet")
+        yield from wrapped(yaml, width, "  ")
+    if why:
+        yield from wrapped(why, width, "  # ", "quiet")
     if step["problem"]:
         yield styled("")
         yield from wrapped(f"{glyph('bad')} {step['problem']}", width, "  ", "bad")

@@ -184,21 +184,18 @@ def step_block(row: Row, width: int) -> Block:
 
 def _step(row: Row, width: int) -> Iterator[Text]:
     entry, found = row["entry"], row["found"]
+    notes = " ".join(it.strip().lstrip("#").strip() for it in entry.notes).strip()
     if found is not None:
-        yield from preparation.in_full(found, entry.text, width)
+        yield from preparation.in_full(found, entry.text, width, notes)
+        return
+    yield styled(entry.word, "heading")
+    yield from preparation.wrapped(entry.text, width, "  ")
+    yield from preparation.wrapped(notes, width, "  # ", "quiet")
+    yield styled("")
+    if entry.number:
+        yield styled("A step before it cannot be done.", "warning")
     else:
-        yield styled(entry.word, "heading")
-        yield from preparation.wrapped(entry.text, width, "  ", "quiet")
-        yield styled("")
-        why = (
-            "A step before it cannot be done." if entry.number else "It is off; space turns it on."
-        )
-        yield styled(why, "warning" if entry.number else "quiet")
-    notes = [it.strip().lstrip("#").strip() for it in entry.notes]
-    if any(notes):
-        yield styled("")
-        yield styled("Why", "heading")
-        yield from preparation.wrapped(" ".join(notes), width, "  ")
+        yield styled("It is off; space turns it on.", "quiet")
 
 
 def overview_block(found: Look, width: int) -> Block:

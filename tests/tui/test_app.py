@@ -203,6 +203,7 @@ def test_every_action_exists() -> None:
         data_import,
         data_label,
         data_profile,
+        data_recipe,
         data_rows,
     )
     from paceml_tui.widgets import (
@@ -248,6 +249,7 @@ def test_every_action_exists() -> None:
         "cells": cells.CellGrid,
         "preview": data_rows.RowsView,
         "profile": data_profile.ProfileView,
+        "recipe": data_recipe.RecipeView,
         **app.SCREENS,
     }
     for key in keys.KEYS:
