@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from local_stack.evaluation.split import Split
 from local_stack.marked_yaml import Lines, Node, Value, load, override, read
@@ -13,7 +13,11 @@ from local_stack.preparation.grammar import features_schema, read_step, scalar, 
 from local_stack.preparation.steps import FeatureStep
 from local_stack.preparation.values import Scalar
 
+Stored: TypeAlias = "Callable[[str, int | None], Sequence[Mapping[str, Any]]]"
+"""Gives the steps of a data set's stored recipe: the newest, or that of a number."""
 TASKS = ("classification", "regression")
+STORED = "stored"
+"""In place of the features: those of the data set's newest stored recipe."""
 MAX_TRIALS = 100_000
 
 
@@ -72,7 +76,11 @@ _KEYS = tuple(f.name for f in fields(Recipe))
 
 
 def load_recipe(
-    source: Path | str, sets: Mapping[str, str] | None = None, *, check: bool = True
+    source: Path | str,
+    sets: Mapping[str, str] | None = None,
+    *,
+    check: bool = True,
+    stored: Stored | None = None,
 ) -> Recipe:
     """Return the recipe of a file, or of a text if ``source`` has a line break.
 
@@ -82,6 +90,8 @@ def load_recipe(
         ``--set`` overrides: dotted path (``params.learning_rate``) to a YAML value.
     check
         Whether to look the estimator and its parameters up, which imports its library.
+    stored
+        Gives the steps for ``features: stored`` and ``features: {recipe: NAME, number: N}``.
 
     Raises
     ------
@@ -92,7 +102,7 @@ def load_recipe(
         value, lines = load(source, "recipe")
     else:
         value, lines = read(Path(source))
-    return _checked(override(value, lines, sets or {}), lines, check)
+    return _checked(override(value, lines, sets or {}), lines, check, stored)
 
 
 def parse_recipe(value: Mapping[str, Any], *, check: bool = False) -> Recipe:
@@ -100,9 +110,9 @@ def parse_recipe(value: Mapping[str, Any], *, check: bool = False) -> Recipe:
     return _checked(dict(value), Lines("recipe"), check)
 
 
-def _checked(value: Value, lines: Lines, check: bool) -> Recipe:
+def _checked(value: Value, lines: Lines, check: bool, stored: Stored | None = None) -> Recipe:
     root = Node(value, lines)
-    recipe = _recipe(root)
+    recipe = _recipe(root, stored)
     if check:
         from local_stack.runs.estimators import check_estimator
 
@@ -110,7 +120,7 @@ def _checked(value: Value, lines: Lines, check: bool) -> Recipe:
     return recipe
 
 
-def _recipe(root: Node) -> Recipe:
+def _recipe(root: Node, stored: Stored | None) -> Recipe:
     found = {k: n for k, n in root.fields(_KEYS, ["dataset"]).items() if n.value is not None}
     dataset = found["dataset"].text(200)
     params = {key: _param(node) for key, node in _member(found, "params", Node.mapping, {}).items()}
@@ -120,11 +130,26 @@ def _recipe(root: Node) -> Recipe:
         target=_member(found, "target", Node.text, None),
         task=found["task"].choice(TASKS) if "task" in found else None,
         split=_member(found, "split", _split, Split()),
-        features=tuple(map(read_step, _member(found, "features", Node.items, []))),
+        features=_member(found, "features", lambda it: _features(it, dataset, stored), ()),
         estimator=_member(found, "estimator", Node.text, "lightgbm"),
         params=params,
         search=_member(found, "search", _search, None),
     )
+
+
+def _features(node: Node, dataset: str, stored: Stored | None) -> tuple[FeatureStep, ...]:
+    """Return the steps that are written out, or those of a stored recipe."""
+    name, number = dataset.partition("@")[0], None
+    if isinstance(node.value, dict):
+        found = node.fields(["recipe", "number"], ["recipe"])
+        name = found["recipe"].text(200)
+        number = found["number"].whole(1, 10**9) if "number" in found else None
+    elif node.value != STORED:
+        return tuple(map(read_step, node.items()))
+    if stored is None:
+        raise node.error("A stored recipe can be named in a recipe file only.")
+    lines = Lines(f"the recipe of '{name}'")
+    return tuple(read_step(Node(dict(step), lines)) for step in stored(name, number))
 
 
 def _member(
@@ -227,7 +252,7 @@ def recipe_schema() -> dict[str, Any]:
             "target": text,
             "task": {"enum": list(TASKS)},
             "split": _SPLIT_SCHEMA,
-            "features": features,
+            "features": {"anyOf": [{"const": STORED}, _STORED_SCHEMA, features]},
             "estimator": {**text, "description": "lightgbm, or the import path of a class."},
             "params": {"type": "object"},
             "search": _SEARCH_SCHEMA,
@@ -237,6 +262,16 @@ def recipe_schema() -> dict[str, Any]:
     }
 
 
+_STORED_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "description": "The recipe of preparation that is stored under a number of a data set.",
+    "properties": {
+        "recipe": {"type": "string", "minLength": 1},
+        "number": {"type": "integer", "minimum": 1},
+    },
+    "required": ["recipe"],
+    "additionalProperties": False,
+}
 _SPLIT_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "properties": {

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from local_stack import jobs
 from local_stack.command import command, pairs
 from local_stack.data import versions
+from local_stack.data.recipes.stored import current
 from local_stack.errors import Cancelled, InputError, StackError, UnavailableError
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result, now
-from local_stack.runs.recipe import Recipe, load_recipe
+from local_stack.runs.recipe import Recipe, Stored, load_recipe
 from local_stack.stores.artifacts import Tree
 from local_stack.stores.journal import Draft
 from local_stack.stores.metadata import Row
@@ -46,10 +47,17 @@ class TrainedRun(Result):
 
 def _reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
     recipe = load_recipe(
-        Path(str(arguments["recipe"])), pairs(arguments.get("set") or ()), check=False
+        Path(str(arguments["recipe"])),
+        pairs(arguments.get("set") or ()),
+        check=False,
+        stored=_stored(workspace),
     )
     version = versions.find(workspace, recipe.dataset)
-    return [version.reference, version.target]
+    return [version.reference, version.target, recipe.to_dict()["features"]]
+
+
+def _stored(workspace: Workspace) -> Stored:
+    return lambda name, number: current(workspace, name, number).document["features"]
 
 
 @command(
@@ -78,7 +86,7 @@ def train(
     name
         Name of the run; made from the estimator when left out.
     """
-    plan = load_recipe(recipe, pairs(set))
+    plan = load_recipe(recipe, pairs(set), stored=_stored(workspace))
     version = versions.find(workspace, plan.dataset)
     plan = replace(plan, target=plan.target or version.target)
     if plan.target is None:
