@@ -290,8 +290,11 @@ def _steps(frame: pl.DataFrame, is_native: bool) -> list[FeatureStep]:
 def fitted(fit: Fit, lesson: Lesson, seed: int) -> np.ndarray:
     """Return the predictions of a model, for every class though some were not there to learn."""
     import numpy as np
+    from threadpoolctl import threadpool_limits
 
-    with warnings.catch_warnings():
+    # Threads that wait for each other cost small products more than they bring, and one thread
+    # adds up in one order.
+    with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of convergence; the scores say what came of it
         if not lesson.n_classes:
             return fit(lesson, seed)
