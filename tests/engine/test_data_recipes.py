@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_stack import catalog
+from local_stack import catalog, pipeline
 from local_stack.data import versions
 from local_stack.data.recipes import document, outline, suggesting
 from local_stack.data.recipes.sampling import sample_of
 from local_stack.errors import Cancelled, InputError, NotFoundError, ReadOnlyError
 from local_stack.progress import Step
+from local_stack.runs.recipe import recipe_schema
 from local_stack.workspace import Workspace
 
 N = 400
@@ -473,6 +480,99 @@ def test_a_first_recipe_of_a_real_table_leaves_only_numbers(
     rest = frame.drop(target)
     assert all(kind.is_numeric() or kind == pl.Boolean for kind in rest.dtypes)
     assert rest.null_count().sum_horizontal().item() == 0
+
+
+# ------------------------------------------------------------------ in a run, in a pipeline, killed
+
+
+def test_a_run_learns_with_the_stored_recipe(shop: Workspace, tmp_path: Path) -> None:
+    steps = ["drop: {columns: [key, same, since]}", "impute: {columns: numeric}"]
+    recipe(shop, text=features(*steps, "drop: {columns: [colour, town, sex]}"))
+    recipe(shop, text=features("drop: {columns: all}"))
+    written = str(recipe(shop, number=1).document["features"])
+
+    def trained(given: str) -> Any:
+        path = tmp_path / "run.yaml"
+        path.write_text(
+            "dataset: shop\nestimator: sklearn.linear_model.LogisticRegression\n"
+            f"features: {given}\n"
+        )
+        run = catalog.call(shop, "runs.train", {"recipe": str(path)})
+        row = shop.get("runs", run.run_id)
+        assert row is not None
+        return run.metrics, row["recipe"]["features"]
+
+    assert trained("{recipe: shop, number: 1}") == trained(written)
+    with pytest.raises(InputError, match="No column is left"):
+        trained("stored")  # the newest
+    with pytest.raises(NotFoundError, match="Its recipes are 1 to 2"):
+        trained("{recipe: shop, number: 7}")
+    with pytest.raises(InputError, match=r"run.yaml, line 3: 'recpe'.*Did you mean 'recipe'"):
+        trained("{recpe: shop}")
+    validator = jsonschema_rs.Draft202012Validator(recipe_schema())
+    assert validator.is_valid({"dataset": "d", "features": "stored"})
+    assert validator.is_valid({"dataset": "d", "features": {"recipe": "d", "number": 2}})
+    assert not validator.is_valid({"dataset": "d", "features": "stord"})
+
+
+def test_a_pipeline_repeats_only_what_has_changed(shop: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(features("impute: {columns: [age]}"))
+    (tmp_path / "p.yaml").write_text(
+        "name: p\nsteps:\n  - data.recipe: {name: shop, set: r.yaml}\n"
+        "  - data.prepare: {name: shop, as: ready}\n"
+    )
+
+    def statuses() -> list[str]:
+        return [step.status for step in pipeline.run(shop, tmp_path / "p.yaml").steps]
+
+    first = statuses()
+    again = statuses()
+    assert len(set(first)) == len(set(again)) == 1
+    assert first != again
+    other = features("impute: {columns: [age], strategy: constant, value: 1}")
+    (tmp_path / "r.yaml").write_text(other)
+    assert statuses() == first
+    assert len(shop.query("SELECT * FROM data_versions WHERE dataset = 'ready'")) == 2
+
+
+_WORKER = """
+import itertools, os, sys
+from local_stack import environment
+environment.prepare()
+from local_stack.catalog import call
+from local_stack.workspace import Workspace
+root, acks = sys.argv[1:]
+out = os.open(acks, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+with Workspace.open(root) as workspace:
+    for n in itertools.count():
+        text = f"features: [{{clip: {{columns: [income], upper: {n % 90 + 5}, by: values}}}}]"
+        made = call(workspace, "data.prepare", {"name": "shop", "text": text, "as": "ready"}).made
+        os.write(out, f"{made.version} {n % 90 + 5}\\n".encode())
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_preparation_leaves_whole_versions_only(shop: Workspace, tmp_path: Path) -> None:
+    acks, dice = tmp_path / "acks", random.Random(5)
+    acks.touch()
+    for _ in range(12):
+        worker = subprocess.Popen([sys.executable, "-c", _WORKER, str(shop.root), str(acks)])
+        before = acks.stat().st_size
+        while acks.stat().st_size == before:
+            assert worker.poll() is None
+            time.sleep(0.02)
+        time.sleep(dice.uniform(0, 0.4))
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+    told = dict(line.split() for line in acks.read_text().splitlines() if line.count(" ") == 1)
+    stored = shop.query("SELECT version FROM data_versions WHERE dataset = 'ready'")
+    assert told
+    assert set(told) <= {row["version"] for row in stored}
+    for row in stored:
+        table = versions.read(shop, versions.find(shop, f"ready@{row['version']}"))
+        assert table.height == N
+        if row["version"] in told:
+            assert table["income"].max() <= float(told[row["version"]])
 
 
 # ------------------------------------------------------------------ texts
