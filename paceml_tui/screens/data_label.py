@@ -214,15 +214,15 @@ class LabelView(FinishingView):
         if board is None:
             return
         sample = board.next
-        is_list = self.app.size.width >= WIDE
+        is_wide = self.app.size.width >= WIDE
         shown: Block = (
             blocks.record(board, sample, self._note) if sample else blocks.finished(board)
         )
         self.query_one(Detail).show(shown, is_same=is_same)
-        width = self.app.size.width - 6
-        choices: Block = blocks.choices(board, self._chosen, width, is_list=is_list)
+        width = self.app.size.width * 2 // 5 - 8 if is_wide else self.app.size.width - 6
+        choices: Block = blocks.choices(board, self._chosen, width, is_wide=is_wide)
         self.query_one(".choices", Static).update(choices)
-        counted: Block = blocks.tallies(self._counted or board, is_list=is_list)
+        counted: Block = blocks.tallies(self._counted or board, is_list=is_wide)
         self.query_one(".tallies", Static).update(counted)
         self.retitle()
 

@@ -34,6 +34,7 @@ LONGEST = 8_000
 """Characters of one value that are shown; how many are left out is said."""
 
 _MOST_OTHERS = 12
+_MOST_LISTED = 15
 _MOST_PEOPLE = 8
 
 
@@ -91,8 +92,8 @@ def finished(state: Labelling) -> Block:
     )
 
 
-def choices(state: Labelling, chosen: Sequence[str], width: int, *, is_list: bool) -> Block:
-    """Return the classes with their keys: one a line, or as many a line as fit ``width``."""
+def choices(state: Labelling, chosen: Sequence[str], width: int, *, is_wide: bool) -> Block:
+    """Return the classes with their keys: a few one a line, else as many a line as fit."""
     known = class_keys()
     parts = [
         _choice(known[place] if place < len(known) else "", name, name in chosen)
@@ -104,6 +105,7 @@ def choices(state: Labelling, chosen: Sequence[str], width: int, *, is_list: boo
         parts.append(styled(f"and {n_more:,} more: press + and type the name", "warning"))
     if state.is_multi:
         parts.append(styled("enter keeps them", "quiet"))
+    is_list = is_wide and len(parts) <= _MOST_LISTED
     return lines(*parts) if is_list else _flowing(parts, max(20, width))
 
 
