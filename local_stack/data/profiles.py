@@ -8,6 +8,7 @@ import os
 import shlex
 import time as clock
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from local_stack.data.profiling.shape import Alert, AlertChanges, DatasetProfile
 from local_stack.errors import InputError, NotFoundError, nearest
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import now, plain
+from local_stack.stores.artifacts import Blob
 from local_stack.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -181,11 +183,14 @@ class _Options:
 def _profiled(
     workspace: Workspace, version: versions.DataVersion, options: _Options, progress: Progress
 ) -> DatasetProfile:
-    from local_stack.data.profiling.profile import profile_table
-
     started_at, started = now(), clock.monotonic()
     progress(Step("Reading the data"))
-    table = _table(workspace, version, options.sample)
+    blob = Blob.of(versions.held(workspace, version)["table"])
+    with ThreadPoolExecutor(1) as pool:
+        checked = pool.submit(workspace.artifacts.path, blob)
+        from local_stack.data.profiling.profile import profile_table  # while its bytes are checked
+
+        table = _table(checked.result(), version, options.sample)
     found = profile_table(
         table,
         target=options.target,
@@ -215,12 +220,11 @@ def _profiled(
     )
 
 
-def _table(workspace: Workspace, version: versions.DataVersion, sample: int | None) -> Table:
+def _table(path: Path, version: versions.DataVersion, sample: int | None) -> Table:
     import numpy as np
 
     from local_stack.data.profiling.table import Table
 
-    path = versions.table_path(workspace, version)
     if sample is None or sample >= version.rows:
         return Table(path)
     rows = np.random.default_rng(0).choice(version.rows, sample, replace=False)

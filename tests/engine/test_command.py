@@ -39,7 +39,7 @@ class Echo(Result):
 @pytest.fixture(autouse=True)
 def declared() -> Iterator[None]:
     """What a test declares is gone after it."""
-    before = dict(COMMANDS)
+    before = catalog.commands()
     yield
     COMMANDS.clear()
     COMMANDS.update(before)

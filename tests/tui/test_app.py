@@ -200,6 +200,7 @@ def test_every_action_exists() -> None:
     from paceml_tui.screens import (
         data_contract,
         data_diff,
+        data_diligence,
         data_import,
         data_label,
         data_profile,
@@ -250,6 +251,7 @@ def test_every_action_exists() -> None:
         "preview": data_rows.RowsView,
         "profile": data_profile.ProfileView,
         "recipe": data_recipe.RecipeView,
+        "diligence": data_diligence.DiligenceView,
         **app.SCREENS,
     }
     for key in keys.KEYS:

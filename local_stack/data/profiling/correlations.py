@@ -222,13 +222,16 @@ def _block_sums(
     found.products = z @ z.T
     found.rank_products = r @ r.T
     present = np.ones((0, z.shape[1]))
+    squares = z * z if numbers.holed or categories else z
     if numbers.holed:
         present = np.stack([(codes[place] >= 0).astype(np.float64) for place in numbers.holed])
         found.sums = z @ present.T
-        found.squares = (z * z) @ present.T
+        found.squares = squares @ present.T
         found.held = present @ present.T
     for place, (each, size) in enumerate(zip(categories, sizes, strict=True)):
-        _add_category(found, place, each[rows], size, z, present, numbers.holed)
+        some = each[rows]
+        _add_category(found, place, some, size, z, present, numbers.holed)
+        found.squares_by_category[place] = squares @ (some >= 0).astype(np.float64)
     return found
 
 
@@ -254,9 +257,6 @@ def _add_category(
     n[:, holed] = held
     found.by_category[place] = sums
     found.n_by_category[place] = n
-    is_held = codes >= 0
-    squares = np.einsum("ij,ij->i", z, z) if is_held.all() else (z * z) @ is_held.astype(float)
-    found.squares_by_category[place] = squares
 
 
 def _binned(codes: NDArray[np.int32], size: int, values: Floats) -> Floats:
