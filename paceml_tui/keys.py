@@ -257,6 +257,7 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("profile", "rows", "o", "rows", "rows", "The rows behind it, among all the others.", 3),
     Key("profile", "variable", "v", "variable", "variable", "To the variable that it is about."),
     Key("profile", "target", "t", "target", "target", "The column to predict, to judge others by."),
+    Key("profile", "time", "T", "time", "time", "The column of dates, to describe series by."),
     Key("profile", "export", "e", "export", "HTML", "Write the profile as one page.", 5),
     Key("profile", "again", "r", "again", "again", "Describe the version again."),
     Key("profile", "cancel", "x", "cancel", "cancel", "Stop while it is at work (asks)."),

@@ -79,6 +79,7 @@ class ProfileView(View):
         self._dataset = dataset
         self._reference = f"{dataset}@{version}"
         self._target = ""
+        self._time = ""
         self._part = PARTS[0]
         self._result: Mapping[str, Any] = {}
         self._job: Job | None = None
@@ -86,10 +87,9 @@ class ProfileView(View):
     @property
     def request(self) -> Request:
         """Return the command that makes this profile."""
-        arguments = {"name": self._reference}
-        return Request(
-            "data.profile", {**arguments, "target": self._target} if self._target else arguments
-        )
+        given = {"target": self._target, "time": self._time}
+        chosen = {name: column for name, column in given.items() if column}
+        return Request("data.profile", {"name": self._reference, **chosen})
 
     def heading(self) -> Text:
         """Return the title: of which version, how much there is, and what is new."""
@@ -164,6 +164,7 @@ class ProfileView(View):
         self.notice.say_loading(self.NOUN)
         self.become("loading")
         request, reference, target = self.request, self._reference, self._target
+        is_anew = is_anew or bool(self._time)  # only the ordinary profile is stored
 
         def work() -> None:
             worker = get_current_worker()
@@ -427,6 +428,12 @@ class ProfileView(View):
             help = "The column to predict: leakage and missingness are judged by it."
             self._ask("target", "target", str(self._result.get("target") or ""), help)
 
+    def action_time(self) -> None:
+        """Ask for the column that says when each row was."""
+        if self.state == "filled":
+            help = "A column of dates: the numbers are described in its order, too."
+            self._ask("time", "time", self._time, help)
+
     def _ask(self, subject: str, prompt: str, value: str, help: str) -> None:
         self.query_one(Correction).begin(subject, prompt, value, help)
         self.query_one(KeyBar).show("correct")
@@ -439,15 +446,20 @@ class ProfileView(View):
         if event.subject == "html" and text:
             arguments = {**self.request.arguments, "html": text}
             self.app.post_message(Asked(Request("data.profile", arguments), is_form=False))
-        elif event.subject == "target" and text != str(self._result.get("target") or ""):
-            self._aim(text)
+        elif event.subject in ("target", "time"):
+            self._choose(event.subject, text)
 
-    def _aim(self, target: str) -> None:
-        if target and target not in (self._result.get("variables") or {}):
-            self.say(f"There is no column '{safe(target, 40)}'.")
-            return
-        self._target = target
-        self._begin(is_anew=False)
+    def _choose(self, role: str, column: str) -> None:
+        """Give a column a role, '' none, and describe the version by it."""
+        before = self._time if role == "time" else str(self._result.get("target") or "")
+        if column and column not in (self._result.get("variables") or {}):
+            self.say(f"There is no column '{safe(column, 40)}'.")
+        elif column != before:
+            if role == "time":
+                self._time = column
+            else:
+                self._target = column
+            self._begin(is_anew=False)
 
     @on(Correction.Left)
     def _answered(self, event: Correction.Left | None = None) -> None:

@@ -70,6 +70,7 @@ CATEGORIES = {
 """General categories of Unicode in words."""
 
 _STRONGEST = 6
+_WEAKEST = 0.005
 _MOST_BADGES = 4
 _MOST_VALUES = 10
 
@@ -210,6 +211,8 @@ def _common(it: Mapping[str, Any], n_rows: int) -> list[Block]:
     top = named(it.get("top_values") or [])[:_MOST_VALUES]
     if not top:
         return []
+    if top[0][1] == 1:
+        return section("Common values", styled("Every value occurs once.", "quiet"))
     n_held = n_rows - (it.get("n_missing") or 0)
     rest = n_held - sum(n for _, n in top)
     return section("Common values", value_bars(top, n_held, rest=rest))
@@ -295,15 +298,23 @@ def _series(it: Mapping[str, Any]) -> list[Block]:
         ("Dickey-Fuller", number(found.get("adf_statistic"))),
         ("its p-value", number(found.get("adf_p_value"))),
     ]
+    partial = found.get("partial_autocorrelation") or []
     lags = [
-        (number(lag), bar(abs(r), 20, "accent" if r >= 0 else "warning"), number(r, 3))
+        (
+            number(lag),
+            bar(abs(r), 20, "accent" if r >= 0 else "warning"),
+            number(r, 3),
+            number(partial[lag - 1] if lag <= len(partial) else None, 3),
+        )
         for lag, r in enumerate(found.get("autocorrelation") or [], 1)
         if isinstance(r, int | float)
     ]
     points = [p for p in found.get("points") or [] if isinstance(p, int | float)]
     low = min(points, default=0.0)
     line = histogram([p - low for p in points], 60) if points else styled("")
-    shown: list[Block] = [grid(("lag", "autocorrelation", ""), lags[:12], (0, 2))] if lags else []
+    shown: list[Block] = (
+        [grid(("lag", "autocorrelation", "", "partial"), lags[:12], (0, 2, 3))] if lags else []
+    )
     return section("In the order of time", line, columns(facts), *shown)
 
 
@@ -335,7 +346,7 @@ def row_of(matrix: Any, name: str) -> list[tuple[str, float]]:
 
 
 def _strongest(result: Mapping[str, Any], name: str) -> list[Block]:
-    found = strongest(result, name)[:_STRONGEST]
+    found = [it for it in strongest(result, name) if abs(it[2]) >= _WEAKEST][:_STRONGEST]
     if not found:
         return []
     rows = [

@@ -301,6 +301,11 @@ async def test_a_profile_is_made_by_a_job_judged_by_a_target_and_exported(houses
         await until(pilot, "target price", seconds=60)
         assert view.request.arguments["target"] == "price"
         assert any(it["code"].startswith("leakage") for it in view._result["alerts"])
+        await press(pilot, "T", *"sold", "enter")
+        await until(pilot, "number of observations 400", seconds=60)
+        assert view.request.arguments["time"] == "sold"
+        await press(pilot, "3", "j", "G")
+        assert view._result["variables"]["price"]["series"]
         target = houses.parent / "page.html"
         await press(pilot, "e", *["backspace"] * 40, *str(target), "enter")
         await until(pilot, "data.profile finished", seconds=60)
