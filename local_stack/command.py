@@ -175,13 +175,15 @@ def find(name: str) -> Command:
         ) from None
 
 
-def pairs(texts: Iterable[str]) -> dict[str, str]:
-    """Return the ``key=value`` texts of ``--set`` as a mapping."""
+def pairs(texts: Iterable[str], option: str = "--set", example: str = "trials=5") -> dict[str, str]:
+    """Return the ``key=value`` texts of an option as a mapping."""
     found: dict[str, str] = {}
     for text in texts:
         key, mark, value = text.partition("=")
         if not mark or not key:
-            raise InputError(f"--set needs key=value, not '{text}'.", "Example: --set trials=5")
+            raise InputError(
+                f"{option} needs key=value, not '{text}'.", f"Example: {option} {example}"
+            )
         found[key] = value
     return found
 

@@ -59,6 +59,7 @@ from paceml_tui.widgets.filter import FilterBar
 from paceml_tui.widgets.form import CommandForm
 from paceml_tui.widgets.jobs import JobsPanel
 from paceml_tui.widgets.keybar import KeyBar
+from paceml_tui.widgets.plainbar import choose_scroll_bar
 from paceml_tui.widgets.records import Copied, RecordsScreen
 from paceml_tui.widgets.status import StatusLine
 from paceml_tui.widgets.tabs import WordTabs
@@ -148,6 +149,7 @@ class PacemlApp(App[int], inherit_bindings=False):
         """Put on the theme, and show the first screen or the welcome."""
         self.theme_changed_signal.subscribe(self, self._recolour)
         self.set_class(is_ascii(), "-ascii")
+        choose_scroll_bar()
         self.watch(self.screen, "focused", self._show_keys, init=False)
         if self.desk is None:
             self.screen.mount(Welcome(safe(Path.cwd())), before="#status")

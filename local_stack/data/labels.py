@@ -140,7 +140,14 @@ def label(
     )
     _check_acts(
         workspace,
-        {"--value": is_answer, "--undo": undo, "--from": from_ is not None, "--finish": finish},
+        {
+            "--value": bool(value),
+            "--none": none,
+            "--skip": skip,
+            "--undo": undo,
+            "--from": from_ is not None,
+            "--finish": finish,
+        },
         is_declaring=bool(classes),
         is_odd=(row is not None or bool(note)) and not is_answer,
     )

@@ -80,7 +80,11 @@ def profile(
     version = versions.find(workspace, name)
     _check_columns(version, column)
     options = _Options(
-        target or version.target, time, kendall, thresholds_of(pairs(threshold)), sample
+        target or version.target,
+        time,
+        kendall,
+        thresholds_of(pairs(threshold, "--threshold", "p_missing=0.2")),
+        sample,
     )
     found = _profiled(workspace, version, options, progress)
     before = _previous(workspace, version)

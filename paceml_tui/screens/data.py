@@ -57,7 +57,7 @@ class DataScreen(RecordsScreen):
         "JOIN datasets d ON d.name = v.dataset WHERE d.name = ?"
     )
     KEY = ("name", "version")
-    SEARCH = ("name", "target", "version", "tags", "source", "note", "actor")
+    SEARCH = ("name", "target", "version", "tags", "note", "actor")
     SORTED_BY = "created"
     EMPTY = "No data set yet. Press n to import a table: a file, a URL, a bucket or a query."
 

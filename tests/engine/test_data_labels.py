@@ -168,6 +168,7 @@ def test_a_set_cannot_become_one_class_after_an_answer(people):
         ({"row": 3}, "belong to an answer"),
         ({"note": "x"}, "belong to an answer"),
         ({"value": ["good"], "undo": True}, "do not go together"),
+        ({"value": ["good"], "skip": True}, "--value and --skip do not go together"),
         ({"classes": ["a\x1bb"]}, "U\\+001B"),
         ({"classes": ["x" * 121]}, "121 characters"),
         ({"where": "nope=1"}, "no column 'nope'"),

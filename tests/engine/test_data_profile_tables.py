@@ -551,6 +551,8 @@ def test_thresholds_are_numbers_with_names(versioned: Workspace) -> None:
         profiles.profile(versioned, "t", threshold=("p_mising=0.5",))
     with pytest.raises(InputError, match="needs a number from 0, not 'much'"):
         profiles.profile(versioned, "t", threshold=("p_missing=much",))
+    with pytest.raises(InputError, match="--threshold needs key=value, not 'p_missing'"):
+        profiles.profile(versioned, "t", threshold=("p_missing",))
 
 
 def test_a_sample_is_said_to_be_one(versioned: Workspace) -> None:
@@ -574,3 +576,14 @@ def test_a_page_is_written_or_refused_before_any_work(versioned: Workspace, tmp_
 def test_a_profile_never_has_a_number_that_json_cannot_hold(letter: str) -> None:
     frame = pl.DataFrame({letter: [math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324]})
     json.dumps(profile_frame(frame).to_dict(), allow_nan=False)
+
+
+def test_huge_draws_and_addresses_are_no_finding() -> None:
+    draws = np.random.default_rng(3).normal(0, 1, 500) * 1e300
+    assert "sentinel" not in {it.code for it in profile_frame(pl.DataFrame({"x": draws})).alerts}
+    limit = [*np.random.default_rng(3).normal(0, 1, 500), -1.7e308, -1.7e308]
+    assert "sentinel" in {it.code for it in profile_frame(pl.DataFrame({"x": limit})).alerts}
+    addresses = [f"{100 + i % 120}.{200 + i % 50}.{100 + i}.{101 + i % 90}" for i in range(150)]
+    addresses += ["10.0.0.1", "8.8.8.8"] * 60
+    found = {it.code for it in profile_frame(pl.DataFrame({"ip": addresses})).alerts}
+    assert not found & {"mixed_types", "numbers_as_text"}

@@ -246,13 +246,15 @@ def _telling(
         if target not in names and (found := depends(masks[names[0]], aim)) is not None
     }
     limit = thresholds.missingness_p_value
+    corrected = f" after correction for {len(tested)} tests" if len(tested) > 1 else ""
     for names, found in tested.items():
         p_value = min(1.0, found.p_value * len(tested))
         if p_value < limit and found.effect >= MIN_EFFECT:
             also = f" (as {_listed(names[1:])} in the same rows)" if len(names) > 1 else ""
             message = (
                 f"Whether it is missing{also} goes with the target {quote(target)}: "
-                f"{found.message}; {found.method}, p = {p_value:.2g} (threshold {limit:g})."
+                f"{found.message}; {found.method}, p = {p_value:.2g}{corrected} "
+                f"(threshold {limit:g})."
             )
             yield Alert(
                 "missing_depends_on_target",

@@ -152,8 +152,10 @@ def _is_spike(counted: Tally, place: int, n_rest: int, gap: float, reach: float)
 
 
 def _is_high_code(value: float, count: int, near: int, gap: float, reach: float) -> bool:
-    if value in LIMITS or value >= 1e300:
+    if value in LIMITS:
         return gap >= reach
+    if value >= 1e300:
+        return gap >= 10 * reach
     if value not in POSITIVE:
         return False
     is_heap = count >= 5 and count >= 5 * near
@@ -162,7 +164,7 @@ def _is_high_code(value: float, count: int, near: int, gap: float, reach: float)
 
 def _is_low_code(value: float, least: float, n_rest: int, gap: float, reach: float) -> bool:
     if value not in NEGATIVE:
-        return value <= -1e300
+        return value <= -1e300 and gap >= 10 * reach
     if least >= 0:
         return n_rest >= (10 if value == -1 else 3)
     return value < -9 and gap >= 0.5 * reach

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_DOTTED = r"^\s*\d{1,3}(?:\.\d{1,3}){3}\s*$"  # an IPv4 address or a version, no number
 _SIGN = r"[-+]?\s*[$€£¥]?\s*[-+]?"
 NUMBER = (
     rf"^\s*\(?{_SIGN}(?:(?:\d{{1,3}}(?:[,.'\x{{2019}} ]\d{{3}})+|\d{{1,15}})(?:[.,]\d*)?|[.,]\d+)"
@@ -78,7 +79,7 @@ def _convertible(texts: Wordings, thresholds: Thresholds) -> Iterator[Alert]:
         return
     has_digit = texts.matches(r"\d")
     dates = texts.matches(DATE)
-    numbers = texts.matches(NUMBER) & has_digit & ~dates
+    numbers = texts.matches(NUMBER) & has_digit & ~dates & ~texts.matches(_DOTTED)
     if texts.share_of(dates) >= thresholds.p_convertible:
         yield _as_text(texts, "dates_as_text", "dates", dates, thresholds)
         return
