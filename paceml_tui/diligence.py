@@ -52,6 +52,7 @@ _BESIDE = {
 _BAR, _SMALL_BAR = 14, 8
 _MOST_COLUMNS = 10
 _MOST_SUSPECTS = 5
+_MOST_NAMES = 8
 _MOST_SHOWN = 12
 
 
@@ -221,14 +222,23 @@ def scores(values: Values) -> Block | None:
         if score:
             rows.append((*_score_cells(name, score, "quiet"), *(styled("") for _ in beside)))
     titles = ("model", name_of(metric), "95 % interval", "", *map(name_of, beside))
-    rows_used = styled(f"{found['n_rows']:,} rows, {found['n_columns']} columns", "quiet")
+    rows_used = join(
+        count(found["n_rows"], "row"), styled("of"), count(found["n_columns"], "column")
+    )
     left = [*found["left_out_as_leaks"], *found["left_out"]]
+    still = found["suspected_leaks"]
     return stack(
         heading("What plain models reach", rows_used),
         grid(titles, rows, (1, *range(4, 4 + len(beside)))),
         styled(f"{found['method']}.", "quiet", 200),
-        styled(f"Left out: {', '.join(left[:8])}.", "quiet", 300) if left else None,
+        styled(f"Left out: {_names(left)}.", "quiet", 300) if left else None,
+        styled(f"Still in, suspected leaks: {_names(still)}.", "warning", 300) if still else None,
     )
+
+
+def _names(columns: Sequence[str]) -> str:
+    more = len(columns) - _MOST_NAMES
+    return ", ".join(columns[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _score_row(model: Values, metric: str, beside: Sequence[str], best: str) -> tuple[Text, ...]:
@@ -312,7 +322,9 @@ def columns(values: Values) -> Block | None:
         rows.append((*row, styled("left out" if it["column"] in left else "", "bad")))
     more = len(found) - _MOST_COLUMNS
     return stack(
-        heading("Each column alone", styled(f"out of fold, {len(found):,} columns", "quiet")),
+        heading(
+            "Each column alone", join(styled("out of fold,", "quiet"), count(len(found), "column"))
+        ),
         grid(("column", name, "", ""), rows, (1,)),
         styled(f"and {more:,} more", "quiet") if more > 0 else None,
     )

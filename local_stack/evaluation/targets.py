@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 Label: TypeAlias = "str | int | float | bool"
 """A class of a target."""
 MAX_CLASSES = 1_000
+_DERIVE = "Derive a class or a number from it first: its month, the days since then, or bins."
+_FINITE = "Leave those rows out, or replace the values: filter and clip are steps of a recipe."
 FEW_CLASSES = 10
 """A target of this many different whole numbers, or fewer, is taken for classes."""
 
@@ -49,7 +51,9 @@ def labels_of(series: pl.Series) -> list[Label]:
         series = series.cast(pl.Int64)
     elif series.dtype != pl.Boolean and not series.dtype.is_integer():
         if series.dtype not in (pl.String, pl.Categorical, pl.Enum):
-            raise InputError(f"'{series.name}' holds {series.dtype} values, which are no classes.")
+            raise InputError(
+                f"'{series.name}' holds {_kind(series)}, which are no classes.", _DERIVE
+            )
         series = series.cast(pl.String)
     n_classes = series.n_unique()
     if not 2 <= n_classes <= MAX_CLASSES:
@@ -57,6 +61,12 @@ def labels_of(series: pl.Series) -> list[Label]:
             f"'{series.name}' has {n_classes} classes; from 2 to {MAX_CLASSES} can be learnt."
         )
     return list(series.to_list())
+
+
+def _kind(series: pl.Series) -> str:
+    if series.dtype.is_temporal():
+        return "dates or times"
+    return "lists" if series.dtype.is_nested() else "values of another kind"
 
 
 def numbers_of(series: pl.Series) -> np.ndarray:
@@ -71,10 +81,11 @@ def numbers_of(series: pl.Series) -> np.ndarray:
     import polars as pl
 
     if not series.dtype.is_numeric() and not series.dtype.is_decimal():
-        raise InputError(f"'{series.name}' is not a number, so there is no regression on it.")
+        hint = _DERIVE if series.dtype.is_temporal() else "Set task: classification."
+        raise InputError(f"'{series.name}' is not a number, so there is no regression on it.", hint)
     numbers = series.cast(pl.Float64).to_numpy()
     if not np.isfinite(numbers).all():
-        raise InputError(f"'{series.name}' holds infinite values.", "Clean the data.")
+        raise InputError(f"'{series.name}' holds infinite values.", _FINITE)
     return numbers
 
 

@@ -101,6 +101,19 @@ def test_a_clean_table_carries_its_target(plain: DatasetDiligence) -> None:
     assert rows[-1] == N * 4 // 5
 
 
+def test_what_more_rows_bring_is_one_number(plain: DatasetDiligence) -> None:
+    curve, more = plain.learning_curve, finding(plain, "more_data")
+    assert curve is not None
+    begin, end = curve.points[-1].score.mean, curve.score_at_double
+    assert end >= begin
+    assert curve.relative_gain == pytest.approx((end - begin) / (1 - begin))
+    assert more.value == curve.relative_gain
+    assert f"{begin:.4g}" in more.message
+    if more.value >= 0.01:
+        assert f"to about {end:.4g}" in more.message
+        assert f"({more.value:.1%} less error)" in more.message
+
+
 def test_a_result_is_plain_and_whole(plain: DatasetDiligence) -> None:
     assert builtin(plain)
     text = json.dumps(plain.to_dict(), allow_nan=False)
@@ -155,6 +168,86 @@ def test_a_difference_that_gives_the_target_away_is_named(workspace: Workspace) 
     assert pair.severity == "high"
     assert "'planned'" in pair.message
     assert "'real'" in pair.message
+    assert pair.column in ("planned", "real")
+    assert found.baseline.left_out_as_leaks == (pair.column,)
+    assert found.baseline.n_columns == 1
+    assert found.baseline.with_suspects.mean > 0.7
+    assert max(it.score.mean for it in found.baseline.models) < 0.6
+
+
+def test_of_a_pair_the_side_named_like_the_target_is_left_out(workspace: Workspace) -> None:
+    generator = np.random.default_rng(2)
+    planned = generator.integers(0, 1_000, N).astype(float)
+    late = generator.normal(0, 10, N)
+    columns = clean() | {
+        "planned": planned,
+        "arriving_at": planned + late,
+        "again": planned + late,
+        "arrived": np.where(late > 0, "late", "on time").tolist(),
+    }
+    found = assessed(workspace, columns, target="arrived")
+    pairs = {it.column for it in found.findings if it.code == "leak_pair"}
+    assert "arriving_at" in pairs
+    assert set(found.baseline.left_out_as_leaks) == pairs
+    assert len(pairs) == 2  # 'planned' or 'again' goes as well: the two are a pair of their own
+
+
+def test_scores_that_rest_on_suspected_leaks_say_so(workspace: Workspace) -> None:
+    columns = clean()
+    late = np.array(columns["y"]) == "yes"
+    noise = np.random.default_rng(3).normal(size=N)
+    columns["delay_code"] = (late + 0.9 * noise).tolist()
+    columns["delayed"] = columns.pop("y")
+    found = assessed(workspace, columns, target="delayed")
+    assert finding(found, "leak_name", "delay_code").severity == "medium"
+    assert found.baseline.suspected_leaks == ("delay_code",)
+    still = "still with suspected leaks ('delay_code')"
+    assert still in finding(found, "signal").message
+    assert still in found.verdict.reasons[-1]
+    more = finding(found, "more_data")
+    assert still in more.message
+    assert "leaks first" in more.advice or more.severity == "ok"
+
+
+def test_a_target_that_names_the_rows_has_no_copies(workspace: Workspace) -> None:
+    generator = np.random.default_rng(4)
+    columns = {name: generator.normal(size=300) for name in ("a", "b", "c")}
+    found = assessed(workspace, columns | {"y": [f"note {it} of a day" for it in range(300)]})
+    assert "target_copy" not in risks(found)
+    named = finding(found, "target_identifier", "y")
+    assert named.severity == "high"
+    assert "300 different values in 300 rows" in named.message
+    assert found.verdict.status == "not viable"
+    assert named.message in found.verdict.reasons
+
+
+@pytest.mark.parametrize("task", [None, "classification", "regression"])
+def test_a_date_is_refused_as_a_target_in_words(workspace: Workspace, task: str | None) -> None:
+    days = [datetime(2020, 1, 1) + timedelta(it) for it in range(80)]
+    with pytest.raises(InputError) as caught:
+        assessed(workspace, {"x": list(range(80)), "y": days}, task=task)
+    assert "Datetime" not in caught.value.message
+    assert "bins" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(("value", "step"), [(float("inf"), "filter"), (1e200, "logarithm")])
+def test_numbers_out_of_bounds_are_refused_with_a_way_on(
+    workspace: Workspace, value: float, step: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        assessed(workspace, {"x": list(range(80)), "y": [it / 7 for it in range(79)] + [value]})
+    assert step in (caught.value.hint or "")
+
+
+def test_one_row_is_one_row(workspace: Workspace) -> None:
+    columns = clean()
+    columns["y"] = ["rare", None, *columns["y"][2:]]
+    frame = pl.DataFrame(columns)
+    found = assessed(workspace, pl.concat([frame, frame[5:6]]).to_dict(as_series=False))
+    assert finding(found, "duplicates").message.startswith("1 row (0.2%) repeats an earlier")
+    assert finding(found, "target_missing").message == "1 of 601 rows has no target."
+    assert finding(found, "class_rows").message.startswith("1 of 3 classes has fewer than")
+    assert not [it.message for it in found.findings if " 1 rows" in f" {it.message}"]
 
 
 def test_one_column_that_gives_a_number_away_is_no_pair(workspace: Workspace) -> None:

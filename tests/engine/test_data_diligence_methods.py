@@ -14,11 +14,11 @@ from scipy.optimize import curve_fit
 from sklearn.metrics import r2_score, roc_auc_score
 
 from local_stack.data.assessing import single
-from local_stack.data.assessing.curve import fit_power_law
-from local_stack.data.assessing.models import corrected_interval
+from local_stack.data.assessing.curve import fit_power_law, judged
+from local_stack.data.assessing.models import Trial, corrected_interval
 from local_stack.data.assessing.noise import confident_learning, robust_z
 from local_stack.data.assessing.quality import row_ids
-from local_stack.data.assessing.rules import REGRESSION, RULES, Docket
+from local_stack.data.assessing.rules import REGRESSION, RULES, Docket, counted
 from local_stack.data.assessing.subject import stems
 from local_stack.data.assessing.timing import target_distance
 
@@ -256,6 +256,40 @@ def test_a_power_law_is_recovered(law: tuple[float, float, float]) -> None:
     errors = [floor + scale * it**-exponent for it in n]
     found = fit_power_law(n, errors)
     assert (found.floor, found.scale, found.exponent) == pytest.approx(law, rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("errors", "verdict"),
+    [
+        ([0.30, 0.25, 0.21, 0.18, 0.17], "yes"),
+        ([0.20, 0.18, 0.17, 0.165, 0.144], "a little"),  # better than the law has it
+        ([0.20, 0.20, 0.20, 0.20, 0.20], "no"),
+        ([0.010, 0.009, 0.008, 0.0075, 0.007], "no"),  # a large share of next to nothing
+    ],
+)
+def test_what_more_rows_bring_begins_at_what_was_measured(
+    errors: list[float], verdict: str
+) -> None:
+    n = [100, 200, 400, 700, 1_000]
+    kept = []
+    for rows, error in zip(n, errors, strict=True):
+        folds = [1 - error + it for it in (-2e-3, -1e-3, 0, 1e-3, 2e-3)]
+        trial = Trial("linear", tuple({"accuracy": it} for it in folds), rows, 250, np.zeros(0))
+        kept.append((trial, folds))
+    docket = Docket("classification")
+    found = judged(docket, "accuracy", kept)
+    later = 1 - found.score_at_double
+    assert found.relative_gain == pytest.approx((errors[-1] - later) / errors[-1], abs=1e-9)
+    assert later == pytest.approx(min(errors[-1], found.law.error(2_000)), abs=1e-9)
+    assert docket.findings[0].value == found.relative_gain
+    assert found.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("n", "said"), [(0, "0 rows have"), (1, "1 row has"), (2_000, "2,000 rows have")]
+)
+def test_one_is_counted_as_one(n: int, said: str) -> None:
+    assert counted(n, "row", "has", "have") == said
 
 
 def test_a_noisy_power_law_is_that_of_curve_fit() -> None:

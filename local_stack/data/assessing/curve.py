@@ -54,9 +54,10 @@ class LearningCurve(Result):
     """Scores of ``model`` by training rows, and what the fitted law expects of twice as many.
 
     ``metric`` is compared as ``error``: 1 - ROC AUC, 1 - accuracy, or RMSE. ``relative_gain`` is
-    the share of the error that twice the rows would remove, by the law of the mean scores, and
-    ``gain_spread`` its standard error over the laws of the single folds. ``verdict`` is yes,
-    maybe (the folds do not agree), a little or no.
+    the share of the mean error measured with all rows that twice the rows would remove, by the
+    law of the mean errors. ``gain_spread`` is its standard error over the folds, each with its own
+    law and its own measured error, so that the doubt of both is in it. ``verdict`` is yes, maybe
+    (the folds do not agree), a little or no.
     """
 
     model: str
@@ -107,11 +108,12 @@ def learning_curve(
     parts: Sequence[Parts],
     metric: str,
     progress: Progress,
+    still: str = "",
 ) -> LearningCurve | None:
     """Measure the curve of a model and judge whether more rows would help.
 
     ``whole`` is its trial on all training rows, ``parts`` the folds of one repeat. None when there
-    are too few rows for three points.
+    are too few rows for three points. ``still`` ends the sentence: what the scores rest on.
     """
     measured = "rmse" if subject.is_regression else metric
     trials = []
@@ -127,7 +129,7 @@ def learning_curve(
     kept = [(it, found) for it, found in zip(trials, values, strict=True) if found]
     if len(kept) < 3:
         return None
-    return _judged(docket, subject, measured, kept)
+    return judged(docket, measured, kept, still)
 
 
 def _subsets(parts: Sequence[Parts], share: float) -> list[Parts]:
@@ -141,9 +143,17 @@ def _subsets(parts: Sequence[Parts], share: float) -> list[Parts]:
     return found
 
 
-def _judged(
-    docket: Docket, subject: Subject, metric: str, kept: Sequence[tuple[Trial, list[float]]]
+def judged(
+    docket: Docket,
+    metric: str,
+    kept: Sequence[tuple[Trial, list[float]]],
+    still: str = "",
 ) -> LearningCurve:
+    """Return the curve of trials, fewest rows first, each with its metric of every fold.
+
+    What more rows bring is told from the error measured with all rows, in value, sentence and
+    verdict alike.
+    """
     import numpy as np
 
     is_loss = metric == "rmse"
@@ -157,14 +167,15 @@ def _judged(
     means = errors.mean(axis=1)
     spreads = np.maximum(errors.std(axis=1, ddof=1) / np.sqrt(errors.shape[1]), 1e-9)
     law = fit_power_law(n_rows, means.tolist(), spreads.tolist())
-    gain = _gain(law, n_rows[-1]) if means[-1] < means[0] else 0.0
-    singles = [_gain(fit_power_law(n_rows, fold.tolist()), n_rows[-1]) for fold in errors.T]
+    measured = float(means[-1])
+    later = min(measured, law.error(2 * n_rows[-1])) if measured < means[0] else measured
+    gain = _gain(measured, later)
+    singles = [_gain(float(fold[-1]), _expected(n_rows, fold.tolist())) for fold in errors.T]
     spread = float(np.std(singles, ddof=1) / np.sqrt(len(singles)))
-    later = law.error(2 * n_rows[-1])
-    now, at_double = (float(means[-1]), later) if is_loss else (1 - float(means[-1]), 1 - later)
-    is_small = not is_loss and abs(at_double - now) < _SMALL_STEP
+    now, at_double = (measured, later) if is_loss else (1 - measured, 1 - later)
+    is_small = not is_loss and measured - later < _SMALL_STEP
     verdict = _verdict(docket.rule("more_data").low or 0.0, 0.0 if is_small else gain, spread)
-    _say(docket, NAMES.get(metric, metric), verdict, now, at_double, gain)
+    _say(docket, NAMES.get(metric, metric), verdict, now, at_double, gain, still)
     return LearningCurve(
         model=kept[0][0].model,
         metric=metric,
@@ -178,9 +189,13 @@ def _judged(
     )
 
 
-def _gain(law: PowerLaw, n_rows: float) -> float:
-    now = law.error(n_rows)
-    return (now - law.error(2 * n_rows)) / now if now > 0 else 0.0
+def _gain(measured: float, later: float) -> float:
+    return (measured - later) / measured if measured > 0 else 0.0
+
+
+def _expected(n_rows: Sequence[float], errors: Sequence[float]) -> float:
+    """Return the error of one fold that its own law expects of twice the rows."""
+    return fit_power_law(n_rows, errors).error(2 * n_rows[-1])
 
 
 def _verdict(limit: float, gain: float, spread: float) -> str:
@@ -190,15 +205,27 @@ def _verdict(limit: float, gain: float, spread: float) -> str:
 
 
 def _say(
-    docket: Docket, name: str, verdict: str, now: float, at_double: float, gain: float
+    docket: Docket,
+    name: str,
+    verdict: str,
+    now: float,
+    at_double: float,
+    gain: float,
+    still: str,
 ) -> None:
     begin, end = (f"{it:,.0f}" if abs(it) >= _WHOLE else f"{it:.4g}" for it in (now, at_double))
-    step = f"{name} from {begin} to about {end} with twice as many"
+    step = f"{name} from {begin} to about {end} with twice as many ({gain:.1%} less error)"
     words = {
         "yes": f"More rows would help: {step}.",
         "maybe": f"More rows may help: {step}, though the folds do not agree.",
         "a little": f"More rows would help a little: {step}.",
-        "no": f"More rows of the same kind would hardly help: {name} stays near {begin}.",
+        "no": f"More rows of the same kind would hardly help: {step}."
+        if gain >= _LITTLE
+        else f"More rows of the same kind would hardly help: {name} stays near {begin}.",
     }
     at_most = "low" if verdict in ("yes", "maybe") else "ok"
-    docket.note("more_data", gain, words[verdict], at_most=at_most)
+    message = f"{words[verdict].removesuffix('.')}{still}."
+    advice = (
+        "Settle the suspected leaks first: the score may rise on them alone." if still else None
+    )
+    docket.note("more_data", gain, message, at_most=at_most, advice=advice)

@@ -27,7 +27,7 @@ from local_stack.data.assessing.models import (
 )
 from local_stack.data.assessing.noise import LabelNoise
 from local_stack.data.assessing.quality import ClassCount
-from local_stack.data.assessing.rules import Docket, Finding
+from local_stack.data.assessing.rules import Docket, Finding, counted
 from local_stack.data.assessing.sensitive import SensitiveColumn
 from local_stack.data.assessing.single import ColumnScore
 from local_stack.data.assessing.subject import Subject
@@ -57,7 +57,8 @@ class Baseline(Result):
     ``models`` begins with the baseline that looks at no column (the class shares, or the mean),
     ``best`` names the best of the others and ``gain`` is how far it is above the baseline.
     ``with_suspects`` is LightGBM with the columns of ``left_out_as_leaks``, None where nothing
-    was left out as a leak. ``method`` says how intervals were found.
+    was left out as a leak. ``suspected_leaks`` are columns that the models still see, though a
+    medium risk says that they may come after the target. ``method`` says how intervals were found.
     """
 
     metric: str
@@ -69,6 +70,7 @@ class Baseline(Result):
     gain: Score | None
     left_out: tuple[str, ...]
     left_out_as_leaks: tuple[str, ...]
+    suspected_leaks: tuple[str, ...]
     with_suspects: Score | None
     when_split_at_random: Score | None
 
@@ -175,7 +177,7 @@ def _without_target(frame: pl.DataFrame, target: str) -> Assessment:
     what = "has one value only" if n_known else "is missing everywhere"
     message = f"The target '{target}' {what}, so there is nothing to predict."
     docket.note("target_constant", 1, message, column=target)
-    docket.note("rows", n_known, f"{n_known:,} rows have a target.")
+    docket.note("rows", n_known, f"{counted(n_known, 'row', 'has', 'have')} a target.")
     return Assessment("", verdict_of(docket, has_scores=False), docket.ordered())
 
 
@@ -221,15 +223,12 @@ class _Modelling:
         self.progress = progress
         self.notes: list[str] = []
         self.whole = subject
-        self.leaks = tuple(
-            dict.fromkeys(
-                str(it.column) for it in docket.severe("target_copy", "leak_score") if it.column
-            )
-        )
+        self.leaks = leakage.left_out_as_leaks(docket)
         self.useless = tuple(useless)
         self.columns = [
             it for it in subject.features if it not in self.leaks and it not in self.useless
         ]
+        self.suspects = leakage.suspects_among(docket, self.columns)
         self.subject = self._sampled(subject, n_rows)
         self.metric = metric_of(self.subject)
         self.repeats = 1 if self.subject.n_rows > _MANY_ROWS else _REPEATS
@@ -323,6 +322,7 @@ class _Modelling:
             gain=gain,
             left_out=self.useless,
             left_out_as_leaks=self.leaks,
+            suspected_leaks=self.suspects,
             with_suspects=self._with_suspects(parts),
             when_split_at_random=self._at_random(scores),
         )
@@ -361,7 +361,7 @@ class _Modelling:
         self.docket.note(
             "signal",
             low if is_found else min(low, -1e-12),
-            f"{tells}: the columns tell of the target."
+            f"{tells}: the columns tell of the target{self._still()}."
             if is_found
             else f"{tells}: no better than a guess as far as these rows show.",
         )
@@ -369,6 +369,14 @@ class _Modelling:
             but = f" even without {', '.join(map(repr, self.leaks[:3]))}" if self.leaks else ""
             message = f"{_WORDS[best]} is all but perfect{but}: {name} {top.mean:.4f}."
             self.docket.note("too_good", top.mean, message)
+
+    def _still(self) -> str:
+        """Return what has to be said with a score: which suspected leaks it still rests on."""
+        if not self.suspects:
+            return ""
+        more = f" and {len(self.suspects) - 3} more" if len(self.suspects) > 3 else ""
+        names = ", ".join(map(repr, self.suspects[:3]))
+        return f", still with suspected leaks ({names}{more})"
 
     def _with_suspects(self, parts: Sequence[Parts]) -> Score | None:
         if not self.leaks:
@@ -410,7 +418,14 @@ class _Modelling:
     def _curve(self, parts: Sequence[Parts], trial: Trial) -> LearningCurve | None:
         whole = replace(trial, folds=trial.folds[: len(parts)])
         return learning_curve(
-            self.docket, self.subject, self.columns, whole, parts, self.metric, self.progress
+            self.docket,
+            self.subject,
+            self.columns,
+            whole,
+            parts,
+            self.metric,
+            self.progress,
+            self._still(),
         )
 
 

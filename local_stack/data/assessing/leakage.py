@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from local_stack.data.assessing.rules import Docket
@@ -33,6 +33,21 @@ _MANY_GROUPS, _SMALL_GROUP = 50, 20
 _PAIR_ROWS = 4_000
 _EXACT = 1 - 1e-9
 _RANK_ROWS = 200_000
+_MOST_PAIRS = 3
+
+
+def left_out_as_leaks(docket: Docket) -> tuple[str, ...]:
+    """Return the columns whose findings say that they give the target away: of high severity."""
+    found = [it.column for it in docket.severe(*_OF_A_COLUMN) if it.column]
+    return tuple(dict.fromkeys(found))
+
+
+def suspects_among(docket: Docket, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return which of ``columns`` a finding of medium severity suspects to be leaks."""
+    found = {
+        it.column for it in docket.findings if it.code in _OF_A_COLUMN and it.severity == "medium"
+    }
+    return tuple(it for it in columns if it in found)
 
 
 def judge_leaks(
@@ -175,7 +190,7 @@ def _is_copy(subject: Subject, series: pl.Series) -> bool:
     import numpy as np
     import polars as pl
 
-    if series.null_count():
+    if series.null_count() or subject.names_rows:
         return False
     if subject.is_regression:
         if not (series.dtype.is_numeric() or series.dtype.is_temporal()):
@@ -300,12 +315,34 @@ def _judge_pairs(docket: Docket, subject: Subject, scores: Sequence[ColumnScore]
         score = _difference_score(values[left] - values[right], y, subject.is_regression)
         if score > max(alone[left], alone[right]) + 0.02:
             found.append((score, left, right))
-    for score, left, right in sorted(found, reverse=True)[:3]:
-        if docket.rule("leak_pair").grade(score)[0] != "ok":
-            message = (
-                f"'{left}' minus '{right}' gives the target away: {_measured(subject)} {score:.3f}."
-            )
-            docket.note("leak_pair", score, message, column=left)
+    _note_pairs(docket, subject, sorted(found, reverse=True), alone)
+
+
+def _note_pairs(
+    docket: Docket,
+    subject: Subject,
+    found: Sequence[tuple[float, str, str]],
+    alone: Mapping[str, float],
+) -> None:
+    """Judge pairs, the strongest first; a pair with a column already suspected adds nothing.
+
+    The column of a finding is the one named like the target, or that tells more of it alone: it
+    is more likely the later one.
+    """
+    kin = stems(subject.target)
+    suspected: list[str] = []
+    for score, left, right in found:
+        severity, _ = docket.rule("leak_pair").grade(score)
+        if severity == "ok" or (severity != "high" and len(suspected) >= _MOST_PAIRS):
+            return
+        if left in suspected or right in suspected:
+            continue
+        later = max((left, right), key=lambda it: (bool(stems(it) & kin), alone[it]))
+        suspected.append(later)
+        message = (
+            f"'{left}' minus '{right}' gives the target away: {_measured(subject)} {score:.3f}."
+        )
+        docket.note("leak_pair", score, message, column=later)
 
 
 def _difference_score(values: np.ndarray, y: np.ndarray, is_regression: bool) -> float:

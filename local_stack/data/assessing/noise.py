@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from local_stack.data.assessing.models import NAMES, Trial
-from local_stack.data.assessing.rules import Docket
+from local_stack.data.assessing.rules import Docket, counted
 from local_stack.data.assessing.subject import Subject
 from local_stack.results import Result
 
@@ -183,7 +183,8 @@ def _judge_classes(
     docket.note(
         "label_noise",
         share,
-        f"About {share:.1%} of the labels are in doubt ({len(found.suspects):,} rows listed); "
+        f"About {share:.1%} of the labels are in doubt "
+        f"({counted(len(found.suspects), 'row')} listed); "
         f"{trial.model} reaches {NAMES[metric]} {reached:.3f}: {tells}.",
         column=subject.target,
         at_most=at_most,
@@ -246,7 +247,8 @@ def _judge_numbers(
     docket.note(
         "target_outliers",
         share,
-        f"{len(far):,} rows ({share:.2%}) lie more than {_FAR:g} robust standard deviations "
+        f"{counted(len(far), 'row')} ({share:.2%}) {'lies' if len(far) == 1 else 'lie'} more than "
+        f"{_FAR:g} robust standard deviations "
         f"from what {trial.model} predicts out of fold.",
         column=subject.target,
         evidence=subject.evidence(

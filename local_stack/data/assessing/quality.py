@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local_stack.data.assessing.rules import Docket
+from local_stack.data.assessing.rules import Docket, counted
 from local_stack.data.assessing.single import LARGEST
 from local_stack.data.assessing.subject import MOST_ROWS, Subject
 from local_stack.errors import InputError
@@ -21,6 +21,7 @@ _MOST_LEVELS = 20
 _LEAST_DISTINCT = 50
 _NEAR_DIGITS = 3
 _MANY_EQUAL = 0.01
+_LEAST_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def class_counts(subject: Subject) -> tuple[ClassCount, ...]:
 def judge_size(docket: Docket, subject: Subject, useless: Sequence[str]) -> None:
     """Judge rows, rows of the rarest class, their balance, and events per parameter."""
     n_rows = n_events = subject.n_rows
-    docket.note("rows", n_rows, f"{n_rows:,} rows have a target.")
+    docket.note("rows", n_rows, f"{counted(n_rows, 'row', 'has', 'have')} a target.")
     counts = class_counts(subject)
     if counts:
         n_events = n_rows - counts[0].n_rows
@@ -58,12 +59,13 @@ def judge_size(docket: Docket, subject: Subject, useless: Sequence[str]) -> None
         _n_parameters(subject.frame[name]) for name in subject.features if name not in useless
     )
     if n_parameters:
-        noun = "rows of the rarer class" if len(counts) == 2 else "rows"
-        noun = "rows outside the largest class" if len(counts) > 2 else noun
+        which = " of the rarer class" if len(counts) == 2 else ""
+        which = " outside the largest class" if len(counts) > 2 else which
         docket.note(
             "events_per_parameter",
             n_events / n_parameters,
-            f"{n_events:,} {noun} for {n_parameters:,} parameters of a linear model: "
+            f"{counted(n_events, 'row')}{which} for {counted(n_parameters, 'parameter')} of a "
+            "linear model: "
             f"{_about(n_events / n_parameters)} for each.",
         )
 
@@ -86,9 +88,10 @@ def _judge_classes(docket: Docket, subject: Subject, counts: Sequence[ClassCount
     docket.note(
         "class_rows",
         rarest.n_rows,
-        f"{len(rare)} of {len(counts)} classes have fewer than {limit:g} rows: {shown}{more}."
+        f"{len(rare)} of {len(counts)} classes {'has' if len(rare) == 1 else 'have'} fewer than "
+        f"{limit:g} rows: {shown}{more}."
         if rare and not is_binary
-        else f"The rarest class, {rarest.label!r}, has {rarest.n_rows:,} rows.",
+        else f"The rarest class, {rarest.label!r}, has {counted(rarest.n_rows, 'row')}.",
         column=subject.target,
         advice=advice,
         at_most="high" if is_binary or counts[1].n_rows < limit else "medium",
@@ -120,12 +123,13 @@ def judge_target(docket: Docket, subject: Subject, n_missing: int) -> None:
     docket.note(
         "target_missing",
         n_missing / n_all,
-        f"{n_missing:,} of {n_all:,} rows have no target."
+        f"{n_missing:,} of {counted(n_all, 'row')} {'has' if n_missing == 1 else 'have'} no target."
         if n_missing
         else "Every row has a target.",
         column=subject.target,
     )
     if not subject.is_regression:
+        _judge_names(docket, subject)
         return
     _judge_limits(docket, subject)
     y = subject.y
@@ -138,6 +142,17 @@ def judge_target(docket: Docket, subject: Subject, n_missing: int) -> None:
         column=subject.target,
         advice=None if skew > 0 and y.min() > 0 else "Try a robust loss, or a power transform.",
     )
+
+
+def _judge_names(docket: Docket, subject: Subject) -> None:
+    """Judge a target of as many classes as rows, or nearly so."""
+    if subject.names_rows and subject.n_rows >= _LEAST_NAMED:
+        message = (
+            f"The target '{subject.target}' has {len(subject.classes):,} different values in "
+            f"{subject.n_rows:,} rows: it names rows or is free text, which no model "
+            "can learn."
+        )
+        docket.note("target_identifier", 1, message, column=subject.target)
 
 
 def _judge_limits(docket: Docket, subject: Subject) -> None:
@@ -156,8 +171,8 @@ def _judge_limits(docket: Docket, subject: Subject) -> None:
             docket.note(
                 "target_capped",
                 share,
-                f"{n_rows:,} rows ({n_rows / subject.n_rows:.1%}) have exactly the {word} target, "
-                f"{values[place]:.10g}"
+                f"{counted(n_rows, 'row')} ({n_rows / subject.n_rows:.1%}) with exactly the {word} "
+                f"target, {values[place]:.10g}"
                 + (": it looks cut off there." if share else ", no more than others."),
                 column=subject.target,
                 evidence=subject.evidence(rows if share else rows[:0]),
@@ -232,7 +247,7 @@ def _names_rows(series: pl.Series, n_known: int, n_distinct: int) -> bool:
     """
     import polars as pl
 
-    if n_known < 20:
+    if n_known < _LEAST_NAMED:
         return False
     if series.dtype == pl.String:
         return n_distinct >= 0.9 * n_known
@@ -305,7 +320,8 @@ def _judge_repeats(docket: Docket, subject: Subject, ids: np.ndarray, but: str) 
     docket.note(
         "duplicates",
         n_repeats / subject.n_rows,
-        f"{n_repeats:,} rows ({n_repeats / subject.n_rows:.1%}) repeat an earlier one{but}."
+        f"{counted(n_repeats, 'row')} ({n_repeats / subject.n_rows:.1%}) "
+        f"{'repeats' if n_repeats == 1 else 'repeat'} an earlier one{but}."
         if n_repeats
         else f"No row repeats another{but}.",
         evidence=subject.evidence(shown, lambda nth: f"{counts[ids[shown[nth]]]} equal rows"),
@@ -424,7 +440,7 @@ def judge_against(docket: Docket, subject: Subject, other: pl.DataFrame, name: s
         "against_overlap",
         shares[0],
         f"{shares[0]:.1%} of the rows of {name} have the features of a row here{more}, "
-        f"by {len(names)} common columns.",
+        f"by {counted(len(names), 'common column')}.",
         evidence=subject.evidence(shared),
     )
 

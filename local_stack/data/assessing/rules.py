@@ -102,6 +102,13 @@ RULES: dict[str, Rule] = {
         ANY, 0.05, 0.5, advice="Find out why it is missing; those rows cannot be learnt from."
     ),
     "target_constant": Rule(None, None, 1, is_flag=True, advice="Choose another target."),
+    "target_identifier": Rule(
+        None,
+        None,
+        1,
+        is_flag=True,
+        advice="Choose another target, or put its values into a few classes first.",
+    ),
     "target_capped": Rule(
         0.005,
         0.02,
@@ -222,6 +229,12 @@ REGRESSION: dict[str, tuple[float | None, float | None, float | None]] = {
 
 
 NO_ROWS = Evidence()
+
+
+def counted(n: int, noun: str, verb: str = "", verbs: str = "") -> str:
+    """Return ``1 row`` or ``1,204 rows``, with the verb of one or of many after it."""
+    said = verb if n == 1 else verbs
+    return f"{n:,} {noun}{'' if n == 1 else 's'}" + (f" {said}" if said else "")
 
 
 @dataclass(slots=True)

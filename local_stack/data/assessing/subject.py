@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MOST_ROWS, MOST_EXAMPLES = 1_000, 10
 _MOST_VALUES = 40
 _MOST_LETTERS = 200
+_NEARLY_ALL = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ class Subject:
     def is_regression(self) -> bool:
         """Return whether the target is a number rather than a class."""
         return self.task == "regression"
+
+    @property
+    def names_rows(self) -> bool:
+        """Return whether (nearly) every row has a class of its own: an identifier, or free text."""
+        return len(self.classes) >= _NEARLY_ALL * self.n_rows
 
     def take(self, places: np.ndarray) -> Subject:
         """Return the subject of some rows, by their place in this one."""
@@ -163,7 +169,7 @@ def subject_of(
         if np.abs(y).max() > LARGEST:
             raise InputError(
                 f"'{target}' holds numbers beyond {LARGEST:g}, whose squares cannot be added up.",
-                "Clean or rescale the target.",
+                "Leave those rows out, or predict its logarithm: both are steps of a recipe.",
             )
     else:
         labels = labels_of(series)

@@ -20,7 +20,7 @@ class Verdict(Result):
     next_steps: tuple[str, ...]
 
 
-_FATAL = ("target_constant", "signal", "rows", "class_rows")
+_FATAL = ("target_constant", "target_identifier", "signal", "rows", "class_rows")
 """Checks whose high risk leaves nothing to build on."""
 
 
