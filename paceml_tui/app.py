@@ -218,6 +218,8 @@ class PacemlApp(App[int], inherit_bindings=False):
 
     @on(Beat)
     def _beaten(self, event: Beat) -> None:
+        if not self.screen_stack:  # the app is on its way out
+            return
         self.pulse = event.pulse
         self._show_status()
         for screen in self.screen_stack[0].query("#screens > *").results():

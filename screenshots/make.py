@@ -21,7 +21,16 @@ sys.path.insert(0, str(HERE.parent))
 from local_stack import environment  # noqa: E402
 
 SIZE = (160, 45)
-VIEWS = {"data-diff": "2 d", "data-contract": "2 K", "data-import": "2 n"}
+VIEWS = {
+    "data-diff": "2 d",
+    "data-contract": "2 K",
+    "data-profile": "2 p",
+    "data-variable": "2 p 3 G k k k enter",
+    "data-recipe": "2 R i G",
+    "data-diligence": "2 i 3",
+    "data-label": "2 L",
+    "data-import": "2 n",
+}
 """Pictures of views over a screen, and the keys that lead there."""
 
 IMPORTED = "sample_data/loans_2025.csv"
@@ -34,6 +43,7 @@ async def picture_screens(root: Path) -> None:
     from local_stack.catalog import WORDS
     from paceml_tui.app import PacemlApp
 
+    begin_labels(root)
     app = PacemlApp(root)
     async with app.run_test(size=SIZE) as pilot:
         await asyncio.sleep(SETTLE_SECONDS)
@@ -50,10 +60,20 @@ async def picture_screens(root: Path) -> None:
                 from paceml_tui.widgets.picker import SourcePicker
 
                 app.screen.post_message(SourcePicker.Picked(IMPORTED))
-            await asyncio.sleep(4 * SETTLE_SECONDS)  # a comparison is a job
+            await asyncio.sleep(6 * SETTLE_SECONDS)  # a comparison, or a profile, is a job
             await pilot.pause()
             draw(app.export_screenshot(title=f"paceml-tui: {name}"), HERE / f"{name}.png")
-            await pilot.press("escape", "escape", "escape")
+            await pilot.press(*["escape"] * 5)
+
+
+def begin_labels(root: Path) -> None:
+    """Declare what the picture of the queue shows."""
+    from local_stack.catalog import call
+    from local_stack.workspace import Workspace
+
+    wanted = {"name": "loans", "column": "purpose_checked", "classes": "right,wrong,unclear"}
+    with Workspace.open(root, actor="demo") as workspace:
+        call(workspace, "data.label", wanted)
 
 
 def draw(svg: str, target: Path) -> None:
