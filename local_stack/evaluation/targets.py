@@ -58,7 +58,8 @@ def labels_of(series: pl.Series) -> list[Label]:
     n_classes = series.n_unique()
     if not 2 <= n_classes <= MAX_CLASSES:
         raise InputError(
-            f"'{series.name}' has {n_classes} classes; from 2 to {MAX_CLASSES} can be learnt."
+            f"'{series.name}' has {n_classes:,} classes; from 2 to {MAX_CLASSES:,} can be learnt.",
+            "Choose another target, or put its values into fewer classes." if n_classes > 1 else "",
         )
     return list(series.to_list())
 

@@ -221,6 +221,12 @@ def test_a_target_that_names_the_rows_has_no_copies(workspace: Workspace) -> Non
     assert named.message in found.verdict.reasons
 
 
+def test_a_text_of_thousands_is_refused_as_a_target_with_a_way_on(workspace: Workspace) -> None:
+    with pytest.raises(InputError, match="1,200 classes") as caught:
+        assessed(workspace, {"x": list(range(1_200)), "y": [f"note {it}" for it in range(1_200)]})
+    assert "another target" in caught.value.hint
+
+
 @pytest.mark.parametrize("task", [None, "classification", "regression"])
 def test_a_date_is_refused_as_a_target_in_words(workspace: Workspace, task: str | None) -> None:
     days = [datetime(2020, 1, 1) + timedelta(it) for it in range(80)]
