@@ -333,8 +333,6 @@ def _write(
     """Write the whole table after the recipe; return the names of its columns."""
     sample = sample_of(versions.table_path(workspace, version), None, progress)
     prepared = apply(sample.frame, found.target, document.steps, progress=progress)
-    if not prepared.frame.width:
-        raise InputError("The recipe leaves no column.", "Drop fewer columns.")
     progress(Step("Writing the table"))
     prepared.frame.write_parquet(path, compression="zstd")
     return list(prepared.frame.columns)

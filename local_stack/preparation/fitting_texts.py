@@ -29,8 +29,7 @@ def dates(table: Table, step: DatesStep) -> None:
             made += table.run(Part((draft.name,), (name,), part, origin))
         for part in (p for p in PERIODS if p in step.cyclic):
             names = (f"{draft.name}_{part}_sin", f"{draft.name}_{part}_cos")
-            waves = table.run(Cycle((draft.name,), names, part))
-            made += [replace(wave, kind="encoded") for wave in waves]
+            made += table.run(Cycle((draft.name,), names, part))
         table.replace(draft, made)
 
 

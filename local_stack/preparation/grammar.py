@@ -50,9 +50,16 @@ def scalar(node: Node) -> Scalar:
 
 def _read_columns(node: Node) -> Columns:
     if isinstance(node.value, list):
-        return tuple(item.text() for item in node.items())
+        return tuple(item.text() for item in _some(node))
     text = node.text()
     return text if text in SELECTORS else (text,)
+
+
+def _some(node: Node) -> list[Node]:
+    items = node.items()
+    if not items:
+        raise node.error(f"{node.name} is an empty list, so the step would do nothing.", "Fill it.")
+    return items
 
 
 def _read_names(node: Node) -> tuple[str, ...]:
@@ -69,11 +76,20 @@ def _read_pair(node: Node) -> tuple[str, ...]:
 
 
 def _read_renames(node: Node) -> tuple[tuple[str, str], ...]:
-    return tuple((old, new.text()) for old, new in node.mapping().items())
+    return tuple((old, _checked(new.text(), new)) for old, new in node.mapping().items())
+
+
+def _checked(name: str, node: Node) -> str:
+    """Return the name of a new column, which must show."""
+    if not name.strip():
+        raise node.error("A column cannot have an empty name.", "Give it another name.")
+    return name
 
 
 def _read_expressions(node: Node) -> tuple[tuple[str, str], ...]:
-    return tuple((name, _read_expression(text)) for name, text in node.mapping().items())
+    return tuple(
+        (_checked(name, text), _read_expression(text)) for name, text in node.mapping().items()
+    )
 
 
 def _read_expression(node: Node) -> str:
@@ -137,10 +153,12 @@ def _choice(member: str, choices: tuple[str, ...]) -> Key:
     return Key(member, lambda node: node.choice(choices), {"enum": list(choices)})
 
 
-def _choices(member: str, choices: tuple[str, ...]) -> Key:
+def _choices(
+    member: str, choices: tuple[str, ...], listed: Callable[[Node], list[Node]] = Node.items
+) -> Key:
     return Key(
         member,
-        lambda node: tuple(item.choice(choices) for item in node.items()),
+        lambda node: tuple(item.choice(choices) for item in listed(node)),
         {"type": "array", "items": {"enum": list(choices)}},
     )
 
@@ -259,7 +277,7 @@ WORDS: Mapping[str, Word] = {
     "difference": Word(steps.DifferenceStep, {"columns": _PAIR, "as": _NAME}),
     "text": Word(
         steps.TextStep,
-        {"columns": _COLUMNS, "measures": _choices("measures", steps.MEASURES)},
+        {"columns": _COLUMNS, "measures": _choices("measures", steps.MEASURES, _some)},
     ),
     "tfidf": Word(
         steps.TfidfStep,

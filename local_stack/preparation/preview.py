@@ -379,6 +379,8 @@ def apply(
     for number, step in enumerate(steps, start=1):
         progress(Step(f"Step {number}: {word_of(step)}", number - 1, len(steps)))
         apply_step(table, step)
+    if not table.drafts:
+        raise InputError("The recipe leaves no column.", "Drop fewer columns.")
     origins = _origins(frame, table)
     series = [
         frame[origins[name]][table.rows].alias(name) if name in origins else _series(draft)
@@ -386,11 +388,6 @@ def apply(
     ]
     hidden = hidden_columns(target, split or Split(), steps)
     for name in (name for name in frame.columns if name in hidden):
-        if name in table.drafts:
-            raise InputError(
-                f"The recipe makes a column '{name}', which is the name of one it does not see.",
-                "Give the new column another name.",
-            )
         series.append(frame[name][table.rows])
     return Prepared(pl.DataFrame(series), table.rows)
 

@@ -136,8 +136,8 @@ class Table:
     ) -> None:
         import numpy as np
 
-        left_out = set(hidden)
-        self.drafts = {n: _draft(frame, n) for n in frame.columns if n not in left_out}
+        self._hidden = frozenset(hidden)
+        self.drafts = {n: _draft(frame, n) for n in frame.columns if n not in self._hidden}
         self.rows = np.arange(frame.height)
         self.labels = labels
         self.takes_native = takes_native
@@ -149,6 +149,16 @@ class Table:
     def n_rows(self) -> int:
         """Return the number of rows that are left."""
         return len(self.rows)
+
+    def _check_names(self) -> None:
+        """Raise when a step made a column with the name of one that steps do not see."""
+        for name in self.drafts:
+            if name in self._hidden:
+                raise InputError(
+                    f"The recipe makes a column '{name}', which is the name of one that its "
+                    "steps do not see.",
+                    "Give the new column another name.",
+                )
 
     def select(self, columns: Columns) -> list[Draft]:
         """Return the columns that a step works on, in the order of the table."""
@@ -221,6 +231,7 @@ class Table:
         try:
             yield
             self.settle()
+            self._check_names()
         except InputError:
             self.drafts, self.rows, self.labels = drafts, rows, labels
             self._replaced.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import jsonschema_rs
@@ -15,7 +16,7 @@ from preparation_kit import EVERY_STEP, every_step, table
 from local_stack.errors import InputError
 from local_stack.evaluation.split import Split
 from local_stack.marked_yaml import Node, load
-from local_stack.preparation.fitting import fit_features
+from local_stack.preparation.fitting import fit_features, fit_preparation
 from local_stack.preparation.grammar import (
     WORDS,
     features_schema,
@@ -31,6 +32,7 @@ from local_stack.preparation.preview import (
     preview,
 )
 from local_stack.preparation.steps import FeatureStep, named_columns
+from local_stack.runs.recipe import load_recipe, parse_recipe
 
 FRAME = pl.DataFrame(
     {
@@ -344,3 +346,43 @@ def test_a_false_constant_and_an_unset_option_survive() -> None:
     ]
     found = [read_step(Node(item, load("a: 1")[1])) for item in value]
     assert [step_to_dict(step) for step in found] == value
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("expression: {'': \"col('a')\"}", "empty name"),
+        ("rename: {a: '  '}", "empty name"),
+        ("select: {columns: []}", "empty list"),
+        ("text: {columns: categorical, measures: []}", "empty list"),
+    ],
+)
+def test_a_step_of_nothing_is_refused_with_its_line(text: str, said: str) -> None:
+    with pytest.raises(InputError, match=rf"line 3: .*{said}"):
+        load_recipe(f"dataset: t\nfeatures:\n  - {text}\n", check=False)
+
+
+@pytest.mark.parametrize("step", [{"rename": {"a": "y"}}, {"expression": {"y": "col('a') + 1"}}])
+def test_no_step_makes_a_column_of_the_targets_name(step: dict[str, Any]) -> None:
+    frame = pl.DataFrame({"a": [1.0, 2.0], "y": [0.0, 1.0]})
+    steps = parse_recipe({"dataset": "t", "features": [step]}).features
+    assert "'y', which is the name of one" in (preview(frame, "y", steps)[-1].problem or "")
+    with pytest.raises(InputError, match="'y', which is the name of one"):
+        apply(frame, "y", steps)
+    with pytest.raises(InputError, match="'y', which is the name of one"):
+        fit_preparation(frame, "y", steps, native_strings=True)
+
+
+def test_a_recipe_that_leaves_nothing_makes_no_table() -> None:
+    steps = parse_recipe({"dataset": "t", "features": [{"drop": {"columns": "all"}}]}).features
+    with pytest.raises(InputError, match="leaves no column"):
+        apply(pl.DataFrame({"a": [1.0], "y": [0.0]}), "y", steps)
+
+
+def test_waves_of_dates_are_numbers_to_the_steps_behind_them() -> None:
+    frame = pl.DataFrame({"d": [None, date(2024, 3, 1), date(2024, 9, 1)], "y": [0.0, 1.0, 0.0]})
+    steps = [{"dates": {"columns": ["d"], "parts": [], "cyclic": ["month"]}}]
+    steps.append({"impute": {"columns": "numeric", "strategy": "mean"}})
+    recipe = parse_recipe({"dataset": "t", "features": steps})
+    found = apply(frame, "y", recipe.features).frame
+    assert found.null_count().select("d_month_sin", "d_month_cos").row(0) == (0, 0)
