@@ -218,6 +218,8 @@ class Reader:
         left, right = self.term(node.left), self.term(node.right)
         if mark == "-" and (left.kind, right.kind) == ("moment", "moment"):
             return self.apply(node, functions.TIME_BETWEEN, left, right)
+        if mark == "+" and (left.kind, right.kind) == ("text", "text"):
+            return self.apply(node, functions.joined("", 2), left, right)
         function = functions.ARITHMETIC.get(mark) or functions.LOGIC[mark]
         return self.apply(node, function, left, right)
 

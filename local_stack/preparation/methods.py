@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 from local_stack.preparation import functions
 from local_stack.preparation.functions import Function
 from local_stack.preparation.terms import Term, first_present, missing
-from local_stack.preparation.texts import number_of_text, truncated, truth_of_number
+from local_stack.preparation.texts import (
+    double_of_text,
+    int64_of_number,
+    int64_of_text,
+    truth_of_number,
+)
 from local_stack.preparation.values import NUMBERS
 
 if TYPE_CHECKING:
@@ -175,10 +180,14 @@ def _is_between(reader: Reader, node: ast.Call, target: Term) -> Term:
     )
 
 
-_CASTS: Mapping[str, tuple[str, Callable[[float], float]]] = {
-    "Float64": ("number", lambda x: x),
-    "Int64": ("number", truncated),
-    "Boolean": ("boolean", truth_of_number),
+_CASTS: Mapping[str, Function] = {
+    "Float64": Function(("number",), "number", lambda x: x),
+    "Int64": Function(("number",), "number", int64_of_number),
+    "Boolean": Function(("number",), "boolean", truth_of_number),
+}
+_CASTS_OF_TEXT: Mapping[str, Function] = {
+    "Float64": Function(("text",), "number", double_of_text),
+    "Int64": Function(("text",), "number", int64_of_text),
 }
 
 
@@ -190,11 +199,8 @@ def _cast(reader: Reader, node: ast.Call, target: Term) -> Term:
     name = kind.attr if isinstance(kind, ast.Attribute) else getattr(kind, "id", "")
     if name not in _CASTS:
         raise reader.error(kind, "cast takes pl.Float64, pl.Int64 or pl.Boolean")
-    gives, change = _CASTS[name]
-    if target.kind == "text" and gives == "number":
-        function = Function(("text",), gives, lambda x: change(number_of_text(x)))
-        return reader.apply(node, function, target)
-    return reader.apply(node, Function(("number",), gives, change), target)
+    casts = {**_CASTS, **_CASTS_OF_TEXT} if target.kind == "text" else _CASTS
+    return reader.apply(node, casts[name], target)
 
 
 # ------------------------------------------------------------------ methods of texts
@@ -281,9 +287,15 @@ def _end(*, is_head: bool) -> Callable[[Reader, ast.Call, Term], Term]:
     return read
 
 
+_SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+"""Unicode's White_Space, which Polars strips; Python also strips the separators \\x1c to \\x1f."""
+
+
 def _strip(reader: Reader, node: ast.Call, target: Term) -> Term:
     given = reader.arguments(node, ("characters",))
-    characters = reader.fixed(given["characters"], "text") if given else None
+    characters = reader.fixed(given["characters"], "text") if given else _SPACES
     return reader.apply(node, functions.of_text("text", lambda t: t.strip(characters)), target)
 
 

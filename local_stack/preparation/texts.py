@@ -39,6 +39,7 @@ MAX_TERMS = 2_000
 """Most terms of one column."""
 MAX_NGRAM = 5
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_WHOLE = re.compile(r"(?P<sign>[+-]?)0*(?P<digits>[0-9]{1,19})")
 _TRUTHS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), 1.0),
     **dict.fromkeys(("false", "f", "no", "n", "0"), 0.0),
@@ -115,6 +116,25 @@ def number_of_text(text: str | None) -> float:
         return NAN
     number = float(text)
     return number if math.isfinite(number) else NAN
+
+
+def double_of_text(text: str | None) -> float:
+    """Return a text as a number, as Polars casts it: one with spaces around is none."""
+    return NAN if text is None or text != text.strip() else number_of_text(text)
+
+
+def int64_of_text(text: str | None) -> float:
+    """Return a text of digits as a whole number of 64 bits, as Polars casts it, else NaN."""
+    found = None if text is None else _WHOLE.fullmatch(text)
+    if found is None:
+        return NAN
+    number = int(found["sign"] + found["digits"])
+    return float(number) if -(2**63) <= number < 2**63 else NAN
+
+
+def int64_of_number(x: float) -> float:
+    """Return a number without its fraction, NaN when 64 bits cannot hold it."""
+    return float(math.trunc(x)) if -(2.0**63) <= x < 2.0**63 else NAN
 
 
 def truncated(x: float) -> float:

@@ -223,6 +223,8 @@ CASES = [
     "(col('t') - col('u')).dt.total_minutes()",
     "(col('t') - col('u')).dt.total_seconds()",
     "col('t') > col('u')",
+    "col('s') + col('r')",
+    "'<' + col('s').str.to_uppercase() + '>'",
     "pl.when((col('t') - col('u')).dt.total_days() > 365).then(col('a').abs().sqrt())"
     ".otherwise(col('b').fill_null(0))",
 ]
@@ -239,6 +241,32 @@ def test_an_expression_gives_what_polars_gives_on_any_rows(
     text: str, rows: list[dict[str, Any]]
 ) -> None:
     compare(text, rows)
+
+
+NUMERALS = [
+    "1.5", "1e3", " 12 ", "12", "+12", "-0", "007", "+-1", "", "-", ".", ".5", "5.", "1_0", "0x10",
+    "1e400", "inf", "nan", "12\n", "\x1f12", "\u0663", "9223372036854775807", "9223372036854775808",
+    "-9223372036854775808", "-9223372036854775809", "0" * 30 + "7", "9" * 5_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["Int64", "Float64"])
+@given(drawn=st.text("0123456789+-.eE_ \x1f", max_size=22))
+def test_texts_become_the_numbers_that_polars_reads(kind: str, drawn: str) -> None:
+    rows = [{**dict.fromkeys(KINDS), "s": text} for text in [*NUMERALS, drawn]]
+    compare(f"col('s').cast(pl.{kind}, strict=False)", rows)
+
+
+def test_numbers_that_64_bits_cannot_hold_become_missing() -> None:
+    numbers = [9.2e18, 9.3e18, -9.3e18, 2.0**63, -(2.0**63), 1e300, -0.5, 1.5, None]
+    rows = [{**dict.fromkeys(KINDS), "a": number} for number in numbers]
+    compare("col('a').cast(pl.Int64, strict=False)", rows)
+
+
+def test_the_same_characters_are_stripped_as_by_polars() -> None:
+    codes = [*range(0xD800), *range(0xE000, 0x10000)]
+    rows = [{**dict.fromkeys(KINDS), "s": f"{chr(code)}a{chr(code)}"} for code in codes]
+    compare("col('s').str.strip_chars()", rows)
 
 
 def test_every_function_and_method_is_compared_with_polars() -> None:
