@@ -24,6 +24,7 @@ from local_stack.preparation.table import (
     Draft,
     Labels,
     Table,
+    check_any,
     check_new,
     column_type,
     raw_column,
@@ -83,6 +84,7 @@ def fit_features(
     native_strings: bool,
     accepts_missing: bool | None = None,
     labels: Labels | None = None,
+    places: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Training:
     """Fit a preparation to the rows of ``frame`` (all columns but ``target``).
@@ -96,6 +98,8 @@ def fit_features(
         Whether the estimator takes NaN; as ``native_strings`` when left out.
     labels
         The target of the rows, for steps that look at it.
+    places
+        Where each step stands, such as ``recipe.yaml, line 4``, with which its errors begin.
 
     Raises
     ------
@@ -112,12 +116,17 @@ def fit_features(
     table = Table(frame, [target], labels, takes_native=native_strings)
     for number, step in enumerate(steps):
         progress(Step("preparing", number, len(steps)))
-        apply_step(table, step)
+        try:
+            apply_step(table, step)
+        except InputError as error:
+            if number >= len(places):
+                raise
+            message = f"{places[number]}: {error.message}"
+            raise InputError(message, error.hint, details=error.details) from error
     for draft in list(table.drafts.values()):
         _finish(table, draft, frame)
+    check_any(table)
     drafts = list(table.drafts.values())
-    if not drafts:
-        raise InputError("No column is left to learn from.", "Drop fewer columns in the recipe.")
     for draft in drafts:
         _check_numbers(draft, accepts_missing)
     preparation = _preparation(frame, table, drafts, accepts_missing)

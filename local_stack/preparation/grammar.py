@@ -64,7 +64,7 @@ def _some(node: Node) -> list[Node]:
 
 def _read_names(node: Node) -> tuple[str, ...]:
     if isinstance(node.value, list):
-        return tuple(item.text() for item in node.items())
+        return tuple(item.text() for item in _some(node))
     return (node.text(),)
 
 
@@ -76,7 +76,11 @@ def _read_pair(node: Node) -> tuple[str, ...]:
 
 
 def _read_renames(node: Node) -> tuple[tuple[str, str], ...]:
-    return tuple((old, _checked(new.text(), new)) for old, new in node.mapping().items())
+    return tuple((old, _read_name(new)) for old, new in node.mapping().items())
+
+
+def _read_name(node: Node) -> str:
+    return _checked("" if node.value == "" else node.text(), node)
 
 
 def _checked(name: str, node: Node) -> str:
@@ -104,7 +108,7 @@ def _read_expression(node: Node) -> str:
 
 
 def _read_numbers(node: Node) -> tuple[float, ...]:
-    return tuple(item.number(-_FINITE, _FINITE) for item in node.items())
+    return tuple(item.number(-_FINITE, _FINITE) for item in _some(node))
 
 
 def _read_ngrams(node: Node) -> tuple[int, ...]:
@@ -143,9 +147,10 @@ _COLUMNS = Key(
     _read_columns,
     {"anyOf": [{"enum": list(SELECTORS)}, _TEXT, _TEXTS]},
 )
+_NEW: Schema = {**_TEXT, "pattern": "\\S"}
 _PAIR = Key("columns", _read_pair, {**_TEXTS, "minItems": 2, "maxItems": 2})
 _BY = Key("by", _read_names, {"anyOf": [_TEXT, _TEXTS]})
-_NAME = Key("name", Node.text, _TEXT)
+_NAME = Key("name", _read_name, _NEW)
 _EXPRESSION: Schema = {"type": "string", "minLength": 1, "maxLength": LONGEST}
 
 
@@ -154,12 +159,12 @@ def _choice(member: str, choices: tuple[str, ...]) -> Key:
 
 
 def _choices(
-    member: str, choices: tuple[str, ...], listed: Callable[[Node], list[Node]] = Node.items
+    member: str, choices: tuple[str, ...], listed: Callable[[Node], list[Node]] = _some
 ) -> Key:
     return Key(
         member,
         lambda node: tuple(item.choice(choices) for item in listed(node)),
-        {"type": "array", "items": {"enum": list(choices)}},
+        {"type": "array", "items": {"enum": list(choices)}, "minItems": int(listed is _some)},
     )
 
 
@@ -200,7 +205,7 @@ WORDS: Mapping[str, Word] = {
     "rename": Word(
         steps.RenameStep,
         {},
-        Key("names", _read_renames, {"type": "object", "additionalProperties": _TEXT}),
+        Key("names", _read_renames, {"type": "object", "additionalProperties": _NEW}),
     ),
     "select": Word(steps.SelectStep, {"columns": _COLUMNS}),
     "drop": Word(steps.DropStep, {"columns": _COLUMNS}),
@@ -261,7 +266,11 @@ WORDS: Mapping[str, Word] = {
             "columns": _COLUMNS,
             "method": _choice("method", steps.BINNINGS),
             "n_bins": _whole("n_bins", 2, 1_000),
-            "edges": Key("edges", _read_numbers, {"type": "array", "items": {"type": "number"}}),
+            "edges": Key(
+                "edges",
+                _read_numbers,
+                {"type": "array", "items": {"type": "number"}, "minItems": 1},
+            ),
             "as": _choice("form", steps.BIN_FORMS),
         },
     ),
@@ -269,7 +278,7 @@ WORDS: Mapping[str, Word] = {
         steps.DatesStep,
         {
             "columns": _COLUMNS,
-            "parts": _choices("parts", steps.PARTS),
+            "parts": _choices("parts", steps.PARTS, Node.items),
             "cyclic": _choices("cyclic", tuple(steps.PERIODS)),
         },
     ),
@@ -277,7 +286,7 @@ WORDS: Mapping[str, Word] = {
     "difference": Word(steps.DifferenceStep, {"columns": _PAIR, "as": _NAME}),
     "text": Word(
         steps.TextStep,
-        {"columns": _COLUMNS, "measures": _choices("measures", steps.MEASURES, _some)},
+        {"columns": _COLUMNS, "measures": _choices("measures", steps.MEASURES)},
     ),
     "tfidf": Word(
         steps.TfidfStep,
@@ -306,7 +315,11 @@ WORDS: Mapping[str, Word] = {
         Key(
             "expressions",
             _read_expressions,
-            {"type": "object", "additionalProperties": _EXPRESSION},
+            {
+                "type": "object",
+                "propertyNames": {"pattern": "\\S"},
+                "additionalProperties": _EXPRESSION,
+            },
         ),
     ),
 }
@@ -352,14 +365,15 @@ def step_to_dict(step: FeatureStep) -> dict[str, Any]:
     given = {
         key: value
         for key, it in word.keys.items()
-        if (value := getattr(step, it.member)) not in (None, ()) and not _is_off(word, it, value)
+        if (value := getattr(step, it.member)) is not None and not _is_off(word, it, value)
     }
     return {name: {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}}
 
 
 def _is_off(word: Word, key: Key, value: Any) -> bool:
     """Return whether an option is not taken."""
-    return value is False and _defaults(word)[key.member] is False
+    default = _defaults(word)[key.member]
+    return (value is False and default is False) or (value == () and default == ())
 
 
 def _defaults(word: Word) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from local_stack.preparation.fitting import apply_step
 from local_stack.preparation.grammar import step_to_dict, word_of
 from local_stack.preparation.operations import Same
 from local_stack.preparation.steps import FeatureStep, fits_on, named_columns
-from local_stack.preparation.table import STORED, Draft, Labels, Table
+from local_stack.preparation.table import STORED, Draft, Labels, Table, check_any
 from local_stack.preparation.values import NUMBERS, Scalar, datetimes_of, is_missing, take
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result
@@ -371,7 +371,7 @@ def apply(
     Raises
     ------
     InputError
-        A step cannot be done.
+        A step cannot be done, or no column is left.
     """
     import polars as pl
 
@@ -379,8 +379,7 @@ def apply(
     for number, step in enumerate(steps, start=1):
         progress(Step(f"Step {number}: {word_of(step)}", number - 1, len(steps)))
         apply_step(table, step)
-    if not table.drafts:
-        raise InputError("The recipe leaves no column.", "Drop fewer columns.")
+    check_any(table)
     origins = _origins(frame, table)
     series = [
         frame[origins[name]][table.rows].alias(name) if name in origins else _series(draft)

@@ -232,6 +232,7 @@ class Table:
             yield
             self.settle()
             self._check_names()
+            check_any(self)
         except InputError:
             self.drafts, self.rows, self.labels = drafts, rows, labels
             self._replaced.clear()
@@ -297,6 +298,12 @@ def check_new(table: Table, names: Iterable[str]) -> None:
             raise InputError(
                 f"Two features would be called '{name}'.", "Rename or drop one column."
             )
+
+
+def check_any(table: Table) -> None:
+    """Raise unless a column is left."""
+    if not table.drafts:
+        raise InputError("No column is left to learn from.", "Drop fewer columns in the recipe.")
 
 
 def _draft(frame: pl.DataFrame, name: str) -> Draft:

@@ -310,6 +310,7 @@ def _trained(
         native_strings=is_booster,
         accepts_missing=is_booster or _accepts_missing(recipe),
         labels=Labels(truth.astype(np.float64), tuple(classes), table.keys, recipe.split.seed),
+        places=recipe.places,
         progress=lambda step: progress(replace(step, label=f"{label}: {step.label}")),
     )
     progress(Step(label))

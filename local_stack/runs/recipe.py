@@ -44,6 +44,7 @@ class Recipe:
     """A parsed recipe. ``to_dict`` has the shape of the file; ``parse_recipe`` is its inverse.
 
     ``target`` and ``task`` may be None: the data set's target, and the task inferred from it.
+    ``places`` says where each of the features was read, for errors; it is no part of the recipe.
     """
 
     dataset: str
@@ -55,6 +56,7 @@ class Recipe:
     estimator: str = "lightgbm"
     params: dict[str, Any] = field(default_factory=dict)
     search: Search | None = None
+    places: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values in the shape of the file."""
@@ -72,7 +74,7 @@ class Recipe:
         return {key: value for key, value in shown.items() if value is not None}
 
 
-_KEYS = tuple(f.name for f in fields(Recipe))
+_KEYS = tuple(f.name for f in fields(Recipe) if f.name != "places")
 
 
 def load_recipe(
@@ -123,6 +125,7 @@ def _checked(value: Value, lines: Lines, check: bool, stored: Stored | None = No
 def _recipe(root: Node, stored: Stored | None) -> Recipe:
     found = {k: n for k, n in root.fields(_KEYS, ["dataset"]).items() if n.value is not None}
     dataset = found["dataset"].text(200)
+    nodes = _member(found, "features", lambda it: _features(it, dataset, stored), ())
     params = {key: _param(node) for key, node in _member(found, "params", Node.mapping, {}).items()}
     return Recipe(
         dataset=dataset,
@@ -130,14 +133,15 @@ def _recipe(root: Node, stored: Stored | None) -> Recipe:
         target=_member(found, "target", Node.text, None),
         task=found["task"].choice(TASKS) if "task" in found else None,
         split=_member(found, "split", _split, Split()),
-        features=_member(found, "features", lambda it: _features(it, dataset, stored), ()),
+        features=tuple(map(read_step, nodes)),
         estimator=_member(found, "estimator", Node.text, "lightgbm"),
         params=params,
         search=_member(found, "search", _search, None),
+        places=tuple(node.lines.where(node.path) for node in nodes),
     )
 
 
-def _features(node: Node, dataset: str, stored: Stored | None) -> tuple[FeatureStep, ...]:
+def _features(node: Node, dataset: str, stored: Stored | None) -> Sequence[Node]:
     """Return the steps that are written out, or those of a stored recipe."""
     name, number = dataset.partition("@")[0], None
     if isinstance(node.value, dict):
@@ -145,11 +149,13 @@ def _features(node: Node, dataset: str, stored: Stored | None) -> tuple[FeatureS
         name = found["recipe"].text(200)
         number = found["number"].whole(1, 10**9) if "number" in found else None
     elif node.value != STORED:
-        return tuple(map(read_step, node.items()))
+        return node.items()
     if stored is None:
         raise node.error("A stored recipe can be named in a recipe file only.")
-    lines = Lines(f"the recipe of '{name}'")
-    return tuple(read_step(Node(dict(step), lines)) for step in stored(name, number))
+    return [
+        Node(dict(step), Lines(f"the recipe of '{name}', step {at}"))
+        for at, step in enumerate(stored(name, number), start=1)
+    ]
 
 
 def _member(

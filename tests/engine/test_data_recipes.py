@@ -443,9 +443,77 @@ def test_a_table_without_columns_is_no_version(shop: Workspace, tmp_path: Path) 
     frame().write_parquet(tmp_path / "free.parquet")
     catalog.call(shop, "data.add", {"name": "free", "source": str(tmp_path / "free.parquet")})
     given = {"name": "free", "text": features("drop: {columns: all}"), "as": "none"}
-    with pytest.raises(InputError, match="leaves no column"):
+    with pytest.raises(InputError, match="line 2: No column is left to learn from"):
         catalog.call(shop, "data.prepare", given)
     assert shop.get("datasets", "none") is None
+
+
+@pytest.mark.parametrize("step", ["drop: {columns: all}", "select: {columns: date}"])
+def test_a_target_alone_is_no_prepared_version(shop: Workspace, step: str) -> None:
+    steps = features("drop: {columns: [since]}", step)
+    for where in ({}, {"as": "none"}):
+        with pytest.raises(InputError, match="line 3: No column is left to learn from"):
+            prepare(shop, steps, **where)
+    with pytest.raises(InputError, match="line 3: No column is left to learn from"):
+        recipe(shop, text=steps)
+    assert shop.get("datasets", "none") is None
+
+
+def test_a_table_of_nothing_but_its_target_is_not_prepared(shop: Workspace, tmp_path: Path) -> None:
+    frame().select("bought").write_parquet(tmp_path / "bare.parquet")
+    source = str(tmp_path / "bare.parquet")
+    catalog.call(shop, "data.add", {"name": "bare", "source": source, "target": "bought"})
+    with pytest.raises(InputError, match="No column is left to learn from"):
+        catalog.call(shop, "data.prepare", {"name": "bare", "text": "features: []", "as": "none"})
+    assert shop.get("datasets", "none") is None
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "rename: {income: bought}",
+        "expression: {bought: \"col('income') > 3\"}",
+        "ratio: {columns: [income, rooms], as: bought}",
+    ],
+)
+@pytest.mark.parametrize("target", ["", "target: bought\n"])
+def test_no_step_makes_a_column_of_the_targets_name(
+    shop: Workspace, tmp_path: Path, step: str, target: str
+) -> None:
+    kept = "select: {columns: [income, rooms]}"
+    text = target + features(kept, step, "impute: {columns: all}")
+    place = f"line {3 + bool(target)}: The recipe makes a column 'bought'"
+    for where in ({}, {"as": "none"}):
+        with pytest.raises(InputError, match=place):
+            prepare(shop, text, **where)
+    path = tmp_path / "run.yaml"
+    path.write_text(text + "dataset: shop\n")
+    with pytest.raises(InputError, match=rf"run\.yaml, {place}"):
+        catalog.call(shop, "runs.train", {"recipe": str(path)})
+    assert shop.get("datasets", "none") is None
+
+
+def test_a_linear_model_learns_from_the_waves_of_dates_with_gaps(
+    shop: Workspace, tmp_path: Path
+) -> None:
+    dated = pl.when(pl.int_range(pl.len()) % 4 == 0).then(None).otherwise(pl.col("since"))
+    table = frame().select("income", dated.alias("since"), "bought")
+    table.write_parquet(tmp_path / "dated.parquet")
+    given = {"name": "dated", "source": str(tmp_path / "dated.parquet"), "target": "bought"}
+    catalog.call(shop, "data.add", given)
+    path = tmp_path / "run.yaml"
+    path.write_text(
+        "dataset: dated\nestimator: sklearn.linear_model.LogisticRegression\n"
+        + features(
+            "dates: {columns: date, parts: [month], cyclic: [month]}",
+            "impute: {columns: numeric, strategy: median}",
+            "scale: {columns: numeric}",
+        )
+    )
+    assert catalog.call(shop, "runs.train", {"recipe": str(path)}).metrics
+    last = catalog.call(shop, "data.prepare", {"name": "dated", "recipe": str(path)}).steps[-1]
+    assert {c.name for c in last.changes} >= {"since_month_sin", "since_month_cos"}
+    assert all(c.after is not None and c.after.n_missing == 0 for c in last.changes)
 
 
 def test_stopping_leaves_nothing_behind(shop: Workspace) -> None:
@@ -488,7 +556,7 @@ def test_a_first_recipe_of_a_real_table_leaves_only_numbers(
 def test_a_run_learns_with_the_stored_recipe(shop: Workspace, tmp_path: Path) -> None:
     steps = ["drop: {columns: [key, same, since]}", "impute: {columns: numeric}"]
     recipe(shop, text=features(*steps, "drop: {columns: [colour, town, sex]}"))
-    recipe(shop, text=features("drop: {columns: all}"))
+    recipe(shop, text=features("select: {columns: [town]}"))
     written = str(recipe(shop, number=1).document["features"])
 
     def trained(given: str) -> Any:
@@ -503,7 +571,7 @@ def test_a_run_learns_with_the_stored_recipe(shop: Workspace, tmp_path: Path) ->
         return run.metrics, row["recipe"]["features"]
 
     assert trained("{recipe: shop, number: 1}") == trained(written)
-    with pytest.raises(InputError, match="No column is left"):
+    with pytest.raises(InputError, match="Column 'town' is a text"):
         trained("stored")  # the newest
     with pytest.raises(NotFoundError, match="Its recipes are 1 to 2"):
         trained("{recipe: shop, number: 7}")

@@ -312,6 +312,15 @@ BAD: list[tuple[str, str]] = [
     ("cast: {columns: x, to: date, format: '%q'}", "is no form of a date"),
     ("cast: {columns: x, to: date, format: '%'}", "is no form of a date"),
     ("deduplicate: {keep: any}", "cannot be 'any'"),
+    ('expression: {" \\t": "col(\'a\')"}', "empty name"),
+    ("rename: {a: ''}", "empty name"),
+    ("ratio: {columns: [a, b], as: ' '}", "empty name"),
+    ("difference: {columns: [a, b], as: ''}", "empty name"),
+    ("group: {columns: x, by: []}", "empty list"),
+    ("group: {columns: x, by: g, statistics: []}", "empty list"),
+    ("impute: {columns: x, by: []}", "empty list"),
+    ("dates: {columns: x, cyclic: []}", "empty list"),
+    ("bin: {columns: x, method: edges, edges: []}", "empty list"),
 ]
 
 
@@ -321,6 +330,20 @@ def test_a_wrong_step_is_refused_with_its_line(text: str, words: str) -> None:
         steps(f"- drop: {{columns: [a]}}\n- {text}\n")
     assert words in str(caught.value)
     assert "recipe, line 2" in caught.value.message
+
+
+def test_the_schema_refuses_empty_names_and_lists() -> None:
+    validator = jsonschema_rs.Draft202012Validator(features_schema())
+    for text, words in BAD:
+        if words in ("empty name", "empty list"):
+            assert not validator.is_valid(load(f"- {text}")[0]), text
+
+
+def test_waves_alone_survive_the_plain_form() -> None:
+    (found,) = steps("- dates: {columns: x, parts: [], cyclic: [month]}\n")
+    written = step_to_dict(found)
+    assert written == {"dates": {"columns": ["x"], "parts": [], "cyclic": ["month"]}}
+    assert read_step(Node(written, load("a: 1")[1])) == found
 
 
 def test_named_columns_are_all_that_a_step_reads() -> None:
@@ -375,7 +398,7 @@ def test_no_step_makes_a_column_of_the_targets_name(step: dict[str, Any]) -> Non
 
 def test_a_recipe_that_leaves_nothing_makes_no_table() -> None:
     steps = parse_recipe({"dataset": "t", "features": [{"drop": {"columns": "all"}}]}).features
-    with pytest.raises(InputError, match="leaves no column"):
+    with pytest.raises(InputError, match="No column is left to learn from"):
         apply(pl.DataFrame({"a": [1.0], "y": [0.0]}), "y", steps)
 
 
