@@ -645,7 +645,7 @@ def test_a_killed_preparation_leaves_whole_versions_only(shop: Workspace, tmp_pa
 
 # ------------------------------------------------------------------ texts
 
-_NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
+_NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(str.strip)
 _STEPS = st.one_of(
     st.builds(lambda names: {"drop": {"columns": names}}, st.lists(_NAMES, min_size=1, max_size=4)),
     st.builds(lambda a, b: {"rename": {a: b}}, _NAMES, _NAMES),
