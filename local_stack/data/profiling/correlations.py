@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from local_stack.data.profiling.associations import (
-    RELIABLE,
     contingency,
     correlation_ratio,
     cramers_v,
@@ -40,6 +39,7 @@ KENDALL_ROWS = 20_000
 
 _BLOCK_CELLS = 2_000_000  # of one block of rows, eight bytes each: what a core keeps near
 _HELD_COLUMNS = 4
+_RELIABLE = 1e-3  # less of a sum of squares left by its mean has lost digits: taken row by row
 _MOST_ONE_HOT = 32
 
 
@@ -301,7 +301,7 @@ def _pearson_of_holed(
         else:
             squares, mean = total.squares[own, place], total.sums[own, place] / n
         spread = squares - n * mean * mean
-        if spread <= RELIABLE * squares:
+        if spread <= _RELIABLE * squares:
             return _pearson_of_rows(numbers, i, j)
         parts.append((mean, spread))
     (mean, spread), (other_mean, other_spread) = parts
