@@ -205,11 +205,11 @@ class Correlations(Result):
     """Pearson, Spearman and (on request) Kendall's tau-b of numbers, and what mixes types.
 
     ``cramers_v`` is bias-corrected (Bergsma 2013, "A bias-correction for Cramer's V and
-    Tschuprow's T"), without a continuity correction, in [0, 1]. ``correlation_ratio`` (eta, in
-    [0, 1]) is of each category with each number: the square root of the share of the number's
-    variance that lies between the categories. ``mixed`` has every column that is one or the
-    other: Spearman's absolute value of two numbers, Cramer's V of two categories, eta of one of
-    each. ``kendall_rows`` says how many rows Kendall's tau was taken over.
+    Tschuprow's T"), without a continuity correction, in [0, 1]. ``mixed`` has every column that
+    is a number or a category: Spearman's absolute value of two numbers, Cramer's V of two
+    categories, and of one of each the correlation ratio (eta, bias-corrected, Kelley 1935): the
+    root of the share of the number's variance that lies between the categories. ``kendall_rows``
+    says how many rows Kendall's tau was taken over.
     """
 
     pearson: Matrix
