@@ -14,6 +14,9 @@ from paceml_tui.safe import safe
 
 _MOST_ROWS = 60
 _WIDEST_CELL = 40
+_MOST_INDENTED = 100_000
+"""Longer documents stand on one line: programs read them, and indentation takes ten times longer."""
+
 _SENTENCES = {"message": 200, "reason": 120, "hint": 200}
 """Columns of sentences, which say nothing when they are cut; the terminal's width still holds."""
 
@@ -59,7 +62,10 @@ def failure(name: str, error: StackError) -> None:
 
 
 def _document(document: Mapping[str, Any]) -> None:
-    print(json.dumps(document, ensure_ascii=True, allow_nan=False, indent=2))
+    text = json.dumps(document, ensure_ascii=True, allow_nan=False)
+    if len(text) <= _MOST_INDENTED:
+        text = json.dumps(document, ensure_ascii=True, allow_nan=False, indent=2)
+    print(text)
 
 
 def _lines(value: Any, indent: str = "") -> Iterator[str]:

@@ -26,7 +26,7 @@ from local_stack.workspace import Workspace
 if TYPE_CHECKING:
     from local_stack.data.profiling.table import Table
 
-_FORMAT = 2
+_FORMAT = 3
 """Raised when the shape or the meaning of a stored profile changes."""
 
 
@@ -192,7 +192,9 @@ def _profiled(
     blob = Blob.of(versions.held(workspace, version)["table"])
     with ThreadPoolExecutor(1) as pool:
         checked = pool.submit(workspace.artifacts.path, blob)
-        from local_stack.data.profiling.profile import profile_table  # while its bytes are checked
+        import polars  # noqa: F401  # while its bytes are checked
+
+        from local_stack.data.profiling.profile import profile_table
 
         table = _table(checked.result(), version, options.sample)
     found = profile_table(

@@ -20,6 +20,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,6 +30,7 @@ from local_stack.results import Result
 from local_stack.stores.holds import Hold
 
 _BLOCK = 1024 * 1024
+_LARGE_BLOCK = 8 * _BLOCK
 _CLIENT = {
     "config_kwargs": {"connect_timeout": 2, "read_timeout": 5, "retries": {"max_attempts": 1}}
 }
@@ -367,18 +369,29 @@ def digest(stream: IO[bytes], copy: IO[bytes] | None = None, tick: Tick | None =
 
 
 def verify(path: Path, blob: Blob) -> None:
-    """Raise unless ``path`` holds exactly what ``blob`` names."""
+    """Raise unless ``path`` holds exactly what ``blob`` names.
+
+    The size and the SHA-256 say so; the MD5 is a place, and would take thrice the time.
+    """
     try:
         with path.open("rb") as stream:
-            found = digest(stream)
+            found, size = _sha256(stream), os.fstat(stream.fileno()).st_size
     except FileNotFoundError:
         raise _missing(blob, str(path.parent)) from None
-    if found != blob:
+    if (found, size) != (blob.sha256, blob.size):
         raise DamagedError(
             f"The artefact {blob.md5} is damaged: its SHA-256 is not the recorded one.",
             "Restore it from a backup or from the bucket; nothing of it was used.",
-            details={"path": str(path), "expected": blob.sha256, "found": found.sha256},
+            details={"path": str(path), "expected": blob.sha256, "found": found},
         )
+
+
+def _sha256(stream: BufferedReader) -> str:
+    """Return the digest, asking for the interpreter's lock but seldom: others are at work."""
+    found, block = hashlib.sha256(), memoryview(bytearray(_LARGE_BLOCK))
+    while size := stream.readinto(block):
+        found.update(block[:size])
+    return found.hexdigest()
 
 
 def is_whole(path: Path, blob: Blob) -> bool:

@@ -37,7 +37,7 @@ MAX_CATEGORIES = 100
 KENDALL_ROWS = 20_000
 """Kendall's tau is taken over a seeded sample of so many rows where there are more."""
 
-_BLOCK_CELLS = 2_000_000  # of one block of rows, eight bytes each: what a core keeps near
+_BLOCK_CELLS = 500_000  # of one block of rows, eight bytes each: what a core keeps near
 _HELD_COLUMNS = 4
 _RELIABLE = 1e-3  # less of a sum of squares left by its mean has lost digits: taken row by row
 _MOST_ONE_HOT = 32
@@ -64,23 +64,29 @@ class _Number:
         self._ranks = None if counted.is_unique else counted.ends - (counted.counts - 1) / 2
         counted.forget()
 
-    def distances(self, codes: NDArray[np.int32]) -> Floats:
-        """Return the distances of rows from the mean, all rows' being of unit length; or 0."""
-        found = self._values.take(codes, mode="clip")
-        found = (found - self._mean - self._rest) / self._length
+    def distances(self, codes: NDArray[np.int32], out: Floats) -> Floats:
+        """Put the distances of rows from the mean, all rows' being of unit length; or 0."""
+        self._values.take(codes, mode="clip", out=out)
+        out -= self._mean
+        out -= self._rest
+        out *= 1 / self._length
         if self.is_holed:
-            found[codes < 0] = 0.0
-        return found
+            out[codes < 0] = 0.0
+        return out
 
-    def ranks(self, codes: NDArray[np.int32]) -> Floats:
-        """Return the ranks of rows from the mean rank, equal values sharing theirs; or 0."""
+    def ranks(self, codes: NDArray[np.int32], out: Floats) -> Floats:
+        """Put the ranks of rows from the mean rank, equal values sharing theirs; or 0."""
         import numpy as np
 
-        ranks = codes + 1.0 if self._ranks is None else self._ranks.take(codes, mode="clip")
-        ranks -= (self.n + 1) / 2
+        middle = (self.n + 1) / 2
+        if self._ranks is None:
+            np.add(codes, 1 - middle, out=out)
+        else:
+            self._ranks.take(codes, mode="clip", out=out)
+            out -= middle
         if self.is_holed:
-            ranks[codes < 0] = 0.0
-        return np.asarray(ranks)
+            out[codes < 0] = 0.0
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +223,11 @@ def _block_sums(
     found = _Sums(len(numbers.names), len(numbers.holed), sizes)
     codes = [column.codes[rows] for column in numbers.columns]
     pairs = list(zip(numbers.columns, codes, strict=True))
-    z = np.stack([column.distances(some) for column, some in pairs])
-    r = np.stack([column.ranks(some) for column, some in pairs])
+    shape = (len(codes), codes[0].size)
+    z, r = np.empty(shape), np.empty(shape)
+    for (column, some), distances, ranks in zip(pairs, z, r, strict=True):
+        column.distances(some, distances)
+        column.ranks(some, ranks)
     found.products = z @ z.T
     found.rank_products = r @ r.T
     present = np.ones((0, z.shape[1]))
@@ -422,19 +431,22 @@ def _ranks_among(number: _Number, rows: _Rows) -> Floats | None:
 
     codes = number.codes.take(rows.chosen) if rows.are_few else number.codes
     if number.n == rows.n:  # every row that holds a value: the ranks are those it has
-        found = number.ranks(codes)
+        found = number.ranks(codes, np.empty(codes.size))
     else:
         size = number.tally.values.size
         if rows.are_few:
             counts = np.bincount(codes, minlength=size)
         else:
             without = codes.take(rows.chosen)
-            counts = number.tally.counts - np.bincount(without[without >= 0], minlength=size)
+            counts = np.bincount(without[without >= 0], minlength=size)
+            np.subtract(number.tally.counts, counts, out=counts)
         if int(counts.max()) == rows.n:
             return None
-        ranks = counts.cumsum() - (counts - 1) / 2
-        ranks -= (rows.n + 1) / 2
-        found = ranks.take(codes, mode="clip")
+        ranks = counts.cumsum()  # made twice the distances from the mean rank, in place
+        ranks *= 2
+        ranks -= counts
+        ranks -= rows.n
+        found = ranks.take(codes, mode="clip").astype(np.float64)
     if not rows.are_few:
         found[rows.chosen] = 0.0
     found /= math.sqrt(float(np.dot(found, found)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,19 @@ from local_stack.data.profiling.columns import Column, narrowed, profile_column
 from local_stack.data.profiling.correlations import correlate
 from local_stack.data.profiling.findings import column_findings, table_findings
 from local_stack.data.profiling.interactions import interactions_of
+from local_stack.data.profiling.memory import kept
 from local_stack.data.profiling.missing import missing_of
 from local_stack.data.profiling.rows import RowHashes, duplicates_of, sample_of
 from local_stack.data.profiling.series import in_time_order, series_statistics
-from local_stack.data.profiling.shape import Alert, DatasetProfile, Overview, Thresholds
+from local_stack.data.profiling.shape import (
+    Alert,
+    DatasetProfile,
+    Interaction,
+    Missing,
+    Overview,
+    Rows,
+    Thresholds,
+)
 from local_stack.data.profiling.table import Table
 from local_stack.data.profiling.texts import MAX_SORTED
 from local_stack.data.profiling.threads import in_threads
@@ -54,6 +64,7 @@ def profile_frame(
     )
 
 
+@kept()
 def profile_table(
     table: Table,
     *,
@@ -96,17 +107,24 @@ def profile_table(
     columns = {name: columns[name] for name in table.names}
     if time is not None:
         columns = _with_series(columns, time)
-    progress(Step("correlations", total - 3, total))
-    correlations = correlate(columns, kendall=kendall)
-    progress(Step("duplicate rows", total - 2, total))
-    n_duplicates, duplicates = duplicates_of(table, columns, hashes)
-    overview = _overview(table, columns, n_duplicates)
-    progress(Step("findings", total - 1, total))
-    variables = [column.profile for column in columns.values()]
-    alerts += alerts_of(overview, variables, correlations, target, limits, columns)
-    alerts += table_findings(
-        table, columns, target, limits, lambda step: progress(Step(step.label, total - 1, total))
-    )
+    with ThreadPoolExecutor(1) as pool:  # what needs little of the processor goes on meanwhile
+        parts = pool.submit(_parts_of, table, columns)
+        progress(Step("correlations", total - 3, total))
+        correlations = correlate(columns, kendall=kendall)
+        progress(Step("duplicate rows", total - 2, total))
+        n_duplicates, duplicates = duplicates_of(table, columns, hashes)
+        overview = _overview(table, columns, n_duplicates)
+        progress(Step("findings", total - 1, total))
+        variables = [column.profile for column in columns.values()]
+        alerts += alerts_of(overview, variables, correlations, target, limits, columns)
+        alerts += table_findings(
+            table,
+            columns,
+            target,
+            limits,
+            lambda step: progress(Step(step.label, total - 1, total)),
+        )
+        missing, interactions, sample = parts.result()
     profile = DatasetProfile(
         overview=overview,
         variables=tuple(variables),
@@ -114,13 +132,24 @@ def profile_table(
         alerts=ranked(alerts, table.names),
         thresholds=limits,
         target=target,
-        missing=missing_of(table, columns),
-        interactions=interactions_of(columns, table.n_rows),
+        missing=missing,
+        interactions=interactions,
         duplicates=duplicates,
-        sample=sample_of(table),
+        sample=sample,
     )
     progress(Step("profile", total, total))
     return profile
+
+
+def _within(progress: Progress, total: int) -> Progress:
+    """Return what tells the steps of the last step but one."""
+    return lambda step: progress(Step(step.label, total - 1, total))
+
+
+def _parts_of(
+    table: Table, columns: Mapping[str, Column]
+) -> tuple[Missing, tuple[Interaction, ...], Rows]:
+    return missing_of(table, columns), interactions_of(columns, table.n_rows), sample_of(table)
 
 
 def _check_column(table: Table, role: str, name: str | None) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from local_stack.data.profiling.ordering import ordered
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -135,8 +137,7 @@ def _distinct_decimals(x: NDArray[np.float64]) -> _Counted | None:
 def _distinct_sorted(x: NDArray[Any]) -> _Counted:
     import numpy as np
 
-    order = np.argsort(x)
-    in_order = x[order]
+    order, in_order = ordered(x)
     starts_run = np.empty(x.size, dtype=bool)
     starts_run[0] = True
     np.not_equal(in_order[1:], in_order[:-1], out=starts_run[1:])
