@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import multiprocessing
 import os
 import secrets
 import signal
@@ -261,6 +260,8 @@ _COLD = "import sys; from local_stack.jobs import begin; begin(*sys.argv[1:])"
 
 
 def _start_warm(workspace: Workspace, job: str) -> None:
+    import multiprocessing  # few commands start a warm job
+
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_WARM))
     process = context.Process(target=_enter, args=(str(workspace.root), job, workspace.actor))

@@ -21,7 +21,6 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 from local_stack import settings
 from local_stack.command import command
 from local_stack.data import versions
-from local_stack.data.sharing import dvc_files
 from local_stack.data.tables import NULLS
 from local_stack.errors import ConflictError, InputError, NotFoundError, nearest
 from local_stack.progress import Progress, Step, silent
@@ -126,6 +125,8 @@ def checkout(
     if dvc:
         row = versions.record(workspace, version)
         with replacing(_pointer(target), force=force) as scratch:
+            from local_stack.data.sharing import dvc_files
+
             text = dvc_files.pointer(target.name, row["original" if original else "table"])
             scratch.write_text(text, encoding="utf-8")
     return Checkout(

@@ -17,8 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
 from local_stack import environment
 from local_stack.errors import StackError, UnavailableError
@@ -176,7 +175,7 @@ class Tracking:
         """Return the folders of the runs, when the store is a folder."""
         if not self.uri.startswith("file:"):
             return []
-        root = Path(url2pathname(urlsplit(self.uri).path))
+        root = Path(unquote(urlsplit(self.uri).path))
         return [path for path in root.glob("[0-9]*/*") if _RUN_ID.fullmatch(path.name)]
 
     def mirror_model(self, name: str, versions: Sequence[Mirrored]) -> None:
