@@ -3,5 +3,8 @@
 from __future__ import annotations
 
 from labels_kit import people, reviews, reviews_template
+from readers_kit import stage
+from recipes_kit import shop
+from sharing_kit import other, remote
 
-__all__ = ["people", "reviews", "reviews_template"]
+__all__ = ["other", "people", "remote", "reviews", "reviews_template", "shop", "stage"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from local_stack.data.profiling.columns import Column, narrowed, profile_column
@@ -54,3 +55,8 @@ def pairs(alerts: list[Alert], code: str) -> set[tuple[str | None, str | None]]:
 def values_of(alert: Alert) -> Mapping[Any, int]:
     """Return the values behind an alert, with their counts."""
     return {item.value: item.count for item in alert.values}
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    """Return the generator of made-up numbers."""
+    return np.random.default_rng(seed)

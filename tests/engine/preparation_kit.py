@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from local_stack.marked_yaml import Node, load
-from local_stack.preparation.fitting import Training, fit_features
+from local_stack.preparation.fitted import Preparation
+from local_stack.preparation.fitting import Training, fit_features, raw_columns
 from local_stack.preparation.grammar import read_step
 from local_stack.preparation.steps import FeatureStep
 from local_stack.preparation.table import Labels
@@ -172,3 +174,79 @@ def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
         and bool((absent == np.isnan(other)).all())
         and one[~absent].tobytes() == other[~absent].tobytes()
     )
+
+
+GENERATOR = np.random.default_rng(11)
+TOLERANCE = {"rtol": 1e-9, "atol": 1e-9}
+
+
+def fitted(frame: pl.DataFrame, *steps: FeatureStep, labels: Labels | None = None) -> Preparation:
+    """Return the fitted steps."""
+    return fit_features(frame, "y", steps, native_strings=True, labels=labels).preparation
+
+
+def made(preparation: Preparation, frame: pl.DataFrame) -> np.ndarray:
+    """The features of a table, by rows; the matrix must say the same."""
+    columns = raw_columns(frame, preparation.inputs)
+    many = preparation.compile().matrix(columns)
+    row = preparation.compile().row
+    one = np.array([row(raw) for raw in frame.to_dicts()]).reshape(many.shape)
+    np.testing.assert_array_equal(one, many)
+    return many
+
+
+def numbers(kind: str, n: int = 300) -> np.ndarray:
+    """Return numbers of one kind, most with holes."""
+    values = {
+        "normal": GENERATOR.normal(40, 9, n),
+        "skewed": GENERATOR.lognormal(2, 1, n),
+        "negative": -GENERATOR.lognormal(2, 1, n),
+        "ties": np.round(GENERATOR.normal(3, 2, n)),
+        "constant": np.full(n, 0.1 + 0.2),
+        "one": np.array([7.5]),
+        "huge": GENERATOR.normal(size=n) * 1e150,
+        "tiny": GENERATOR.normal(size=n) * 1e-12,
+    }[kind].copy()
+    if n > 1 and kind != "one":
+        values[::17] = math.nan
+    return values
+
+
+KINDS = ("normal", "skewed", "negative", "ties", "constant", "one", "huge", "tiny")
+
+
+def column(values: np.ndarray) -> pl.DataFrame:
+    """Return the table of one column ``x``."""
+    return pl.DataFrame({"x": values}).fill_nan(None)
+
+
+def target_table(n: int = 400) -> tuple[pl.DataFrame, np.ndarray]:
+    """Return a table of words with holes, and a target that depends on them."""
+    chances = [0.4, 0.3, 0.2, 0.05, 0.05]
+    words = np.array(["a", "b", "c", "d", None], dtype=object)[GENERATOR.choice(5, n, p=chances)]
+    return pl.DataFrame({"w": words.tolist()}, schema={"w": pl.String}), GENERATOR.normal(
+        size=n
+    ) + (words == "a")
+
+
+TEXTS = [
+    "The cat sat on the mat, the mat was flat.",
+    "a I x",
+    "",
+    "Zwölf Boxkämpfer jagen Viktor — quer über den großen Sylter Deich",
+    "cat CAT cats dog_1 dog_1 3.14",
+    None,
+    "mat\nflat\tflat flat",
+] * 3
+
+
+def groups_table(n: int = 500) -> pl.DataFrame:
+    """Return numbers with holes in groups that have some too."""
+    return pl.DataFrame(
+        {
+            "g": GENERATOR.choice(["a", "b", "c", None], n).tolist(),
+            "k": GENERATOR.integers(0, 3, n),
+            "x": np.where(GENERATOR.random(n) < 0.1, math.nan, GENERATOR.normal(size=n)),
+        },
+        schema={"g": pl.String, "k": pl.Int64, "x": pl.Float64},
+    ).fill_nan(None)

@@ -156,7 +156,7 @@ def test_a_constant_has_no_shape(dtype: Any) -> None:
     found = _variable(pl.Series([3] * 25, dtype=dtype))
     assert (found["kind"], found["std"], found["mean"]) == ("constant", 0.0, 3.0)
     assert found["skewness"] is found["kurtosis"] is None
-    assert found["histogram"] == {"edges": [3, 3], "counts": [25]}
+    assert found["histogram"] == {"edges": [3, 3], "counts": [25], "is_whole": False}
 
 
 @pytest.mark.parametrize(
