@@ -269,8 +269,9 @@ def _in_full(name: str, values: Values, width: int) -> Iterator[str]:
     if rest > 0:
         n_others = variable["n_distinct"] - len(variable["top_values"])
         yield f"  ({n_others:,} other values in {rest:,} rows)"
-    yield from _values("Smallest values", variable.get("smallest") or (), n_rows, width)
-    yield from _values("Largest values", variable.get("largest") or (), n_rows, width)
+    if rest > 0:  # else every value is listed already
+        yield from _values("Smallest values", variable.get("smallest") or (), n_rows, width)
+        yield from _values("Largest values", variable.get("largest") or (), n_rows, width)
     yield from _text(variable, width)
     yield from _related(name, values["correlations"], width)
 
@@ -306,8 +307,9 @@ def _histogram(histogram: Values, width: int) -> Iterator[str]:
     n_label = max(map(cell_len, labels))
     highest = max(merged, default=0) or 1
     n_bar = max(10, width - n_label - 18)
+    last = edges[-1] - 1 if histogram.get("is_whole") else edges[-1]
     yield ""
-    yield f"Histogram ({len(merged)} bins from {_edge(edges[0])} to {_edge(edges[-1])})"
+    yield f"Histogram ({len(merged)} bins from {_edge(edges[0])} to {_edge(last)})"
     for label, count in zip(labels, merged, strict=True):
         bar = render.bar(count / highest, n_bar).plain
         yield f"  {_right(label, n_label)}  {bar} {count:>10,}"
@@ -320,7 +322,8 @@ def _edge(edge: Any) -> str:
 def _values(title: str, items: Sequence[Values], n: int, width: int) -> Iterator[str]:
     if not items:
         return
-    names = [_value(item["value"], min(40, width // 2 - 6)) for item in items]
+    names = [_value(item["value"], min(56, width - 36)) for item in items]
+    place = _set if isinstance(items[0]["value"], str) else _right
     n_name = max(map(cell_len, names))
     n_bar = max(8, min(30, width - n_name - 28))
     highest = max(item["count"] for item in items) or 1
@@ -329,7 +332,7 @@ def _values(title: str, items: Sequence[Values], n: int, width: int) -> Iterator
     for name, item in zip(names, items, strict=True):
         bar = render.bar(item["count"] / highest, n_bar).plain
         share = _percent(item["count"] / n) if n else "-"
-        yield f"  {_right(name, n_name)}  {bar} {item['count']:>10,}  {share:>8}"
+        yield f"  {place(name, n_name)}  {bar} {item['count']:>10,}  {share:>8}"
 
 
 def _text(variable: Values, width: int) -> Iterator[str]:
@@ -355,11 +358,34 @@ def _text(variable: Values, width: int) -> Iterator[str]:
         yield f"Words and characters of a sample of {text['n_texts']:,} texts"
     yield from _values("Words", text["words"], text["n_words"], width)
     yield from _values("Characters", text["characters"], text["n_characters"], width)
-    yield from _values("Categories", text["categories"], text["n_characters"], width)
-    yield from _values("Scripts", text["scripts"], text["n_characters"], width)
+    for title in ("category", "script", "block"):
+        yield from _groups(title, text, width)
     for part in text["parts"]:
         title = f"{text['form'].upper()}: {part['name']}"
         yield from _values(title, part["values"], text["n_texts"], width)
+
+
+_PLURALS = {"category": "Categories", "script": "Scripts", "block": "Blocks"}
+
+
+def _groups(kind: str, text: Values, width: int) -> Iterator[str]:
+    """Yield groups of characters, each in a line with its most frequent ones."""
+    groups, title = text[f"by_{kind}"], _PLURALS[kind]
+    if not groups:
+        return
+    total = sum(group["count"] for group in text["by_category"])
+    names = [safe(group["name"].replace("_", " "), 28) for group in groups]
+    n_name = max(map(cell_len, names))
+    yield ""
+    yield f"{title} of characters, the most frequent in each"
+    for name, group in zip(names, groups, strict=True):
+        listed = " ".join(_value(item["value"], 8) for item in group["characters"])
+        share = _percent(group["count"] / total)
+        line = f"  {_set(name, n_name)} {group['count']:>10,}  {share:>7}  {listed}"
+        yield _cut(line, width)
+    n = text[f"n_{title.lower()}"]
+    if n > len(groups):
+        yield f"  ({n - len(groups):,} more)"
 
 
 def _related(name: str, correlations: Values, width: int) -> Iterator[str]:

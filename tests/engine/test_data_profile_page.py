@@ -24,6 +24,7 @@ from local_stack.data.profiling.page_html import escaped, percent, plain_number,
 from local_stack.data.profiling.shape import (
     Alert,
     AlertChanges,
+    CharacterGroup,
     Correlations,
     DatasetProfile,
     DateStatistics,
@@ -63,7 +64,7 @@ HOSTILE = [
     "",
     "x" * 3000,
 ]
-VOID = {"meta", "input"}
+VOID = {"meta", "input", "wbr"}
 
 
 def histogram(n: int = 12) -> Histogram:
@@ -89,9 +90,12 @@ def number(name: str, **given: object) -> VariableProfile:
 def text(name: str, values: list[str]) -> VariableProfile:
     counts = tuple(ValueCount(value, 20 - i) for i, value in enumerate(values[:10]))
     letters = (ValueCount("e", 60), ValueCount(" ", 30), ValueCount("\u202e", 2))
+    group = CharacterGroup("Lowercase letter", 100, 9, letters)
     made_of = TextStatistics(
-        120, 12, 44, letters, (ValueCount("Ll", 100),), (ValueCount("LATIN", 90),), counts, 200
-    )
+        120, 12, 44, letters, (ValueCount("Ll", 100),), (ValueCount("Latin", 90),), counts, 200,
+        by_category=(group,), by_script=(replace(group, name="Latin"),), n_categories=11,
+        by_block=(replace(group, name="Basic Latin"),), n_scripts=1, n_blocks=1,
+    )  # fmt: skip
     lengths = Lengths(0, 12.5, 9.0, 3000, histogram(8))
     return VariableProfile(
         name, "string", "text", 0, 0.0, 300, 900, counts, lengths=lengths, text=made_of
@@ -192,7 +196,8 @@ def test_a_page_has_the_parts_that_a_profile_is_known_for():
         "Words", "Characters", "Interactions", "Correlations", "Strongest pairs", "Every type",
         "Pearson", "Spearman", "Cramér's V", "Missing values", "Matrix", "Heat map", "Patterns",
         "Duplicate rows", "First rows", "Last rows", "Moves with", "2020-01-01", "1461 days",
-        "Lowercase letter", "paceml-tui data profile",
+        "Lowercase letter", "Basic Latin", "1 of 11 groups", "Configuration of the analysis",
+        "paceml-tui data profile",
     ):  # fmt: skip
         assert word in found.seen, word
     assert {"overview", "variables", "sample"} <= {a.get("id") for _, a in found.found}
@@ -217,7 +222,9 @@ def test_a_page_asks_for_nothing_from_anywhere():
         assert "style" not in attributes  # the policy would drop it
         assert not any(key.startswith("on") for key in attributes)
         for key in ("href", "src", "action", "srcset", "xlink:href"):
-            assert (attributes.get(key) or "#").startswith("#"), attributes
+            held = attributes.get(key) or "#"
+            is_saved = "download" in attributes and held.startswith("data:application/json;")
+            assert held.startswith("#") or is_saved, attributes
     assert not re.search(r"@import|url\(|https?:|//[a-z]+\.|fetch\(|XMLHttp|WebSocket", content)
 
 
@@ -276,7 +283,7 @@ def test_a_page_stays_under_three_megabytes_and_says_what_it_left_out(n):
     assert 100 < cards < n
     assert f"Shown are {cards:,} of {n:,} variables, to keep this file small." in found.seen
     assert f"of {n:,} columns, to keep this file small." in found.seen  # sample, missing
-    links = {each["href"] for name, each in found.found if name == "a" and each.get("href")}
+    links = {at["href"] for name, at in found.found if name == "a" and "download" not in at}
     places = {f"#{each['id']}" for _, each in found.found if each.get("id")}
     if n < 12_000:
         assert links <= places  # every column has at least a line of its own

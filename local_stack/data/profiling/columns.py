@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from local_stack.data.profiling.characters import N_TOP
 from local_stack.data.profiling.numbers import monotonicity, number_statistics
 from local_stack.data.profiling.shape import (
     DateStatistics,
@@ -28,7 +29,6 @@ from local_stack.data.profiling.tallies import (
     tally,
 )
 from local_stack.data.profiling.texts import (
-    N_TOP,
     counted_texts,
     lengths_of,
     shortened,

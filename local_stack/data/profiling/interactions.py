@@ -1,4 +1,4 @@
-"""How pairs of numbers lie together, as counts on a grid."""
+"""How pairs of numbers lie together: as counts on a grid, and as a few points."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from local_stack.data.profiling.columns import Column
-from local_stack.data.profiling.shape import Interaction
+from local_stack.data.profiling.shape import Interaction, Points
 from local_stack.data.profiling.tallies import Tally, even_edges, quantile
 
 if TYPE_CHECKING:
@@ -20,24 +20,51 @@ MAX_ROWS = 20_000
 MAX_COLUMNS = 15
 """Numbers whose pairs are shown, in the order of the table."""
 
+N_POINTS = 300
+"""Rows that are kept to be drawn as points."""
+
 N_CELLS = 20
 _ENDS = (0.005, 0.995)
 
 
 def interactions_of(columns: Mapping[str, Column], n_rows: int) -> tuple[Interaction, ...]:
     """Return the grid of each pair of numbers that vary."""
+    rows = _chosen(n_rows, MAX_ROWS)
+    found = {name: _placed(counted, rows) for name, counted in _varying(columns).items()}
+    return tuple(_grid(x, y, found[x], found[y]) for x, y in combinations(found, 2))
+
+
+def points_of(columns: Mapping[str, Column], n_rows: int) -> Points:
+    """Return a few seeded random rows of the numbers whose pairs are shown."""
+    found = _varying(columns)
+    if len(found) < 2:
+        return Points()
+    rows = _chosen(n_rows, N_POINTS)
+    values = tuple(_values(counted, rows) for counted in found.values())
+    return Points(tuple(found), tuple(rows.tolist()), values)
+
+
+def _chosen(n_rows: int, most: int) -> NDArray[np.int64]:
+    """Return the rows, of more than ``most`` a seeded sample, in their order."""
     import numpy as np
 
-    rows = np.arange(n_rows)
-    if n_rows > MAX_ROWS:
-        rows = np.sort(np.random.default_rng(0).choice(n_rows, MAX_ROWS, replace=False))
+    if n_rows <= most:
+        return np.arange(n_rows)
+    return np.sort(np.random.default_rng(0).choice(n_rows, most, replace=False))
+
+
+def _varying(columns: Mapping[str, Column]) -> dict[str, Tally]:
     found = {
-        name: _placed(it.tally, rows)
+        name: it.tally
         for name, it in columns.items()
         if it.profile.numbers and it.tally is not None and it.tally.values.size > 1
     }
-    chosen = list(found)[:MAX_COLUMNS]
-    return tuple(_grid(x, y, found[x], found[y]) for x, y in combinations(chosen, 2))
+    return {name: found[name] for name in list(found)[:MAX_COLUMNS]}
+
+
+def _values(counted: Tally, rows: NDArray[np.int64]) -> tuple[float | None, ...]:
+    codes = counted.codes.take(rows).tolist()
+    return tuple(None if code < 0 else counted.values[code].item() for code in codes)
 
 
 def _placed(

@@ -129,14 +129,24 @@ def _histogram(counted: Tally) -> Histogram:
         return Histogram((edge, edge), (int(counted.counts[0]),))
     low, high = values[0].item(), values[-1].item()
     bins = n_bins(counted.n)
-    if isinstance(low, int) and max(-low, high) < 2**52:
-        edges = _whole_edges(low, high, bins)
+    is_whole = max(-low, high) < 2**52 and _are_whole(values)
+    if is_whole:
+        edges = whole_edges(int(low), int(high), bins)
     else:
         edges = even_edges(float(low), float(high), bins)
-    return Histogram(tuple(edges.tolist()), counts_between(counted, edges))
+    return Histogram(tuple(edges.tolist()), counts_between(counted, edges), is_whole)
 
 
-def _whole_edges(low: int, high: int, bins: int) -> NDArray[np.float64]:
+def _are_whole(values: NDArray[Any]) -> bool:
+    """Return whether every value is a whole number, of whatever type."""
+    import numpy as np
+
+    if values.dtype.kind in "iu":
+        return True
+    return all(bool((np.rint(some) == some).all()) for some in (values[:_PROBE], values))
+
+
+def whole_edges(low: int, high: int, bins: int) -> NDArray[np.float64]:
     """Return edges whose bins hold the same number of whole numbers each, none of them empty.
 
     Bins of a broken width would hold now more, now fewer of them, which looks like a comb.

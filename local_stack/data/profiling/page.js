@@ -36,17 +36,19 @@
 
   const x = $("pair-x"), y = $("pair-y");
   if (x) {
-    const pairs = [...document.querySelectorAll(".pair")];
+    const groups = [...document.querySelectorAll(".pairs")];
     const choose = () => {
-      let n = 0;
-      for (const pair of pairs) {
-        const names = [pair.dataset.x, pair.dataset.y];
-        pair.hidden = !((!x.value || names.includes(x.value)) && (!y.value || names.includes(y.value)));
-        n += !pair.hidden;
+      for (const group of groups) {
+        let n = 0;
+        for (const pair of group.children) {
+          const names = [pair.dataset.x, pair.dataset.y];
+          pair.hidden = !((!x.value || names.includes(x.value)) && (!y.value || names.includes(y.value)));
+          n += !pair.hidden;
+        }
+        group.classList.toggle("alone", n === 1);
       }
-      pairs[0].parentNode.classList.toggle("alone", n === 1);
     };
-    x.value = pairs[0].parentNode.dataset.first;
+    x.value = groups[0].dataset.first;
     choose();
     x.addEventListener("change", choose);
     y.addEventListener("change", choose);

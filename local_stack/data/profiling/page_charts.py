@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 from local_stack.data.profiling.page_html import (
+    MAX_TEXT,
     Markup,
     counted,
     cut,
@@ -16,11 +17,17 @@ from local_stack.data.profiling.page_html import (
     tag,
     value_of,
 )
-from local_stack.data.profiling.shape import Histogram, Interaction, Matrix, ValueCount
+from local_stack.data.profiling.shape import Histogram, Interaction, Matrix, Points, ValueCount
 
 HEIGHT = 100
+SCATTER = 200
+"""Steps of either axis of a scatter plot."""
+
 LEVELS = 7
 """Steps of a scale of density, the first one being the faintest that is not nothing."""
+
+_MOST_LABELS = 12
+_MOST_LETTERS = 14
 
 MAX_LETTERED = 16
 """Columns of a matrix up to which each cell shows its number."""
@@ -125,9 +132,12 @@ def large_histogram(histogram: Histogram | None, name: str, box: Markup | None =
 
 def _bin(histogram: Histogram, index: int, total: int) -> str:
     low, high = histogram.edges[index], histogram.edges[index + 1]
+    if histogram.is_whole:  # the upper edge is the first whole number of the next bin
+        high = high - 1  # type: ignore[operator]
     count = histogram.counts[index]
     share = percent(count / total) if total else ""
-    return f"{edge(low)} to {edge(high)}: {counted(count, 'row')} ({share})"
+    ends = edge(low) if low == high else f"{edge(low)} to {edge(high)}"
+    return f"{ends}: {counted(count, 'row')} ({share})"
 
 
 def _told(histogram: Histogram, name: str) -> str:
@@ -139,19 +149,32 @@ def _told(histogram: Histogram, name: str) -> str:
 
 
 def _axis(histogram: Histogram, n_parts: int) -> Markup:
-    """Return labels that part the axis into ``n_parts``, as far as they can be told."""
+    """Return labels that part the axis into ``n_parts``, as far as they can be told.
+
+    A few bins of one whole number each are labelled one by one.
+    """
     first, last = histogram.edges[0], histogram.edges[-1]
-    labels = [edge(first), edge(last)]
+    labels, class_ = [edge(first), edge(last)], "axis"
     if first == last:
         labels = labels[:1]
-    elif not isinstance(first, str) and not isinstance(last, str):
-        shares = [part / n_parts for part in range(n_parts + 1)]
-        ticks = [first * (1 - share) + last * share for share in shares]
-        for digits in (4, 7, 10, 13):  # as few as tell the labels apart
-            labels = [edge(tick, digits) for tick in ticks]
-            if len(set(labels)) == len(labels):
-                break
-    return tag("div", joined(tag("span", text) for text in labels), class_="axis")
+    elif isinstance(first, str) or isinstance(last, str):
+        pass
+    elif histogram.is_whole and last - first == len(histogram.counts) <= _MOST_LABELS:
+        labels, class_ = [edge(value) for value in histogram.edges[:-1]], "axis each"
+    else:
+        labels = _ticks(first, last, n_parts)
+    return tag("div", joined(tag("span", text) for text in labels), class_=class_)
+
+
+def _ticks(first: float, last: float, n_parts: int) -> list[str]:
+    shares = [part / n_parts for part in range(n_parts + 1)]
+    ticks = [first * (1 - share) + last * share for share in shares]
+    labels: list[str] = []
+    for digits in (4, 7, 10, 13):  # as few as tell the labels apart
+        labels = [edge(tick, digits) for tick in ticks]
+        if len(set(labels)) == len(labels):
+            break
+    return labels
 
 
 def box_plot(
@@ -199,7 +222,10 @@ def bars(
         Rows without a value, told in a line of their own, and all rows.
     """
     highest = max([item.count for item in items] + [1])
-    rows = [_bar(value_of(item.value), item.count, n_rows or n, highest) for item in items]
+    rows = [
+        _bar(value_of(item.value), item.count, n_rows or n, highest, title=_whole(item.value))
+        for item in items
+    ]
     rest = n - sum(item.count for item in items)
     if n_distinct is not None and n_distinct > len(items) and rest > 0:
         others = tag("i", counted(n_distinct - len(items), "other value"), class_="none")
@@ -209,11 +235,17 @@ def bars(
     return tag("table", tag("tbody", joined(rows)), class_="bars")
 
 
-def _bar(name: Markup, count: int, n: int, highest: int) -> Markup:
+def _whole(value: object) -> str | None:
+    """Return a text that may not have the room for all of it in its line."""
+    is_long = isinstance(value, str) and _MOST_LETTERS < len(value) <= MAX_TEXT
+    return str(value) if is_long else None
+
+
+def _bar(name: Markup, count: int, n: int, highest: int, title: str | None = None) -> Markup:
     """Return a line; one without a ``highest`` has no bar, for it is no single value."""
     return tag(
         "tr",
-        tag("th", name, scope="row"),
+        tag("th", name, scope="row", title=title),
         tag("td", meter(count / highest) if highest else None),
         tag("td", f"{count:,}", class_="n"),
         tag("td", percent(count / n) if n else "", class_="n"),
@@ -242,23 +274,55 @@ def density(grid: Interaction) -> Markup:
     drawn = svg(
         max(n_x, 1), max(n_y, 1), cells(n_x, n_y, step, "l"), label=label, class_="grid", fit=True
     )
-    ends = (tag("span", edge(grid.y_edges[-1])), tag("span", edge(grid.y_edges[0])))
+    return _pair(
+        grid.x,
+        grid.y,
+        (grid.x_edges[0], grid.x_edges[-1]),
+        (grid.y_edges[0], grid.y_edges[-1]),
+        drawn,
+    )
+
+
+def _pair(
+    x: str, y: str, across: tuple[float, float], upwards: tuple[float, float], drawn: Markup
+) -> Markup:
+    """Return a drawing of two columns between the names and the ends of its axes."""
     return tag(
         "figure",
-        tag("b", cut(grid.y, 40), class_="y"),
-        tag("div", *ends, class_="ends"),
+        tag("b", cut(y, 40), class_="y"),
+        tag("div", *(tag("span", edge(it)) for it in reversed(upwards)), class_="ends"),
         drawn,
-        tag(
-            "div",
-            tag("span", edge(grid.x_edges[0])),
-            tag("span", edge(grid.x_edges[-1])),
-            class_="axis",
-        ),
-        tag("b", cut(grid.x, 40), class_="x"),
+        tag("div", *(tag("span", edge(it)) for it in across), class_="axis"),
+        tag("b", cut(x, 40), class_="x"),
         class_="pair",
-        data_x=grid.x,
-        data_y=grid.y,
+        data_x=x,
+        data_y=y,
     )
+
+
+def scatter(x: str, y: str, points: Points) -> Markup:
+    """Return the rows that hold both columns as points, between the ends of what is shown."""
+    across, upwards = (points.values[points.columns.index(name)] for name in (x, y))
+    held = [(a, b) for a, b in zip(across, upwards, strict=True) if a is not None and b is not None]
+    ends = [_ends(values) for values in zip(*held, strict=True)] if held else [(0.0, 0.0)] * 2
+    places = (
+        (_placed(a, *ends[0]), SCATTER - _placed(b, *ends[1])) for a, b in dict.fromkeys(held)
+    )
+    label = f"{cut(x, 60)} against {cut(y, 60)}: {counted(len(held), 'row')} as points"
+    path = "".join(f"M{left} {top}h0" for left, top in dict.fromkeys(places))
+    drawn = svg(SCATTER, SCATTER, tag("path", d=path), label=label, class_="grid dots", fit=True)
+    return _pair(x, y, ends[0], ends[1], drawn)
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    return min(values), max(values)
+
+
+def _placed(value: float, low: float, high: float) -> int:
+    """Return where a value lies, in steps of an axis, a little off its ends."""
+    width = high / 2 - low / 2  # halves do not overflow
+    share = (value / 2 - low / 2) / width if width > 0 else 0.5
+    return round(4 + share * (SCATTER - 8))
 
 
 def cells(n_x: int, n_y: int, step: Callable[[int, int], int], prefix: str) -> Markup:

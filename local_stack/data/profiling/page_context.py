@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from local_stack.data.profiling.page_html import Markup, cut, tag
+from local_stack.data.profiling.page_html import Markup, cut, escaped, tag
 from local_stack.data.profiling.shape import Alert, DatasetProfile
 
 N_RELATED = 10
@@ -82,5 +82,6 @@ def badge(alert: Alert) -> Markup:
 def link(name: str, context: Context) -> Markup:
     """Return the name of a column as a link to its card."""
     place = context.places.get(name)
-    shown = tag("span", cut(name, 80), class_="name", title=name if len(name) > 80 else None)
+    text = Markup(escaped(cut(name, 80)).replace("_", "_<wbr>"))
+    shown = tag("span", text, class_="name", title=name if len(name) > 80 else None)
     return shown if place is None else tag("a", shown, href=f"#v{place}")

@@ -20,48 +20,21 @@ from local_stack.data.profiling.page_html import (
     counted,
     facts,
     joined,
+    left_out,
     number,
+    percent,
     table,
     tag,
     value_of,
 )
 from local_stack.data.profiling.shape import (
     Alert,
+    CharacterGroup,
     NumberStatistics,
     TextStatistics,
     ValueCount,
     VariableProfile,
 )
-
-_GENERAL = {
-    "Lu": "Uppercase letter",
-    "Ll": "Lowercase letter",
-    "Lt": "Titlecase letter",
-    "Lm": "Modifier letter",
-    "Lo": "Other letter",
-    "Mn": "Nonspacing mark",
-    "Mc": "Spacing mark",
-    "Me": "Enclosing mark",
-    "Nd": "Decimal number",
-    "Nl": "Letter number",
-    "No": "Other number",
-    "Pc": "Connector punctuation",
-    "Pd": "Dash punctuation",
-    "Ps": "Open punctuation",
-    "Pe": "Close punctuation",
-    "Pi": "Initial punctuation",
-    "Pf": "Final punctuation",
-    "Po": "Other punctuation",
-    "Sm": "Math symbol",
-    "Sc": "Currency symbol",
-    "Sk": "Modifier symbol",
-    "So": "Other symbol",
-    "Zs": "Space separator",
-    "Cc": "Control",
-    "Cf": "Format",
-    "Co": "Private use",
-    "Cn": "Unassigned",
-}
 
 
 def details(
@@ -96,7 +69,10 @@ def _number_parts(
     histogram = numbers.histogram
     if histogram is not None and numbers.min is not None and numbers.max is not None:
         marks = (numbers.q05, numbers.q25, numbers.median, numbers.q75, numbers.q95)
-        box = box_plot(numbers.min, marks, numbers.max, variable.name)
+        low, high = numbers.min, numbers.max
+        if histogram.is_whole:  # in the middle of the place that a whole number has there
+            low, high = low - 0.5, low - 0.5 + histogram.edges[-1] - histogram.edges[0]  # type: ignore[operator]
+        box = box_plot(low, marks, high, variable.name)
     return [
         ("Statistics", tag("div", _quantiles(numbers), _moments(numbers), class_="columns")),
         ("Histogram", large_histogram(histogram, variable.name, box)),
@@ -199,8 +175,9 @@ def _made_of(text: TextStatistics) -> Markup:
     rows: list[tuple[str, Markup | str, bool]] = [
         ("Characters", f"{text.n_characters:,}", False),
         ("Distinct characters", f"{text.n_distinct_characters:,}", False),
-        ("Categories", f"{len(text.categories):,}", False),
-        ("Scripts", f"{len(text.scripts):,}", False),
+        ("Categories", f"{text.n_categories:,}", False),
+        ("Scripts", f"{text.n_scripts:,}", False),
+        ("Blocks", f"{text.n_blocks:,}", False),
         ("Words", f"{text.n_words:,}", False),
         ("Empty texts", f"{text.n_empty:,}", text.n_empty > 0),
         ("Padded with spaces", f"{text.n_padded:,}", text.n_padded > 0),
@@ -246,24 +223,49 @@ def _words(text: TextStatistics) -> Markup | None:
 def _characters(text: TextStatistics) -> Markup | None:
     if not text.characters:
         return None
-    n = text.n_characters
-    named = tuple(
-        ValueCount(_GENERAL.get(str(item.value), str(item.value)), item.count)
-        for item in text.categories
+    most = _titled(
+        "Most frequent characters",
+        bars(text.characters, text.n_characters, n_distinct=text.n_distinct_characters),
     )
+    n = sum(group.count for group in text.by_category)
     return tag(
         "div",
         _sampled(text),
-        tag(
-            "div",
-            _titled(
-                "Most frequent characters",
-                bars(text.characters, n, n_distinct=text.n_distinct_characters),
-            ),
-            _titled("Categories", bars(named, n)),
-            _titled("Scripts of letters", bars(text.scripts, n)),
-            class_="columns",
-        ),
+        most,
+        _groups("General categories", text.by_category, text.n_categories, n),
+        _groups("Scripts", text.by_script, text.n_scripts, n),
+        _groups("Blocks", text.by_block, text.n_blocks, n),
+        class_="characters",
+    )
+
+
+def _groups(
+    title: str, groups: Sequence[CharacterGroup], n_groups: int, n_characters: int
+) -> Markup | None:
+    """Return groups of characters, each with its most frequent ones, of ``n_groups`` there are."""
+    if not groups:
+        return None
+    rows = [
+        (
+            group.name.replace("_", " "),
+            f"{group.count:,}",
+            percent(group.count / n_characters),
+            f"{group.n_distinct:,}",
+            joined(_chip(item) for item in group.characters),
+        )
+        for group in groups
+    ]
+    heads = (title, "Count", "Share", "Distinct", "Most frequent")
+    return tag(
+        "div",
+        table(heads, rows, numbers=(1, 2, 3)),
+        left_out(len(groups), n_groups, "group"),
+    )
+
+
+def _chip(item: ValueCount) -> Markup:
+    return tag(
+        "span", value_of(item.value), Markup(f" <small>{item.count:,}</small>"), class_="chip"
     )
 
 

@@ -192,8 +192,9 @@ MEANINGS = {
     "Kurtosis (excess)": "Bias-corrected excess (G2); 0 for a normal distribution",
     "Monotonicity": "Of the values in the order of their rows",
     "Padded with spaces": "Texts that begin or end with a space",
-    "Scripts": "Alphabets of the letters",
+    "Scripts": "Writing systems of the characters, as Unicode has them; Common is shared by many",
     "Categories": "Unicode general categories of the characters",
+    "Blocks": "Ranges of code points that Unicode gives a name",
     "Augmented Dickey-Fuller": "Test for a unit root, with a constant",
     "Season": "Lag of the strongest repetition",
 }

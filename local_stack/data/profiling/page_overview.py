@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +12,7 @@ from local_stack.data.profiling.page_context import Context, badge, label_of, li
 from local_stack.data.profiling.page_html import (
     Markup,
     cut,
+    escaped,
     facts,
     joined,
     left_out,
@@ -23,6 +26,7 @@ from local_stack.data.profiling.page_html import (
 )
 from local_stack.data.profiling.page_variables import row, rows_table
 from local_stack.data.profiling.shape import Alert, DatasetProfile
+from local_stack.results import plain
 
 _TYPE_NAMES = {
     "long": "Whole number",
@@ -214,7 +218,23 @@ def _reproduction(profile: DatasetProfile) -> Markup:
     for key, value in profile.reproduction.items():
         name = _RECORDED.get(key, key.replace("_", " ").capitalize())
         rows.append((name, _recorded(key, value), False))
-    return facts(rows) if rows else _nothing("Nothing was recorded of how this was made.")
+    made = facts(rows) if rows else _nothing("Nothing was recorded of how this was made.")
+    return tag("div", made, _configuration(profile))
+
+
+def _configuration(profile: DatasetProfile) -> Markup:
+    """Return everything that the analysis was told, to be read and to be saved."""
+    held = {
+        "reproduction": plain(profile.reproduction),
+        "target": profile.target,
+        "thresholds": plain(profile.thresholds),
+    }
+    text = json.dumps(held, indent=2, ensure_ascii=True)
+    content = base64.b64encode(text.encode()).decode()
+    address = f"data:application/json;base64,{content}"
+    saved = tag("a", "Save as a file", href=address, download="profile-configuration.json")
+    shown = tag("pre", Markup("\n".join(map(escaped, text.splitlines()))), tabindex=0)
+    return tag("details", tag("summary", "Configuration of the analysis"), tag("p", saved), shown)
 
 
 def _recorded(key: str, value: Any) -> Markup | str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from local_stack.data.profiling.page_charts import (
     MAX_LETTERED,
@@ -11,6 +11,7 @@ from local_stack.data.profiling.page_charts import (
     heat_map,
     meter,
     scale,
+    scatter,
 )
 from local_stack.data.profiling.page_context import Context, link
 from local_stack.data.profiling.page_html import (
@@ -48,34 +49,64 @@ def _nothing(sentence: str) -> Markup:
 
 
 def interactions(profile: DatasetProfile, budget: int) -> Markup | None:
-    """Return a grid of densities for each pair of numbers, to be chosen by x and y."""
+    """Return each pair of numbers as densities and as points, to be chosen by x and y."""
     pairs = profile.interactions
     if not pairs:
         return None
-    held, n = within(map(density, pairs), budget)
-    names = list(dict.fromkeys(name for pair in pairs[:n] for name in (pair.x, pair.y)))
+    names = list(dict.fromkeys(name for pair in pairs for name in (pair.x, pair.y)))
     first = profile.target if profile.target in names else names[0]
+    densities = _drawn(profile, first, map(density, pairs), _density_note(profile), budget)
+    parts = (("Density", densities), ("Points", _points(profile, first, budget)))
+    return tag("div", _chooser(names), tabs("pairs", parts), class_="card")
+
+
+def _chooser(names: Sequence[str]) -> Markup:
     options = joined(tag("option", cut(name, 60), value=name) for name in names)
     every = tag("option", "every column", value="")
-    chooser = tag(
+    return tag(
         "p",
         tag("label", "x ", tag("select", every, options, id="pair-x")),
         tag("label", "y ", tag("select", every, options, id="pair-y")),
         class_="controls",
         hidden="",
     )
+
+
+def _density_note(profile: DatasetProfile) -> str:
     note = "Darker cells hold more rows, on a logarithmic scale. What lies outside of an axis "
     note += "counts at its border."
-    n_rows = max(pair.n_rows for pair in pairs)
+    n_rows = max(pair.n_rows for pair in profile.interactions)
     if 0 < n_rows < profile.overview.n_rows:
         note += f" Taken over at most {n_rows:,} rows."
+    return note
+
+
+def _points(profile: DatasetProfile, first: str, budget: int) -> Markup | None:
+    points = profile.points
+    held = [
+        pair
+        for pair in profile.interactions
+        if pair.x in points.columns and pair.y in points.columns
+    ]
+    if not held:
+        return None
+    n = len(points.numbers)
+    note = f"Each point is a row. Shown are {n:,} random rows of {profile.overview.n_rows:,}."
+    if n == profile.overview.n_rows:
+        note = f"Each point is one of the {n:,} rows."
+    drawn = (scatter(pair.x, pair.y, points) for pair in held)
+    return _drawn(profile, first, drawn, note, budget)
+
+
+def _drawn(
+    profile: DatasetProfile, first: str, drawings: Iterable[Markup], note: str, budget: int
+) -> Markup:
+    held, n = within(drawings, budget)
     return tag(
         "div",
-        chooser,
         tag("p", note, class_="note"),
         tag("div", held, class_="pairs", data_first=first if n > _FEW_PAIRS else ""),
-        left_out(n, len(pairs), "pair"),
-        class_="card",
+        left_out(n, len(profile.interactions), "pair"),
     )
 
 

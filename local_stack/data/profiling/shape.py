@@ -20,10 +20,15 @@ class ValueCount(Result):
 
 @dataclass(frozen=True, slots=True)
 class Histogram(Result):
-    """Bins ``[edges[i], edges[i + 1])``, the last one closed; one point when edges are equal."""
+    """Bins ``[edges[i], edges[i + 1])``, the last one closed; one point when edges are equal.
+
+    ``is_whole``: every value is a whole number, and so is every edge, so that all bins hold the
+    same number of whole numbers; the last edge lies beyond the largest value.
+    """
 
     edges: tuple[int | float | str, ...]
     counts: tuple[int, ...]
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +91,32 @@ class TextPart(Result):
 
 
 @dataclass(frozen=True, slots=True)
+class CharacterGroup(Result):
+    """Characters that Unicode puts together, the most frequent ones listed.
+
+    ``name`` is of a general category (``Lowercase letter``), a script (``Latin``) or a block
+    (``Basic Latin``), ``count`` the number of its characters in the texts, ``n_distinct`` of
+    different ones.
+    """
+
+    name: str
+    count: int
+    n_distinct: int
+    characters: tuple[ValueCount, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TextStatistics(Result):
     """What the texts of a column are made of, each text counted as often as it occurs.
 
-    ``categories`` are Unicode general categories, ``scripts`` the first word of the characters'
-    Unicode names for letters (LATIN, GREEK, CJK). ``words`` are runs of non-space characters in
-    lower case. ``n_texts`` is the number of values that ``words``, ``characters``, ``categories``
-    and ``scripts`` were counted over: fewer than the column's when ``is_sample``. ``form`` is
-    "url" or "path" when nearly all texts are one, and ``parts`` counts what they consist of.
+    ``categories`` are Unicode general categories, ``scripts`` and ``blocks`` Unicode's of every
+    character (``Common`` is the script of what many scripts share, such as digits); there are
+    ``n_categories``, ``n_scripts`` and ``n_blocks`` of them, the most frequent listed, with
+    their own characters in ``by_category``, ``by_script`` and ``by_block``. ``words`` are runs
+    of non-space characters in lower case without the punctuation at their ends. ``n_texts`` is
+    the number of values that all this was counted over: fewer than the column's when
+    ``is_sample``. ``form`` is "url" or "path" when nearly all texts are one, and ``parts``
+    counts what they consist of.
     """
 
     n_characters: int
@@ -109,6 +132,13 @@ class TextStatistics(Result):
     n_padded: int = 0
     form: str | None = None
     parts: tuple[TextPart, ...] = ()
+    blocks: tuple[ValueCount, ...] = ()
+    n_categories: int = 0
+    n_scripts: int = 0
+    n_blocks: int = 0
+    by_category: tuple[CharacterGroup, ...] = ()
+    by_script: tuple[CharacterGroup, ...] = ()
+    by_block: tuple[CharacterGroup, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +311,19 @@ class Interaction(Result):
 
 
 @dataclass(frozen=True, slots=True)
+class Points(Result):
+    """Numbers of a few seeded random rows, to be drawn as points.
+
+    ``values[i][j]`` is what column ``i`` of ``columns`` holds in row ``numbers[j]`` (from 0),
+    None where that is no finite number.
+    """
+
+    columns: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
+    values: tuple[tuple[float | None, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Rows(Result):
     """Some rows as text, None where a value is missing; ``numbers`` are row numbers from 0."""
 
@@ -384,6 +427,7 @@ class DatasetProfile(Result):
     sample: Rows = Rows()
     changes: AlertChanges = AlertChanges()
     reproduction: Mapping[str, Any] = field(default_factory=dict)
+    points: Points = Points()
 
     def variable(self, name: str) -> VariableProfile:
         """Return the profile of a column; raise :class:`InputError` when there is none."""

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections import Counter
+import string
 from typing import TYPE_CHECKING
 
+from local_stack.data.profiling.characters import (
+    N_TOP,
+    by_block,
+    by_category,
+    by_script,
+    characters_of,
+    most_of,
+)
 from local_stack.data.profiling.forms import form_of
+from local_stack.data.profiling.numbers import whole_edges
 from local_stack.data.profiling.shape import Histogram, Lengths, TextStatistics, ValueCount
-from local_stack.data.profiling.tallies import Tally, counts_between, even_edges, n_bins, tally
+from local_stack.data.profiling.tallies import Tally, counts_between, n_bins, tally
 
 if TYPE_CHECKING:
     import numpy as np
     import polars
     from numpy.typing import NDArray
 
-N_TOP = 10
-"""Values, words and characters listed."""
-
 MAX_TEXT = 1000
 """Longer text is cut in ``top_values``, and ends in an ellipsis there."""
 
 MAX_SORTED = 50_000
 """Up to this many distinct texts are sorted by how often they occur, and all are looked into."""
+
+_PUNCTUATION = (
+    string.punctuation
+    + "\u2026\u2013\u2014\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb\u00bf\u00a1\u3001\u3002"
+)
+"""Stripped from the ends of words."""
 
 _PROBE = 10_000
 _FILTER_BITS = 22
@@ -111,16 +122,22 @@ def lengths_of(distinct: polars.DataFrame) -> tuple[Lengths, int]:
     total = int((values * counts).sum())
     middle = [int(values[ends.searchsorted(k, side="right")]) for k in _middle(counted.n)]
     shortest, longest = int(values[0]), int(values[-1])
-    bins = min(n_bins(counted.n), longest - shortest + 1)
-    edges = even_edges(shortest, longest, bins)
     lengths = Lengths(
         min=shortest,
         mean=total / counted.n,
         median=sum(middle) / 2,
         max=longest,
-        histogram=Histogram(tuple(edges.tolist()), counts_between(counted, edges)),
+        histogram=_histogram(counted),
     )
     return lengths, total
+
+
+def _histogram(lengths: Tally) -> Histogram:
+    shortest, longest = int(lengths.values[0]), int(lengths.values[-1])
+    if shortest == longest:
+        return Histogram((shortest, longest), (lengths.n,))
+    edges = whole_edges(shortest, longest, n_bins(lengths.n))
+    return Histogram(tuple(edges.tolist()), counts_between(lengths, edges), is_whole=True)
 
 
 def _middle(n: int) -> tuple[int, int]:
@@ -137,7 +154,9 @@ def text_statistics(counted: polars.DataFrame, n_characters: int) -> TextStatist
 
     is_sample = counted.height > MAX_SORTED
     chosen = counted.sample(MAX_SORTED, seed=0) if is_sample else counted
-    characters = _characters(chosen)
+    characters = characters_of(chosen)
+    categories = by_category(characters)
+    scripts, blocks = by_script(characters), by_block(characters)
     value, count = pl.col("value"), pl.col("count")
     empty = chosen.select(
         count.filter(value == "").sum().alias("empty"),
@@ -150,9 +169,9 @@ def text_statistics(counted: polars.DataFrame, n_characters: int) -> TextStatist
         n_characters=n_characters,
         n_distinct_characters=len(characters),
         n_words=n_words,
-        characters=_most(characters),
-        categories=_most(_grouped(characters, unicodedata.category)),
-        scripts=_most(_grouped(characters, _script)),
+        characters=most_of(characters),
+        categories=categories.counts,
+        scripts=scripts.counts,
         words=words,
         n_texts=int(empty[2]),
         is_sample=is_sample,
@@ -160,50 +179,21 @@ def text_statistics(counted: polars.DataFrame, n_characters: int) -> TextStatist
         n_padded=int(empty[1]),
         form=form,
         parts=parts,
+        blocks=blocks.counts,
+        n_categories=categories.n,
+        n_scripts=scripts.n,
+        n_blocks=blocks.n,
+        by_category=categories.listed,
+        by_script=scripts.listed,
+        by_block=blocks.listed,
     )
-
-
-def _characters(counted: polars.DataFrame) -> Counter[str]:
-    """Count every character of the texts, weighted by how often the text occurs."""
-    import numpy as np
-
-    joined = "".join(counted["value"].to_list())
-    points = np.frombuffer(joined.encode("utf-32-le"), dtype=np.uint32)
-    if not points.size:
-        return Counter()
-    weights = np.repeat(
-        counted["count"].to_numpy().astype(np.float64), counted["value"].str.len_chars().to_numpy()
-    )
-    found = np.bincount(points, weights=weights)
-    present = np.flatnonzero(found)
-    return Counter({chr(point): int(found[point]) for point in present.tolist()})
-
-
-def _grouped(characters: Counter[str], group: object) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for character, count in characters.items():
-        name = group(character)  # type: ignore[operator]
-        if name:
-            found[name] += count
-    return found
-
-
-def _script(character: str) -> str:
-    """Return the first word of a letter's Unicode name, which is its script."""
-    if not unicodedata.category(character).startswith("L"):
-        return ""
-    return unicodedata.name(character, "UNNAMED").partition(" ")[0].partition("-")[0]
-
-
-def _most(counter: Counter[str]) -> tuple[ValueCount, ...]:
-    ordered = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(ValueCount(name, count) for name, count in ordered[:N_TOP])
 
 
 def _words(counted: polars.DataFrame) -> tuple[tuple[ValueCount, ...], int]:
     """Return the most frequent words in lower case, and how many words there are."""
     import polars as pl
 
+    count = pl.col("count").sum()
     words = (
         counted.lazy()
         .select(
@@ -211,9 +201,12 @@ def _words(counted: polars.DataFrame) -> tuple[tuple[ValueCount, ...], int]:
             pl.col("count").cast(pl.Int64),
         )
         .explode("value")
+        .group_by("value")
+        .agg(count)
+        .with_columns(pl.col("value").str.strip_chars(_PUNCTUATION))
         .filter(pl.col("value") != "")
         .group_by("value")
-        .agg(pl.col("count").sum())
+        .agg(count)
         .collect()
     )
     n_words = int(words["count"].sum())
