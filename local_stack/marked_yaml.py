@@ -91,16 +91,32 @@ def load(text: str, source: str = "text") -> tuple[Value, Lines]:
 
 def read(path: Path) -> tuple[Value, Lines]:
     """Return :func:`load` of the file at ``path``, named by its file name in errors."""
+    return load(read_text(path), path.name)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file of at most ``MAX_BYTES`` bytes.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such file.
+    InputError
+        It cannot be read, is too large, or is not UTF-8.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
-        return load(content.decode("utf-8-sig"), path.name)
     except FileNotFoundError:
         raise NotFoundError(f"There is no file {path}.", "Check the path.") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path.name} is not UTF-8 text.", "Save it as UTF-8.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
+    if len(content) > MAX_BYTES:
+        raise InputError(f"{path.name} is larger than {MAX_BYTES:,} bytes.", "Split the file.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path.name} is not UTF-8 text.", "Save it as UTF-8.") from None
 
 
 def override(value: Value, lines: Lines, sets: Mapping[str, str]) -> Value:

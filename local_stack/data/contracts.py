@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from local_stack import marked_yaml
 from local_stack.command import command
 from local_stack.data import versions
 from local_stack.data.contracting import checks, contract_file, foreign, learning
@@ -238,7 +239,7 @@ def read_contract(path: Path) -> dict[str, Any]:
     InputError
         Naming the file, the line and the nearest valid key.
     """
-    document = contract_file.parse(contract_file.read_text(path), path.name)
+    document = contract_file.parse(marked_yaml.read_text(path), path.name)
     checks.prove(document, {})
     return document.values
 
@@ -289,7 +290,7 @@ def _read(set: Path | None, from_: Path | None, text: str | None) -> _Draft:
         return _Draft(
             taken.values, contract_file.text_of(taken.values), taken.source, taken.warnings
         )
-    given = contract_file.read_text(set) if set is not None else text or ""
+    given = marked_yaml.read_text(set) if set is not None else text or ""
     values = contract_file.parse(given, _source_of(set)).values
     return _Draft(values, given, "file" if set is not None else "edited")
 

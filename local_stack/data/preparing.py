@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from local_stack import marked_yaml
 from local_stack.command import command
 from local_stack.data import adding, profiles, versions
 from local_stack.data.recipes import document as documents
@@ -197,7 +198,7 @@ def _given(
     text: str | None,
     progress: Progress,
 ) -> Document:
-    content = documents.read_text(set) if set is not None else text or ""
+    content = marked_yaml.read_text(set) if set is not None else text or ""
     document = documents.parse(content, set.name if set is not None else documents.SOURCE)
     tried(workspace, version, document, progress)
     return documents.own_part(document)
@@ -234,7 +235,7 @@ def _wanted(
             "Only one of --recipe, --text and --number can be given.", "Leave out the others."
         )
     if path is not None:
-        return documents.parse(documents.read_text(path), path.name), None
+        return documents.parse(marked_yaml.read_text(path), path.name), None
     if text is not None:
         return documents.parse(text), None
     found = current(workspace, version.dataset, number)

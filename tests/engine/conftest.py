@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from labels_kit import people, reviews, reviews_template
-from readers_kit import stage
+from readers_kit import scratch, stage
 from recipes_kit import shop
 from sharing_kit import other, remote
 
-__all__ = ["other", "people", "remote", "reviews", "reviews_template", "shop", "stage"]
+__all__ = [
+    "other",
+    "people",
+    "remote",
+    "reviews",
+    "reviews_template",
+    "scratch",
+    "shop",
+    "stage",
+]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from hypothesis import strategies as st
 
 from local_stack.marked_yaml import Node, load
 from local_stack.preparation.fitted import Preparation
@@ -250,3 +251,21 @@ def groups_table(n: int = 500) -> pl.DataFrame:
         },
         schema={"g": pl.String, "k": pl.Int64, "x": pl.Float64},
     ).fill_nan(None)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
+def damage(value: Any, data: st.DataObject) -> None:
+    """Put any JSON in the place of something inside a value."""
+    while isinstance(value, dict | list) and value:
+        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+        key = data.draw(st.sampled_from(keys))
+        if not isinstance(value[key], dict | list) or data.draw(st.booleans()):
+            value[key] = data.draw(_JSON)
+            return
+        value = value[key]

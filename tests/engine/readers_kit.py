@@ -11,6 +11,14 @@ from local_stack.data.importing import readers
 
 
 @pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """A new folder for what an import leaves on its way."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
 def stage(tmp_path: Path):
     """Return a function that stages bytes or a file as a kind and gives (staged, frame)."""
     count = iter(range(10_000))

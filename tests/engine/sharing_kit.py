@@ -31,15 +31,6 @@ def remote(tmp_path: Path) -> Path:
     return tmp_path / "remote"
 
 
-def add(workspace: Workspace, name: str, text: str, **options: Any) -> versions.DataVersion:
-    """Add a text as a version of a data set."""
-    path = workspace.root.parent / f"{name}.csv"
-    path.write_text(text)
-    found = call(workspace, "data.add", {"name": name, "source": str(path), **options})
-    assert isinstance(found, versions.DataVersion)
-    return found
-
-
 def push(workspace: Workspace, remote: Path | str, **options: Any) -> Pushed:
     """Push with the verb."""
     found = call(workspace, "data.push", {"remote": str(remote), **options})

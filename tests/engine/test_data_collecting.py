@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from s3_kit import BUCKET, client
+from versions_kit import add
 
 from local_stack.catalog import call
 from local_stack.data import versions
@@ -33,14 +34,6 @@ from local_stack.stores.depots import depot
 from local_stack.stores.journal import Draft
 from local_stack.stores.schema import TABLES
 from local_stack.workspace import Workspace
-
-
-def add(workspace: Workspace, name: str, text: str, **options: Any) -> versions.DataVersion:
-    path = workspace.root.parent / f"{name}.csv"
-    path.write_text(text)
-    found = call(workspace, "data.add", {"name": name, "source": str(path), **options})
-    assert isinstance(found, versions.DataVersion)
-    return found
 
 
 def series(workspace: Workspace, n: int, name: str = "t") -> list[str]:

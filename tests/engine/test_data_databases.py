@@ -21,13 +21,6 @@ from local_stack.progress import silent
 
 
 @pytest.fixture
-def scratch(tmp_path: Path) -> Path:
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def lite(tmp_path: Path) -> Path:
     path = tmp_path / "shop [1]?.db"
     with sqlite3.connect(path) as connection:

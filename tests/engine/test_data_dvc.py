@@ -18,6 +18,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from s3_kit import BUCKET
+from versions_kit import add
 
 from local_stack.catalog import call
 from local_stack.data import versions
@@ -82,14 +83,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 def repository(made: Repository, tmp_path: Path) -> Repository:
     shutil.copytree(made.folder, tmp_path / "repository")
     return Repository(tmp_path / "repository")
-
-
-def add(workspace: Workspace, name: str, data: bytes, **options: Any) -> versions.DataVersion:
-    path = workspace.root.parent / f"{name}.csv"
-    path.write_bytes(data)
-    found = call(workspace, "data.add", {"name": name, "source": str(path), **options})
-    assert isinstance(found, versions.DataVersion)
-    return found
 
 
 def import_dvc(workspace: Workspace, file: Path, **options: Any) -> versions.DataVersion:

@@ -211,6 +211,8 @@ def test_only_one_source_and_no_writing_when_read_only(shop: Workspace, tmp_path
         recipe(shop, suggest=True, number=1)
     with pytest.raises(NotFoundError, match="There is no file"):
         recipe(shop, set=str(tmp_path / "nothing.yaml"))
+    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+        recipe(shop, set=str(tmp_path))
     recipe(shop, text=features("drop: {columns: [key]}"))
     with Workspace.open(shop.root, readonly=True) as reader:
         assert recipe(reader).number == 1

@@ -8,7 +8,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from sharing_kit import add, objects, pull, push, read, shown, states
+from sharing_kit import objects, pull, push, read, shown, states
+from versions_kit import add
 
 from local_stack.catalog import call
 from local_stack.data import versions

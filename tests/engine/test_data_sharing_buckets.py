@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from s3_kit import BUCKET, client
-from sharing_kit import add, pull, push, read, states, stopping
+from sharing_kit import pull, push, read, states, stopping
+from versions_kit import add
 
 from local_stack.catalog import call
 from local_stack.errors import Cancelled, DamagedError, UnavailableError

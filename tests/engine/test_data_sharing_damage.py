@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sharing_kit import add, flip, pull, push, read, shown, states, stopping
+from sharing_kit import flip, pull, push, read, shown, states, stopping
+from versions_kit import add
 
 from local_stack.catalog import call
 from local_stack.data.sharing import manifests

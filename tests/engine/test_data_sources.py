@@ -31,13 +31,6 @@ CSV = b"a,b\n1,x\n2,y\n"
 
 
 @pytest.fixture
-def scratch(tmp_path: Path) -> Path:
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with data in several places."""
     place = tmp_path / "data"

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from preparation_kit import every_step, same_bits, table, trained
+from preparation_kit import damage, every_step, same_bits, table, trained
 
 from local_stack.errors import DamagedError, InputError
 from local_stack.preparation.categories import Codes, FillByGroup, Hash, Lookup, OneHot
@@ -302,26 +302,13 @@ def test_sources_name_the_raw_columns_of_each_feature() -> None:
 
 # ------------------------------------------------------------------ damage, and the older form
 
-_json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=8,
-)
-
 
 @settings(max_examples=300)
 @given(st.data())
 def test_a_damaged_preparation_is_refused_or_still_works(data: st.DataObject) -> None:
     _, training = trained()
     value = json.loads(json.dumps(training.preparation.to_dict()))
-    target: Any = value
-    while isinstance(target, dict | list) and target:
-        keys = list(target) if isinstance(target, dict) else list(range(len(target)))
-        key = data.draw(st.sampled_from(keys))
-        if not isinstance(target[key], dict | list) or data.draw(st.booleans()):
-            target[key] = data.draw(_json)
-            break
-        target = target[key]
+    damage(value, data)
     with contextlib.suppress(DamagedError):
         preparation = Preparation.from_dict(value)
         with contextlib.suppress(InputError):

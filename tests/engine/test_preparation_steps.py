@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from preparation_kit import damage
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import (
     MinMaxScaler,
@@ -388,24 +389,10 @@ def test_a_missing_value_passes_where_the_preparation_can_handle_it() -> None:
         strict.validate({"s": ["a"], "x": [None]})
 
 
-_json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=8,
-)
-
-
 @given(st.data())
 def test_a_damaged_preparation_is_refused_or_still_works(data: st.DataObject) -> None:
     value = CHECKED.to_dict()
-    target: Any = value
-    while isinstance(target, dict | list) and target:
-        keys = list(target) if isinstance(target, dict) else list(range(len(target)))
-        key = data.draw(st.sampled_from(keys))
-        if not isinstance(target[key], dict | list) or data.draw(st.booleans()):
-            target[key] = data.draw(_json)
-            break
-        target = target[key]
+    damage(value, data)
     with contextlib.suppress(DamagedError):
         preparation = Preparation.from_dict(json.loads(json.dumps(value)))
         with contextlib.suppress(InputError):

@@ -59,14 +59,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from local_stack import marked_yaml
 from local_stack.data.tables import TYPES
-from local_stack.errors import InputError, NotFoundError
+from local_stack.errors import InputError
 from local_stack.marked_yaml import KeyPath, Lines, Node
 from local_stack.results import plain
 
@@ -142,29 +141,6 @@ def parse(text: str, source: str = "the contract") -> Document:
         Naming the line and the nearest valid word.
     """
     return _document(Node(*marked_yaml.load(text, source)))
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a contract file, bounded in size.
-
-    Raises
-    ------
-    InputError
-        There is no such file, it is too large, or it is not UTF-8.
-    """
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(marked_yaml.MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise NotFoundError(f"There is no file {path}.", "Check the path.") from None
-    if len(content) > marked_yaml.MAX_BYTES:
-        raise InputError(
-            f"{path.name} is larger than {marked_yaml.MAX_BYTES:,} bytes.", "Split the file."
-        )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{path.name} is not UTF-8 text.", "Save it as UTF-8.") from None
 
 
 def of_values(values: Mapping[str, Any], source: str = "the contract") -> Document:

@@ -39,7 +39,7 @@ def read(path: Path) -> Taken:
     """
     from local_stack.data.contracting import expectations, pandera_schema
 
-    text = contract_file.read_text(path)
+    text = marked_yaml.read_text(path)
     try:
         found: Any = json.loads(text)
     except (ValueError, RecursionError):

@@ -17,11 +17,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from local_stack import marked_yaml
-from local_stack.errors import InputError, NotFoundError
+from local_stack.errors import InputError
 from local_stack.marked_yaml import Lines, Node, load, resolve
 from local_stack.preparation.grammar import read_step, step_to_dict
 from local_stack.preparation.steps import FeatureStep
@@ -118,28 +116,6 @@ def _blocks(document: Document) -> Iterator[str]:
     for (line, key), end in zip(tops, ends, strict=True):
         if key in OWN:
             yield from rows[line - 1 : end - 1]
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a recipe file, bounded in size.
-
-    Raises
-    ------
-    InputError
-        There is no such file, it is too large, or it is not UTF-8.
-    """
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(marked_yaml.MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise NotFoundError(f"There is no file {path}.", "Check the path.") from None
-    if len(content) > marked_yaml.MAX_BYTES:
-        limit = marked_yaml.MAX_BYTES
-        raise InputError(f"{path.name} is larger than {limit:,} bytes.", "Split the file.")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{path.name} is not UTF-8 text.", "Save it as UTF-8.") from None
 
 
 # ------------------------------------------------------------------ writing
