@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from local_stack import command as declared
+from local_stack import environment
 from local_stack.command import Command
 from local_stack.data import VERBS
 from local_stack.errors import StackError
@@ -75,6 +76,7 @@ def call(
 def run_job(root: Path, job: str, actor: str) -> int:
     """Run the command of the job folder ``job`` in this process; return the exit code."""
     asked = json.loads((root / "jobs" / job / "job.json").read_text(encoding="utf-8"))
+    environment.keep_memory(asked["command"])
     with Workspace.open(root, actor=actor) as workspace:
         try:
             call(workspace, asked["command"], asked["arguments"])

@@ -12,8 +12,7 @@ from local_stack.data.profiling.alerts import alerts_of, ranked
 from local_stack.data.profiling.columns import Column, narrowed, profile_column
 from local_stack.data.profiling.correlations import correlate
 from local_stack.data.profiling.findings import column_findings, table_findings
-from local_stack.data.profiling.interactions import interactions_of
-from local_stack.data.profiling.memory import kept
+from local_stack.data.profiling.interactions import interactions_of, points_of
 from local_stack.data.profiling.missing import missing_of
 from local_stack.data.profiling.rows import RowHashes, duplicates_of, sample_of
 from local_stack.data.profiling.series import in_time_order, series_statistics
@@ -64,7 +63,6 @@ def profile_frame(
     )
 
 
-@kept()
 def profile_table(
     table: Table,
     *,
@@ -135,6 +133,7 @@ def profile_table(
         missing=missing,
         interactions=interactions,
         duplicates=duplicates,
+        points=points_of(columns, table.n_rows),
         sample=sample,
     )
     progress(Step("profile", total, total))
