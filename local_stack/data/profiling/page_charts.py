@@ -259,7 +259,7 @@ def meter(share: float, class_: str = "") -> Markup:
 
 
 def density(grid: Interaction) -> Markup:
-    """Return a grid of counts, darker where more rows lie, on a logarithmic scale."""
+    """Return a grid of counts, stronger where more rows lie, on a logarithmic scale."""
     highest = max((max(row, default=0) for row in grid.counts), default=0)
     n_y = len(grid.counts)
     n_x = len(grid.counts[0]) if n_y else 0

@@ -73,8 +73,8 @@ def _chooser(names: Sequence[str]) -> Markup:
 
 
 def _density_note(profile: DatasetProfile) -> str:
-    note = "Darker cells hold more rows, on a logarithmic scale. What lies outside of an axis "
-    note += "counts at its border."
+    note = "The stronger the colour, the more rows, on a logarithmic scale. "
+    note += "What lies outside of an axis counts at its border."
     n_rows = max(pair.n_rows for pair in profile.interactions)
     if 0 < n_rows < profile.overview.n_rows:
         note += f" Taken over at most {n_rows:,} rows."
@@ -263,7 +263,7 @@ def _missing_matrix(seen: Missing, n_rows: int) -> Markup | None:
     note = f"Each line stands for {counted(seen.block_rows, 'row')}, from the first to the last; "
     return tag(
         "div",
-        tag("p", f"{note}the darker, the more values are missing.", class_="note"),
+        tag("p", f"{note}the stronger the colour, the more values are missing.", class_="note"),
         tag("div", held, class_="scroll", tabindex=0),
         scale("none", "all", False),
         left_out(len(kept), len(chosen), "column"),
