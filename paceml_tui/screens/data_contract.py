@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
-from textual.widget import Widget
 from textual.widgets import DataTable
-from textual.worker import get_current_worker
 
 from local_stack.errors import StackError
 from paceml_tui import keys
-from paceml_tui.render import Text, glyph, join, safe, styled
+from paceml_tui.render import Text, join, safe, styled
 from paceml_tui.screens.data_board import COLUMNS, Board, check_block, name_of, read, verdict
-from paceml_tui.tasks import Answer, Desk, Outcome, Request, attempt
+from paceml_tui.tasks import Answer, Desk, Outcome, Request
 from paceml_tui.widgets.detail import Detail
-from paceml_tui.widgets.dialog import Confirm
+from paceml_tui.widgets.editing import EditingView
 from paceml_tui.widgets.editor import Editor
-from paceml_tui.widgets.records import WIDE, Copied
+from paceml_tui.widgets.records import Copied
 from paceml_tui.widgets.table import Listing, RecordTable
-from paceml_tui.widgets.view import View
-
-if TYPE_CHECKING:
-    from local_stack.jobs import Job
 
 _SOURCE = "the contract"
 """What errors call the text of the editor, before its line."""
@@ -39,24 +31,7 @@ class Read(Message):
         self.outcome = outcome
 
 
-class Done(Message):
-    """Something that was asked for here has ended."""
-
-    def __init__(self, request: Request, answer: Answer) -> None:
-        super().__init__()
-        self.request = request
-        self.answer = answer
-
-
-class Advanced(Message):
-    """The check has come further."""
-
-    def __init__(self, job: Job) -> None:
-        super().__init__()
-        self.job = job
-
-
-class ContractView(View):
+class ContractView(EditingView):
     """What a data set promises, and whether one of its versions keeps it."""
 
     BINDINGS = keys.bindings("contract")
@@ -70,8 +45,6 @@ class ContractView(View):
         self._version = version
         self._wanted = 0
         self._board: Board | None = None
-        self._busy = ""
-        self._last: Request | None = None
         self._edited = 0
 
     def heading(self) -> Text:
@@ -81,9 +54,7 @@ class ContractView(View):
         if board is not None and board.number:
             parts += [styled(f"{board.number} of {board.n_numbers}"), verdict(board)]
             parts += [styled(self._reference, "quiet", 40)] if board.passed is not None else []
-        if self._busy:
-            parts.append(styled(f"{glyph('busy')} {self._busy}", "accent"))
-        return join(*parts, gap="  ")
+        return join(*parts, *self.busy_mark(), gap="  ")
 
     def body(self) -> ComposeResult:
         """Lay out the checks, one check, and the editor that takes their place."""
@@ -95,25 +66,10 @@ class ContractView(View):
         """Lay out the editor, which is there in the empty state too."""
         yield Editor(judged)
 
-    @property
-    def table(self) -> RecordTable:
-        """Return the list of checks."""
-        return self.query_one(RecordTable)
-
-    @property
-    def is_editing(self) -> bool:
-        """Return whether the editor is open."""
-        return self.has_class("-editing")
-
-    def main(self) -> Widget:
-        """Return the text that is edited, or the checks."""
-        return self.query_one(Editor).area if self.is_editing else self.table
-
     def requests(self) -> list[tuple[str, Request]]:
         """Return what was done here last, and the commands that show and check the contract."""
-        done = [("Done last", self._last)] if self._last is not None else []
         return [
-            *done,
+            *self.done_last(),
             ("This contract", Request("data.contract", {"name": self._dataset})),
             ("Check a version", Request("data.check", {"name": self._reference})),
         ]
@@ -123,18 +79,14 @@ class ContractView(View):
     def on_mount(self) -> None:
         """Begin to read."""
         self.notice.say_loading(self.NOUN)
-        self._reload()
+        self.reload()
 
-    def _reload(self) -> None:
+    def reload(self) -> None:
+        """Read the contract and its verdict."""
         wanted = self._wanted
-
-        def work() -> None:
-            worker = get_current_worker()
-            outcome = attempt(lambda: read(self.desk, self._dataset, self._version, wanted))
-            if not worker.is_cancelled:
-                self.post_message(Read(outcome))
-
-        self.run_worker(work, thread=True, exclusive=True, group="contract")
+        self.aside(
+            lambda _: read(self.desk, self._dataset, self._version, wanted), Read, "contract"
+        )
 
     @on(Read)
     def _show(self, event: Read) -> None:
@@ -166,20 +118,11 @@ class ContractView(View):
         if row is not None:
             self.query_one(Detail).show(check_block(row))
 
-    @on(DataTable.RowSelected)
-    def _selected(self, event: DataTable.RowSelected) -> None:
-        event.stop()
-        self.add_class("-detail")
-        self.query_one(Detail).focus()
-
     # Doing.
 
     def action_back(self) -> None:
         """Go from a check to the list, and from the list back to the screen."""
-        if self.has_class("-detail"):
-            self.remove_class("-detail")
-            self.table.focus()
-        else:
+        if not self.close_detail():
             self.dismiss(None)
 
     def action_turn(self, by: int) -> None:
@@ -190,7 +133,7 @@ class ContractView(View):
         wanted = board.number + by
         if 1 <= wanted <= board.n_numbers:
             self._wanted = wanted
-            self._reload()
+            self.reload()
         else:
             self.say("There is no older contract." if by < 0 else "This is the newest contract.")
 
@@ -199,66 +142,31 @@ class ContractView(View):
         if self._board is None or not self._board.number:
             self.say("There is no contract to check yet: press i to infer one.")
             return
-        self._do(Request("data.check", {"name": self._reference}), "checking")
+        self.do(Request("data.check", {"name": self._reference}), "checking")
 
     def action_infer(self) -> None:
         """Learn a contract from the version; it becomes the newest one."""
-        self._do(Request("data.contract", {"name": self._reference, "infer": True}), "inferring")
+        self.do(Request("data.contract", {"name": self._reference, "infer": True}), "inferring")
 
-    def _do(self, request: Request, busy: str) -> None:
-        if self._busy:
-            self.say(f"Still {self._busy}.")
-            return
-        self._busy = busy
-        self.retitle()
-
-        def work() -> None:
-            worker = get_current_worker()
-            found = attempt(
-                lambda: self.desk.carry_out(request, self._tell, lambda: worker.is_cancelled)
-            )
-            if not worker.is_cancelled:
-                self.post_message(Done(request, found.value or Answer(error=found.error)))
-
-        self.run_worker(work, thread=True, group="doing")
-
-    def _tell(self, job: Job) -> None:
-        self.post_message(Advanced(job))
-
-    @on(Advanced)
-    def _advance(self, event: Advanced) -> None:
-        event.stop()
-        if self._busy and event.job.is_alive:
-            self._busy = safe(f"{event.job.command}: {event.job.label or event.job.status}", 40)
-            self.retitle()
-
-    @on(Done)
-    def _ended(self, event: Done) -> None:
-        event.stop()
-        self._busy = ""
-        answer = event.answer
-        if answer.error is not None and answer.result is None:
-            self._refuse(event.request, answer.error)
-            return
-        self._last = event.request
+    def done(self, request: Request, answer: Answer) -> None:
+        """Say what came of it, and show it."""
         self._wanted = 0
-        if event.request.command == "data.contract":
-            self._stop_editing()
+        if request.command == "data.contract":
+            if self.is_editing:
+                self.close_editor()
             self.say(f"Contract {(answer.result or {}).get('number')} is set.", is_good=True)
         elif answer.error is None:
             self.say(f"{self._reference} keeps its contract.", is_good=True)
         else:
             self.say(answer.error.message)
-        self._reload()
+        self.reload()
 
-    def _refuse(self, request: Request, error: StackError) -> None:
-        self.retitle()
-        if self.is_editing:
-            self.query_one(Editor).complain(error)
-        elif self._board is None:
+    def refused(self, error: StackError) -> None:
+        """Say why: in place of the checks when there are none to show."""
+        if self._board is None and not self.is_editing:
             self.fail(error)
         else:
-            self.say(f"{error.message} {error.hint}")
+            super().refused(error)
 
     def action_copy(self) -> None:
         """Copy the text of the contract."""
@@ -275,68 +183,29 @@ class ContractView(View):
         board = self._board
         text = board.text if board and board.number else begun(self._dataset)
         self._edited = board.n_numbers if board else 0
-        self.add_class("-editing")
-        self._keys("editor")
-        self.call_after_refresh(self.query_one(Editor).begin, text)
+        self.open_editor(lambda: self.editor.begin(text))
 
     @on(Editor.Saved)
     def _save(self, event: Editor.Saved) -> None:
         event.stop()
         request = Request("data.contract", {"name": self._dataset, "text": event.text})
         n = self._board.n_numbers if self._board else 0
-        if n == self._edited:
-            self._do(request, "saving")
-            return
-
-        def answered(is_sure: bool | None) -> None:
-            if is_sure:
-                self._do(request, "saving")
-
         lost = "What it says is replaced by your text; it stays as an older number."
-        self.app.push_screen(
-            Confirm(f"Contract {n} was set while you edited. Save?", lost), answered
-        )
+        self.save_over(request, f"Contract {n}" if n != self._edited else "", lost)
 
     @on(Editor.Left)
     def _leave(self, event: Editor.Left) -> None:
         event.stop()
         if not event.is_changed:
-            self._stop_editing()
+            self.close_editor()
             return
-
-        def answered(is_sure: bool | None) -> None:
-            if is_sure:
-                self._stop_editing()
-
         lost = "What you changed in this text is lost; the contract stays as it is."
-        self.app.push_screen(Confirm("Leave the editor without saving?", lost), answered)
+        self.confirm("Leave the editor without saving?", lost, self.close_editor)
 
-    def _stop_editing(self) -> None:
-        if not self.is_editing:
-            return
-        self.remove_class("-editing")
-        self._keys(*self.SCOPES)
-        self.call_after_refresh(self.table.focus if self.state == "filled" else self.notice.focus)
-
-    def scopes(self) -> tuple[str, ...]:
-        """Return the scopes of the keys that work now."""
-        return ("editor",) if self.is_editing else self.SCOPES
-
-    def changed(self) -> None:
-        """Read again what somebody may have changed; the text being edited stays."""
-        if not self._busy and self.state != "loading":
-            self._reload()
-
-    def _keys(self, *scopes: str) -> None:
-        from paceml_tui.widgets.keybar import KeyBar
-
-        self.query_one(KeyBar).show(*scopes)
-
-    def on_resize(self) -> None:
-        """Bring the list back where there is room for both."""
-        if self.app.size.width >= WIDE:
-            self.remove_class("-detail")
-        super().on_resize()
+    def close_editor(self) -> None:
+        """Show the checks again."""
+        super().close_editor()
+        self.call_after_refresh(self.focus_main)
 
 
 def judged(text: str) -> object:

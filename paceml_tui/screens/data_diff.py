@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
-from textual import on
 from textual.app import ComposeResult
-from textual.message import Message
-from textual.worker import get_current_worker
 
-from local_stack.errors import StackError
 from paceml_tui import keys
 from paceml_tui.render import (
     Block,
@@ -29,42 +25,27 @@ from paceml_tui.render import (
     styled,
     value_text,
 )
-from paceml_tui.tasks import Answer, Desk, Request, attempt
-from paceml_tui.widgets.dialog import Confirm
+from paceml_tui.tasks import Desk, Request
 from paceml_tui.widgets.records import Copied
 from paceml_tui.widgets.sheet import Sheet
-from paceml_tui.widgets.view import View
-
-if TYPE_CHECKING:
-    from local_stack.jobs import Job
+from paceml_tui.widgets.working import ResultView
 
 _MOST = 60
 _MOST_CELLS = 20
 _DRIFTED = 0.1
 
 
-class Advanced(Message):
-    """The job has come further."""
-
-    def __init__(self, job: Job) -> None:
-        super().__init__()
-        self.job = job
-
-
-class Compared(Message):
-    """The job has ended."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__()
-        self.answer = answer
-
-
-class DiffView(View):
+class DiffView(ResultView):
     """What changed from one version to another."""
 
     BINDINGS = keys.bindings("compare")
     SCOPES = ("compare", "detail")
     NOUN = "two versions"
+    DOES = "Comparing two versions..."
+    STOP: ClassVar[tuple[str, str]] = (
+        "Cancel the comparison?",
+        "It stops at its next step and leaves nothing half-written.",
+    )
 
     def __init__(self, desk: Desk, before: str, after: str, keys_of: Sequence[str] = ()) -> None:
         super().__init__(desk)
@@ -72,8 +53,12 @@ class DiffView(View):
         if keys_of:
             arguments["key"] = tuple(keys_of)
         self._before, self._after = before, after
-        self.request = Request("data.diff", arguments)
-        self._job: Job | None = None
+        self._arguments = arguments
+
+    @property
+    def request(self) -> Request:
+        """Return the command that compares the two."""
+        return Request("data.diff", self._arguments)
 
     def heading(self) -> Text:
         """Return the title: from which version to which."""
@@ -98,66 +83,17 @@ class DiffView(View):
 
     def on_mount(self) -> None:
         """Begin to compare."""
-        self.notice.say_loading(self.NOUN)
-        self.become("loading")
-        self.run_worker(self._compare, thread=True, group="diff")
+        self.fetch()
 
-    def _compare(self) -> None:
-        worker = get_current_worker()
-
-        def tell(job: Job) -> None:
-            if not worker.is_cancelled:
-                self.post_message(Advanced(job))
-
-        found = attempt(
-            lambda: self.desk.carry_out(self.request, tell, lambda: worker.is_cancelled)
-        )
-        if not worker.is_cancelled:
-            self.post_message(Compared(found.value or Answer(error=found.error)))
-
-    @on(Advanced)
-    def _advance(self, event: Advanced) -> None:
-        self._job = event.job
-        share = event.job.done / event.job.total if event.job.total else None
-        shown = join(
-            styled("Comparing two versions...", "quiet"),
-            styled(event.job.label, "quiet", 40),
-            bar(share, 16) if share is not None else styled(""),
-        )
-        self.notice.update(shown)
-
-    @on(Compared)
-    def _show(self, event: Compared) -> None:
-        self._job = None
-        result, error = event.answer.result, event.answer.error
-        if result is None:
-            self.fail(error or StackError("Nothing came back.", "Its log: J."))
-            return
-        if is_same(result):
+    def show(self) -> None:
+        """Show what differs, or that nothing does."""
+        if is_same(self._result):
             self.notice.say_empty("The two versions hold the same rows. Press esc to go back.")
             self.become("empty")
             return
-        sheet = self.query_one(Sheet)
-        sheet.show(facts(result), examples(result))
+        self.main().show(facts(self._result), examples(self._result))
         self.become("filled")
-        self.call_after_refresh(sheet.focus)
-
-    def action_cancel(self) -> None:
-        """Ask whether to stop the comparison while it is at work."""
-        job = self._job
-        if job is None or not job.is_alive:
-            return
-
-        def answered(is_sure: bool | None) -> None:
-            if is_sure:
-                self.run_worker(
-                    lambda: attempt(lambda: self.desk.cancel_job(job.job, force=False)),
-                    thread=True,
-                    group="cancel",
-                )
-
-        lost = "It stops at its next step and leaves nothing half-written."
-        self.app.push_screen(Confirm("Cancel the comparison?", lost), answered)
+        self.call_after_refresh(self.main().focus)
 
     def action_copy(self) -> None:
         """Copy the names of the two versions."""

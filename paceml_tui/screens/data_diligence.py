@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.message import Message
-from textual.widget import Widget
 from textual.widgets import ContentSwitcher, DataTable, Static
-from textual.worker import get_current_worker
 
 from local_stack.errors import StackError
 from paceml_tui import diligence, keys
-from paceml_tui.render import Block, Text, bar, count, join, number, safe, stack, styled
+from paceml_tui.render import Block, Text, count, join, number, safe, stack, styled
+from paceml_tui.screens.data_parts import PartsView
 from paceml_tui.screens.data_profile_parts import Lines, ListPart, Part
 from paceml_tui.screens.data_rows import RowsView
-from paceml_tui.tasks import Answer, Desk, Request, Row, attempt
-from paceml_tui.widgets.dialog import Confirm
-from paceml_tui.widgets.records import WIDE, Copied
+from paceml_tui.tasks import Desk, Outcome, Request, Row
+from paceml_tui.widgets.records import Copied
 from paceml_tui.widgets.sheet import Sheet
 from paceml_tui.widgets.table import Column, Listing, RecordTable
-from paceml_tui.widgets.view import View
-
-if TYPE_CHECKING:
-    from local_stack.jobs import Job
 
 PARTS = ("verdict", "findings", "scores", "doubts", "people")
 """The parts in the order of their keys 1 to 5."""
@@ -33,30 +27,12 @@ PARTS = ("verdict", "findings", "scores", "doubts", "people")
 _MOST_JOBS = 30
 
 
-class Advanced(Message):
-    """The job has come further."""
-
-    def __init__(self, job: Job) -> None:
-        super().__init__()
-        self.job = job
-
-
 class Begun(Message):
     """What is known before anything is judged: rows, columns, and the target if there is one."""
 
-    def __init__(self, n_rows: int, columns: Sequence[Row], target: str) -> None:
+    def __init__(self, outcome: Outcome[tuple[int, list[Row], str]]) -> None:
         super().__init__()
-        self.n_rows = n_rows
-        self.columns = columns
-        self.target = target
-
-
-class Judged(Message):
-    """A due diligence is here, or could not be made."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__()
-        self.answer = answer
+        self.outcome = outcome
 
 
 class TargetPart(Part):
@@ -79,21 +55,24 @@ class TargetPart(Part):
         self.main().fill(listing, lambda row: str(row["name"]))
 
 
-class DiligenceView(View):
+class DiligenceView(PartsView):
     """Verdict, findings, scores, doubtful targets and people of one version and target."""
 
     BINDINGS = keys.bindings("diligence")
     SCOPES = ("diligence",)
     NOUN = "due diligence"
+    DOES = "Judging the version..."
+    STOP: ClassVar[tuple[str, str]] = (
+        "Stop the due diligence?",
+        "It stops at its next step; the version can be judged again at any time.",
+    )
+    PARTS = PARTS
 
     def __init__(self, desk: Desk, reference: str, target: str = "") -> None:
         super().__init__(desk)
         self._reference = reference
         self._target = target
-        self._part = PARTS[0]
         self._columns: Sequence[Row] = ()
-        self._result: Mapping[str, Any] = {}
-        self._job: Job | None = None
         self._unfilled: dict[str, Callable[[], None]] = {}
 
     @property
@@ -122,22 +101,6 @@ class DiligenceView(View):
             yield ListPart(id="doubts")
             yield Sheet(id="people")
 
-    @property
-    def part(self) -> Part | Sheet:
-        """Return the part that is shown."""
-        found = self.query_one(f"#{self._part}")
-        assert isinstance(found, Part | Sheet)
-        return found
-
-    @property
-    def listed(self) -> ListPart | None:
-        """Return the list that is shown, if one is."""
-        return self.part if isinstance(self.part, ListPart) else None
-
-    def main(self) -> Widget:
-        """Return what has the focus in the part that is shown."""
-        return self.part.main() if isinstance(self.part, Part) else self.part
-
     def scopes(self) -> tuple[str, ...]:
         """Return the scopes of the keys that work in the part that is shown."""
         return ("diligence", "table" if isinstance(self.part, Part) else "detail")
@@ -152,82 +115,32 @@ class DiligenceView(View):
         """Look which columns there are, and judge the version if the target is known."""
         self.notice.say_loading(self.NOUN)
         self.become("loading")
-        reference, target = self._reference, self._target
-
-        def work() -> None:
-            found = attempt(lambda: known(self.desk, reference))
-            if get_current_worker().is_cancelled:
-                return
-            if found.value is None:
-                self.post_message(Judged(Answer(error=found.error)))
-            else:
-                n_rows, columns, own = found.value
-                self.post_message(Begun(n_rows, columns, target or own))
-
-        self.run_worker(work, thread=True, exclusive=True, group="diligence")
+        reference = self._reference
+        self.aside(lambda _: known(self.desk, reference), Begun, "columns")
 
     @on(Begun)
     def _begin(self, event: Begun) -> None:
         event.stop()
-        self._columns = event.columns
-        self._target = event.target
+        if event.outcome.value is None:
+            self.fail(event.outcome.error or StackError("Nothing was read."))
+            return
+        n_rows, self._columns, own = event.outcome.value
+        self._target = self._target or own
         self.retitle()
-        if not event.n_rows:
+        if not n_rows:
             self.notice.say_empty("This version has no rows to judge. Press esc to go back.")
             self.become("empty")
         elif self._target:
-            self._judge(is_anew=False)
+            self.fetch()
         else:
             self.action_target()
 
-    def _judge(self, *, is_anew: bool) -> None:
-        self.notice.say_loading(self.NOUN)
-        self.become("loading")
-        request, reference, target = self.request, self._reference, self._target
+    def stored(self, request: Request) -> dict[str, Any] | None:
+        """Return the newest due diligence of the version for the target."""
+        return stored(self.desk, request.arguments["name"], request.arguments["target"])
 
-        def work() -> None:
-            worker = get_current_worker()
-
-            def judged() -> Answer:
-                found = None if is_anew else stored(self.desk, reference, target)
-                if found is not None:
-                    return Answer(found)
-                begun = at_work(self.desk, request)
-                is_left = lambda: worker.is_cancelled  # noqa: E731
-                if begun:
-                    return self.desk.follow(begun, self._tell, is_left)
-                return self.desk.carry_out(request, self._tell, is_left)
-
-            done = attempt(judged)
-            if not worker.is_cancelled:
-                self.post_message(Judged(done.value or Answer(error=done.error)))
-
-        self.run_worker(work, thread=True, exclusive=True, group="diligence")
-
-    def _tell(self, job: Job) -> None:
-        self.post_message(Advanced(job))
-
-    @on(Advanced)
-    def _advance(self, event: Advanced) -> None:
-        event.stop()
-        self._job = event.job
-        share = event.job.done / event.job.total if event.job.total else None
-        shown = join(
-            styled("Judging the version...", "quiet"),
-            styled(event.job.label, "quiet", 40),
-            bar(share, 16) if share is not None else styled(""),
-        )
-        self.notice.update(shown)
-
-    @on(Judged)
-    def _show(self, event: Judged) -> None:
-        event.stop()
-        self._job = None
-        result, error = event.answer.result, event.answer.error
-        if result is None:
-            self.fail(error or StackError("Nothing came back.", "Its log: J."))
-            return
-        self._result = result
+    def show(self) -> None:
+        """Show the verdict and what led to it."""
         self.become("filled")
         self.call_after_refresh(self._fill)
 
@@ -282,68 +195,35 @@ class DiligenceView(View):
 
     # Going about.
 
-    def action_part(self, name: str) -> None:
-        """Show a part."""
-        if self.state != "filled" or not self._result:
-            return
-        self._go(name)
-
-    def _go(self, name: str) -> None:
-        self._part = name
-        self.query_one(ContentSwitcher).current = name
-        self.query_one(".strip", Static).update(self._strip())
-        self.call_after_refresh(self._arrive)
-
-    def _arrive(self) -> None:
+    def arrive(self) -> None:
         """Fill the part that is shown now: a list is drawn for the width that it has."""
         fill = self._unfilled.pop(self._part, None)
         if fill is not None:
             fill()
-        self.main().focus()
+        super().arrive()
 
-    def action_turn(self, by: int) -> None:
-        """Show the next part, or the one before."""
-        place = PARTS.index(self._part) if self._part in PARTS else -by
-        self.action_part(PARTS[(place + by) % len(PARTS)])
-
-    def _strip(self) -> Text:
-        if self._part == "target":
-            return count(len(self._columns), "column")
+    def counts(self) -> Mapping[str, int | None]:
+        """Return how many findings and doubtful targets there are."""
         noise = self._result.get("label_noise") or {}
-        counts = {
+        return {
             "findings": len(self._result.get("risks") or []),
             "doubts": noise.get("n_suspects") or 0,
         }
-        return join(
-            *(self._tab(place, it, counts.get(it)) for place, it in enumerate(PARTS, 1)), gap="  "
-        )
 
-    def _tab(self, place: int, name: str, n: int | None) -> Text:
-        counted = number(n) if n is not None else styled("")
-        if name == self._part:
-            return styled(f"{place} {name} {counted.plain}".rstrip(), "here")
-        return join(styled(place, "accent"), styled(name, "quiet"), counted)
+    def strip(self) -> Text:
+        """Return the names of the parts, or how many columns one chooses from."""
+        if self._part == "target":
+            return count(len(self._columns), "column")
+        return super().strip()
 
     def action_back(self) -> None:
         """Go back one step: from a detail to its list, from the columns to the verdict, and out."""
-        if isinstance(self.part, Part) and self.part.back():
+        if self.back():
             return
         if self._part == "target" and self._result:
             self.action_part(PARTS[0])
             return
         self.dismiss(None)
-
-    def on_resize(self) -> None:
-        """Bring the list back where there is room for both."""
-        if self.app.size.width >= WIDE:
-            for part in self.query(Part):
-                part.remove_class("-detail")
-        super().on_resize()
-
-    def action_sort(self) -> None:
-        """Sort the list by the next column."""
-        if self.listed is not None:
-            self.listed.sort()
 
     # Doing.
 
@@ -353,7 +233,7 @@ class DiligenceView(View):
             return
         self.become("filled")
         self.query_one(TargetPart).fill(self._columns)
-        self._go("target")
+        self.go("target")
 
     @on(DataTable.RowSelected)
     def _chosen(self, event: DataTable.RowSelected) -> None:
@@ -365,7 +245,7 @@ class DiligenceView(View):
         self._part = PARTS[0]
         self._result = {}
         self.retitle()
-        self._judge(is_anew=False)
+        self.fetch()
 
     def action_rows(self) -> None:
         """Show the rows behind what is selected, among all the others."""
@@ -379,7 +259,7 @@ class DiligenceView(View):
     def action_again(self) -> None:
         """Judge the version again."""
         if self.state != "loading" and self._target:
-            self._judge(is_anew=True)
+            self.fetch(is_anew=True)
 
     def action_copy(self) -> None:
         """Copy the verdict with its reasons, or the name of the version."""
@@ -388,23 +268,6 @@ class DiligenceView(View):
         if found:
             text = "\n".join([f"{text}: {found['status']}", *found["reasons"]])
         self.app.post_message(Copied(safe(text, 0, is_block=True)))
-
-    def action_cancel(self) -> None:
-        """Ask whether to stop judging while that is at work."""
-        job = self._job
-        if job is None or not job.is_alive:
-            return
-
-        def answered(is_sure: bool | None) -> None:
-            if is_sure:
-                self.run_worker(
-                    lambda: attempt(lambda: self.desk.cancel_job(job.job, force=False)),
-                    thread=True,
-                    group="cancel",
-                )
-
-        lost = "It stops at its next step; the version can be judged again at any time."
-        self.app.push_screen(Confirm("Stop the due diligence?", lost), answered)
 
 
 def _beside(*blocks: Block | None) -> Block:
@@ -459,17 +322,6 @@ def stored(desk: Desk, reference: str, target: str) -> dict[str, Any] | None:
         if found == wanted and is_plain and result.get("verdict"):
             return result
     return None
-
-
-def at_work(desk: Desk, request: Request) -> str:
-    """Return the job that does just what is asked for now, or ''."""
-    from local_stack import jobs
-
-    for job in jobs.listed(desk.workspace):
-        is_same = job.command == request.command and job.arguments == dict(request.arguments)
-        if is_same and job.is_alive:
-            return job.job
-    return ""
 
 
 TARGET_COLUMNS = (

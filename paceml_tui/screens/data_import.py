@@ -11,9 +11,9 @@ from textual.containers import Container, Vertical
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import DataTable, Label, Static
-from textual.worker import Worker, get_current_worker
+from textual.worker import Worker
 
-from local_stack.errors import Cancelled, InputError, StackError
+from local_stack.errors import InputError, StackError
 from local_stack.progress import Step
 from paceml_tui import keys
 from paceml_tui.render import Text, count, glyph, join, lines, marked, size, styled
@@ -21,12 +21,11 @@ from paceml_tui.screens.data_choices import COLUMNS, MOST_COLUMNS, Choices, fact
 from paceml_tui.tasks import Desk, Outcome, Request, Row, as_command_line, attempt, command
 from paceml_tui.widgets.correction import Correction
 from paceml_tui.widgets.detail import Detail
-from paceml_tui.widgets.keybar import KeyBar
 from paceml_tui.widgets.naming import Naming
 from paceml_tui.widgets.picker import SourcePicker
 from paceml_tui.widgets.rows import RowsTable
 from paceml_tui.widgets.table import Listing, RecordTable
-from paceml_tui.widgets.view import View
+from paceml_tui.widgets.view import IsLeft, View, progress_of
 
 Page = Literal["pick", "preview", "naming"]
 _KEYS: dict[Page, tuple[str, ...]] = {
@@ -145,7 +144,7 @@ class ImportView(View):
         self._page = page
         for name in _KEYS:
             self.set_class(name == page, f"-{name}")
-        self.query_one(KeyBar).show(*_KEYS[page])
+        self.show_keys(*_KEYS[page])
         self._tell()
 
     def _tell(self) -> None:
@@ -195,19 +194,14 @@ class ImportView(View):
         self._error = None
         self._tell()
 
-        def work() -> None:
-            worker = get_current_worker()
-
+        def preview(is_left: IsLeft) -> dict[str, Any]:
             def progress(step: Step) -> None:
-                if worker.is_cancelled:
-                    raise Cancelled
+                progress_of(is_left)(step)
                 self.post_message(Told(step.label))
 
-            outcome = attempt(lambda: _plain(self.desk.call(request, progress)))
-            if not worker.is_cancelled:
-                self.post_message(Previewed(request, outcome))
+            return _plain(self.desk.call(request, progress))
 
-        self._reader = self.run_worker(work, thread=True, exclusive=True, group="preview")
+        self._reader = self.aside(preview, lambda it: Previewed(request, it), "preview")
 
     @on(Told)
     def _told(self, event: Told) -> None:
@@ -239,7 +233,7 @@ class ImportView(View):
         self.table.fill(listing, name_of)
         if is_first:
             self.table.move_cursor(row=0, animate=False)
-        if self._page == "preview" and not self.query_one(Correction).has_class("-open"):
+        if self._page == "preview" and not self.is_asking:
             self.table.focus()
         self.query_one(".look-title", Label).update(self._look_title())
         if self._error is not None:
@@ -297,7 +291,7 @@ class ImportView(View):
         row = self._selected()
         if row is not None:
             prompt, value, help = self._choices.question(row)
-            self._ask(name_of(row), prompt, value, help)
+            self.ask(name_of(row), prompt, value, help)
 
     def action_rename(self) -> None:
         """Open the line in which the selected column gets another name."""
@@ -307,15 +301,11 @@ class ImportView(View):
             return
         subject = f"rename {row['source']}"
         help = "The new name of this column; empty takes the change back."
-        self._ask(subject, "name", str(row["name"]), help)
+        self.ask(subject, "name", str(row["name"]), help)
 
-    def _ask(self, subject: str, prompt: str, value: str, help: str) -> None:
-        self.query_one(Correction).begin(subject, prompt, value, help)
-        self.query_one(KeyBar).show("correct")
-
-    def _asked(self) -> None:
-        self.query_one(KeyBar).show(*_KEYS[self._page])
-        self.table.focus()
+    def footer(self) -> tuple[str, ...]:
+        """Return the scopes of the keys of the page."""
+        return _KEYS[self._page]
 
     def action_undo(self) -> None:
         """Take back what was corrected in the selected line."""
@@ -325,22 +315,15 @@ class ImportView(View):
         elif row is not None:
             self.say("Nothing was corrected here.")
 
-    @on(Correction.Given)
-    def _corrected(self, event: Correction.Given) -> None:
-        event.stop()
-        self._asked()
+    def given(self, subject: str, value: str) -> None:
+        """Correct a decision, and preview again."""
         try:
-            is_new = self._choices.correct(event.subject, event.value)
+            is_new = self._choices.correct(subject, value)
         except InputError as error:
             self.say(f"{error.message} {error.hint}")
             return
         if is_new:
             self._read()
-
-    @on(Correction.Left)
-    def _uncorrected(self, event: Correction.Left) -> None:
-        event.stop()
-        self._asked()
 
     # Going about.
 

@@ -15,7 +15,6 @@ from textual.binding import BindingType
 from textual.containers import Container, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
-from textual.worker import get_current_worker
 
 from local_stack.errors import StackError
 from paceml_tui import keys
@@ -52,7 +51,7 @@ class LabelView(FinishingView):
         self._board: Labelling | None = None
         self._chosen: tuple[str, ...] = ()
         self._note = ""
-        self._is_busy = False
+        self._is_waiting = False
         self._row: int | None = None
         self._is_counting = self._is_stale = False
 
@@ -63,7 +62,7 @@ class LabelView(FinishingView):
             self._column,
             self._board,
             queue=self._queue_text,
-            busy=self._making,
+            busy=self._busy,
             width=self.app.size.width - 4,
         )
 
@@ -85,10 +84,9 @@ class LabelView(FinishingView):
 
     def requests(self) -> list[tuple[str, Request]]:
         """Return what was done here last, this queue, and the list of labellings."""
-        done = [("Done last", self._last)] if self._last is not None else []
         shown = [("This queue", self._request({}))] if self._column else []
         listed = ("What is being labelled", Request("data.labels", {"name": self._reference}))
-        return [*done, *shown, listed]
+        return [*self.done_last(), *shown, listed]
 
     def scopes(self) -> tuple[str, ...]:
         """Return the scopes of the keys that work now."""
@@ -103,14 +101,8 @@ class LabelView(FinishingView):
         self._look()
 
     def _look(self) -> None:
-        def work() -> None:
-            worker = get_current_worker()
-            asked = Request("data.labels", {"name": self._reference.rpartition("@")[0]})
-            outcome = attempt(lambda: self.desk.perform(asked)[1])
-            if not worker.is_cancelled:
-                self.post_message(Found(outcome))
-
-        self.run_worker(work, thread=True, exclusive=True, group="found")
+        asked = Request("data.labels", {"name": self._reference.rpartition("@")[0]})
+        self.aside(lambda _: self.desk.perform(asked)[1], Found, "found")
 
     @on(Found)
     def _found(self, event: Found) -> None:
@@ -143,7 +135,7 @@ class LabelView(FinishingView):
     def _open(self, column: str) -> None:
         self._column, self._board, self._counted = column, None, None
         self._is_judge = self._is_revealed = False
-        self._ask({})
+        self._call({})
 
     def _request(self, given: Mapping[str, Any]) -> Request:
         arguments = {"name": self._reference, "column": self._column, **self._queue}
@@ -153,26 +145,24 @@ class LabelView(FinishingView):
             arguments["reveal"] = True
         return Request("data.label", {**arguments, **given})
 
-    def _ask(self, given: Mapping[str, Any]) -> None:
+    def _call(self, given: Mapping[str, Any]) -> None:
         """Carry out one call of the verb; what comes back is drawn when it is there."""
-        if self._is_busy:
+        if self._is_waiting:
             return
-        self._is_busy = True
+        self._is_waiting = True
         request = self._request(given)
-
-        def work() -> None:
-            worker = get_current_worker()
-            asked = Request(request.command, {**request.arguments, "brief": True})
-            outcome = attempt(lambda: self.desk.perform(asked)[1])
-            if not worker.is_cancelled:
-                self.post_message(Told(request, outcome))
-
-        self.run_worker(work, thread=True, group="label")
+        asked = Request(request.command, {**request.arguments, "brief": True})
+        self.aside(
+            lambda _: self.desk.perform(asked)[1],
+            lambda outcome: Told(request, outcome),
+            "label",
+            is_exclusive=False,
+        )
 
     @on(Told)
     def _told(self, event: Told) -> None:
         event.stop()
-        self._is_busy = False
+        self._is_waiting = False
         board, error = event.outcome.value, event.outcome.error
         if board is None:
             self._refused(error or StackError("Nothing came back."))
@@ -228,7 +218,7 @@ class LabelView(FinishingView):
 
     def changed(self) -> None:
         """Count again when somebody has answered, here or elsewhere; the row stays."""
-        if self.state == "empty" and not self.query_one(Correction).has_class("-open"):
+        if self.state == "empty" and not self.is_asking:
             self._look()
         elif self._board is not None:
             self._count()
@@ -240,14 +230,7 @@ class LabelView(FinishingView):
             return
         self._is_counting, self._is_stale = True, False
         request = self._request({"limit": 0, "at": self._row or 0})
-
-        def work() -> None:
-            worker = get_current_worker()
-            outcome = attempt(lambda: self.desk.perform(request)[1])
-            if not worker.is_cancelled:
-                self.post_message(Counted(outcome))
-
-        self.run_worker(work, thread=True, group="count")
+        self.aside(lambda _: self.desk.perform(request)[1], Counted, "count", is_exclusive=False)
 
     @on(Counted)
     def _show_counts(self, event: Counted) -> None:
@@ -270,7 +253,7 @@ class LabelView(FinishingView):
     def action_choose(self, place: int) -> None:
         """Give the row a class; where it may have several, take it or leave it."""
         board = self._board
-        if board is None or self._is_busy or not self._has_row():
+        if board is None or self._is_waiting or not self._has_row():
             return
         if place >= len(board.classes):
             self.say(f"There are {len(board.classes)} classes; press + to add one.")
@@ -292,7 +275,7 @@ class LabelView(FinishingView):
     def action_confirm(self) -> None:
         """Keep the chosen classes, or the answer that stands, and go on."""
         board = self._board
-        if board is None or self._is_busy or not self._has_row():
+        if board is None or self._is_waiting or not self._has_row():
             return
         if board.is_multi:
             self._answer({"value": list(self._chosen)} if self._chosen else {"none": True})
@@ -303,7 +286,7 @@ class LabelView(FinishingView):
 
     def action_skip(self) -> None:
         """Pass the row over."""
-        if not self._is_busy and self._has_row():
+        if not self._is_waiting and self._has_row():
             self._answer({"skip": True})
 
     def _answer(self, given: dict[str, Any]) -> None:
@@ -312,12 +295,12 @@ class LabelView(FinishingView):
             return
         note = self._note or (sample.opinion.note if sample.opinion else "")
         noted = {"note": note} if note else {}
-        self._ask({"row": sample.row, **given, **noted})
+        self._call({"row": sample.row, **given, **noted})
 
     def action_undo(self) -> None:
         """Take the last act back and go to its row; again and again."""
         if self._board is not None:
-            self._ask({"undo": True})
+            self._call({"undo": True})
 
     def _has_row(self) -> bool:
         if self._board is not None and self._board.next is not None:
@@ -337,26 +320,26 @@ class LabelView(FinishingView):
         if wanted is None:
             self.say("This is the last row." if by > 0 else "This is the first row.")
         else:
-            self._ask({"at": wanted})
+            self._call({"at": wanted})
 
     def action_adjudicate(self) -> None:
         """Change between one's own queue and the rows that annotators disagree on."""
-        if self._board is not None and not self._is_busy:
+        if self._board is not None and not self._is_waiting:
             self._is_judge = not self._is_judge
             self._row = None
-            self._ask({})
+            self._call({})
 
     def action_reveal(self) -> None:
         """Show or hide what others answered."""
-        if self._board is not None and not self._is_busy and self._row is not None:
+        if self._board is not None and not self._is_waiting and self._row is not None:
             self._is_revealed = not self._is_revealed
-            self._ask({"at": self._row})
+            self._call({"at": self._row})
 
     # Typing.
 
     def action_ask(self, subject: str) -> None:
         """Open the line for a note, a row, a class, the queue or a column."""
-        if self._is_busy or self.state == "loading":
+        if self._is_waiting or self.state == "loading":
             return
         if subject != "column" and self._board is None:
             self.say("Press L to begin a labelling first.")
@@ -366,46 +349,39 @@ class LabelView(FinishingView):
         prompt = PROMPTS[subject]
         known = f"Being labelled: {', '.join(self._columns[:6])}. " if self._columns else ""
         help = f"{known if subject == 'column' else ''}{prompt.help}"
-        self.query_one(Correction).begin(subject, prompt.title, begun.get(subject, ""), help)
+        self.ask(subject, prompt.title, begun.get(subject, ""), help)
 
     def _begin_classes(self) -> None:
         """Ask for the first classes; what the column holds stands there already."""
         if self._board is not None:
             prompt, begun = PROMPTS["classes"], ", ".join(map(quoted, self._board.suggested))
-            self.query_one(Correction).begin("classes", prompt.title, begun, prompt.help)
+            self.ask("classes", prompt.title, begun, prompt.help)
 
-    @on(Correction.Given)
-    def _given(self, event: Correction.Given) -> None:
-        event.stop()
-        self._refocus_main()
-        value = event.value.strip()
-        if event.subject == "note":
-            self._note_down(value)
-        elif event.subject == "queue":
-            self._choose_rows(value)
-        elif value:
+    def given(self, subject: str, value: str) -> None:
+        """Do what was typed."""
+        text = value.strip()
+        if subject == "note":
+            self._note_down(text)
+        elif subject == "queue":
+            self._choose_rows(text)
+        elif text:
             {
                 "column": self._open,
                 "classes": self._declare,
                 "class": self._add,
                 "row": self._jump,
-            }[event.subject](value)
-        elif event.subject == "classes":
+            }[subject](text)
+        elif subject == "classes":
             self._say_empty()
 
-    @on(Correction.Left)
-    def _left(self, event: Correction.Left) -> None:
-        event.stop()
+    def ungiven(self, subject: str) -> None:
+        """Forget a labelling that was given no classes."""
         if self._board is not None and not self._board.classes:
             self._say_empty()
-        self._refocus_main()
-
-    def _refocus_main(self) -> None:
-        self.call_after_refresh((self.main() if self.state == "filled" else self.notice).focus)
 
     def _declare(self, text: str) -> None:
         several = {"multi": True} if text.endswith(_SEVERAL) else {}
-        self._ask({"classes": [text.rstrip(_SEVERAL).strip().rstrip(",")], **several})
+        self._call({"classes": [text.rstrip(_SEVERAL).strip().rstrip(",")], **several})
 
     def _add(self, name: str) -> None:
         """Give the row a class by its name; a new one is declared first."""
@@ -415,11 +391,11 @@ class LabelView(FinishingView):
         if name in board.classes:
             self._give(name)
         else:
-            self._ask({"classes": [quoted(name)], "at": self._row or 0})
+            self._call({"classes": [quoted(name)], "at": self._row or 0})
 
     def _jump(self, text: str) -> None:
         if text.isdecimal():
-            self._ask({"at": int(text)})
+            self._call({"at": int(text)})
         else:
             self.say(f"{text} is no number of a row.")
 
@@ -431,7 +407,7 @@ class LabelView(FinishingView):
             classes = sample.opinion.classes
             said: dict[str, Any] = {"value": list(classes)} if classes else {"none": True}
             said = {"skip": True} if classes is None else said
-            self._ask({"row": sample.row, **said, **({"note": text} if text else {})})
+            self._call({"row": sample.row, **said, **({"note": text} if text else {})})
         else:
             self._draw()
 
@@ -441,7 +417,7 @@ class LabelView(FinishingView):
             self.say(str(found.error or ""))
             return
         self._queue, self._queue_text, self._row = found.value, text, None
-        self._ask({})
+        self._call({})
 
     # Leaving.
 

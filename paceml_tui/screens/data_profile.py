@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.message import Message
-from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Input, Static
-from textual.worker import get_current_worker
 
-from local_stack.errors import StackError
 from paceml_tui import keys
-from paceml_tui.render import Text, bar, count, join, number, safe, styled
+from paceml_tui.render import Text, count, join, safe, styled
+from paceml_tui.screens.data_parts import PartsView
 from paceml_tui.screens.data_profile_parts import (
     Lines,
     ListPart,
     MatrixPart,
     MissingPart,
-    Part,
     SamplePart,
 )
 from paceml_tui.screens.data_profile_table import (
@@ -34,45 +30,30 @@ from paceml_tui.screens.data_profile_table import (
 )
 from paceml_tui.screens.data_profile_variable import COLUMNS, ORDERS, rows_of, variable_block
 from paceml_tui.screens.data_rows import RowsView
-from paceml_tui.tasks import Answer, Asked, Desk, Request, Row, attempt
+from paceml_tui.tasks import Asked, Desk, Request, Row
 from paceml_tui.widgets.cells import CellGrid
 from paceml_tui.widgets.correction import Correction
-from paceml_tui.widgets.dialog import Confirm, Notification
+from paceml_tui.widgets.dialog import Notification
 from paceml_tui.widgets.filter import FilterBar
-from paceml_tui.widgets.keybar import KeyBar
-from paceml_tui.widgets.records import WIDE, Copied
+from paceml_tui.widgets.records import Copied
 from paceml_tui.widgets.sheet import Sheet
-from paceml_tui.widgets.view import View
-
-if TYPE_CHECKING:
-    from local_stack.jobs import Job
 
 PARTS = ("overview", "alerts", "variables", "correlations", "missing", "sample")
 """The parts in the order of their keys 1 to 6."""
 
 
-class Advanced(Message):
-    """The job has come further."""
-
-    def __init__(self, job: Job) -> None:
-        super().__init__()
-        self.job = job
-
-
-class Profiled(Message):
-    """A profile is here, or could not be made."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__()
-        self.answer = answer
-
-
-class ProfileView(View):
+class ProfileView(PartsView):
     """Everything that is known of the columns of a version."""
 
     BINDINGS = keys.bindings("profile")
     SCOPES = ("profile",)
     NOUN = "profile"
+    DOES = "Describing the columns..."
+    STOP: ClassVar[tuple[str, str]] = (
+        "Stop describing the version?",
+        "It stops at its next step; the profile can be made again at any time.",
+    )
+    PARTS = PARTS
 
     def __init__(self, desk: Desk, dataset: str, version: str) -> None:
         super().__init__(desk)
@@ -80,9 +61,6 @@ class ProfileView(View):
         self._reference = f"{dataset}@{version}"
         self._target = ""
         self._time = ""
-        self._part = PARTS[0]
-        self._result: Mapping[str, Any] = {}
-        self._job: Job | None = None
 
     @property
     def request(self) -> Request:
@@ -124,22 +102,6 @@ class ProfileView(View):
         yield FilterBar("words that must appear")
         yield Correction()
 
-    @property
-    def part(self) -> Part | Sheet:
-        """Return the part that is shown."""
-        found = self.query_one(f"#{self._part}")
-        assert isinstance(found, Part | Sheet)
-        return found
-
-    @property
-    def listed(self) -> ListPart | None:
-        """Return the list that is shown, if one is."""
-        return self.part if isinstance(self.part, ListPart) else None
-
-    def main(self) -> Widget:
-        """Return what has the focus in the part that is shown."""
-        return self.part.main() if isinstance(self.part, Part) else self.part
-
     def scopes(self) -> tuple[str, ...]:
         """Return the scopes of the keys that work in the part that is shown."""
         moving = {
@@ -158,57 +120,17 @@ class ProfileView(View):
 
     def on_mount(self) -> None:
         """Show what is stored, or begin to describe the version."""
-        self._begin(is_anew=False)
+        self.fetch()
 
-    def _begin(self, *, is_anew: bool) -> None:
-        self.notice.say_loading(self.NOUN)
-        self.become("loading")
-        request, reference, target = self.request, self._reference, self._target
-        is_anew = is_anew or bool(self._time)  # only the ordinary profile is stored
+    def stored(self, request: Request) -> dict[str, Any] | None:
+        """Return the stored profile; one in the order of time is not kept."""
+        given = request.arguments
+        return None if "time" in given else stored(self.desk, given["name"], given.get("target"))
 
-        def work() -> None:
-            worker = get_current_worker()
-            found = attempt(lambda: None if is_anew else stored(self.desk, reference, target))
-            if found.error is not None:
-                answer = Answer(error=found.error)
-            elif found.value is not None:
-                answer = Answer(found.value)
-            else:
-                done = attempt(
-                    lambda: self.desk.carry_out(request, self._tell, lambda: worker.is_cancelled)
-                )
-                answer = done.value or Answer(error=done.error)
-            if not worker.is_cancelled:
-                self.post_message(Profiled(answer))
-
-        self.run_worker(work, thread=True, exclusive=True, group="profile")
-
-    def _tell(self, job: Job) -> None:
-        self.post_message(Advanced(job))
-
-    @on(Advanced)
-    def _advance(self, event: Advanced) -> None:
-        event.stop()
-        self._job = event.job
-        share = event.job.done / event.job.total if event.job.total else None
-        shown = join(
-            styled("Describing the columns...", "quiet"),
-            styled(event.job.label, "quiet", 40),
-            bar(share, 16) if share is not None else styled(""),
-        )
-        self.notice.update(shown)
-
-    @on(Profiled)
-    def _show(self, event: Profiled) -> None:
-        event.stop()
-        self._job = None
-        result, error = event.answer.result, event.answer.error
-        if result is None:
-            self.fail(error or StackError("Nothing came back.", "Its log: J."))
-            return
-        self._result = result
+    def show(self) -> None:
+        """Show the profile, or that there is nothing to describe."""
         self.retitle()
-        overview = result.get("overview") or {}
+        overview = self._result.get("overview") or {}
         if not overview.get("n_columns") or not overview.get("n_rows"):
             self.notice.say_empty("This version has no rows to describe. Press esc to go back.")
             self.become("empty")
@@ -246,37 +168,13 @@ class ProfileView(View):
 
     # Going about.
 
-    def action_part(self, name: str) -> None:
-        """Show a part."""
-        if self.state != "filled":
-            return
-        self._part = name
-        self.query_one(ContentSwitcher).current = name
-        self._draw_strip()
-        self.retitle()
-        self.call_after_refresh(self.main().focus)
-
-    def action_turn(self, by: int) -> None:
-        """Show the next part, or the one before."""
-        self.action_part(PARTS[(PARTS.index(self._part) + by) % len(PARTS)])
-
-    def _draw_strip(self) -> None:
-        self.query_one(".strip", Static).update(self._strip())
-
-    def _strip(self) -> Text:
+    def counts(self) -> Mapping[str, int | None]:
+        """Return how many alerts and variables there are."""
         overview = self._result.get("overview") or {}
-        counts = {
+        return {
             "alerts": len(self._result.get("alerts") or []),
             "variables": overview.get("n_columns"),
         }
-        shown = [self._tab(place, name, counts.get(name)) for place, name in enumerate(PARTS, 1)]
-        return join(*shown, gap="  ")
-
-    def _tab(self, place: int, name: str, n: int | None) -> Text:
-        counted = number(n) if n is not None else styled("")
-        if name == self._part:
-            return styled(f"{place} {name} {counted.plain}".rstrip(), "here")
-        return join(styled(place, "accent"), styled(name, "quiet"), counted)
 
     @on(ListPart.Filtered)
     def _filtered(self, event: ListPart.Filtered) -> None:
@@ -285,19 +183,12 @@ class ProfileView(View):
 
     def action_back(self) -> None:
         """Go back one step: from the detail to the list, from a filter to all, and out."""
-        if isinstance(self.part, Part) and self.part.back():
+        if self.back():
             return
         if self.listed is not None and self.listed.filter_text:
             self._drop_filter()
             return
         self.dismiss(None)
-
-    def on_resize(self) -> None:
-        """Bring the list back where there is room for both."""
-        if self.app.size.width >= WIDE:
-            for part in self.query(Part):
-                part.remove_class("-detail")
-        super().on_resize()
 
     # Lists.
 
@@ -312,7 +203,7 @@ class ProfileView(View):
         with line.prevent(Input.Changed):
             line.input.value = safe(self.listed.filter_text if self.listed else "", 0)
         line.add_class("-open")
-        self.query_one(KeyBar).show("filter")
+        self.show_keys("filter")
         self.call_after_refresh(line.input.focus)
 
     @on(FilterBar.Typed)
@@ -325,7 +216,7 @@ class ProfileView(View):
     def _filter_left(self, event: FilterBar.Left) -> None:
         event.stop()
         self.query_one(FilterBar).remove_class("-open")
-        self.query_one(KeyBar).show(*self.SCOPES)
+        self.show_keys(*self.SCOPES)
         if not event.is_kept:
             self._drop_filter()
         self.main().focus()
@@ -333,11 +224,6 @@ class ProfileView(View):
     def _drop_filter(self) -> None:
         if self.listed is not None:
             self.listed.filter("")
-
-    def action_sort(self) -> None:
-        """Sort the list by the next column."""
-        if self.listed is not None:
-            self.listed.sort()
 
     def action_reverse(self) -> None:
         """Turn the order of the list round."""
@@ -414,40 +300,34 @@ class ProfileView(View):
     def action_again(self) -> None:
         """Describe the version again."""
         if self.state != "loading":
-            self._begin(is_anew=True)
+            self.fetch(is_anew=True)
 
     def action_export(self) -> None:
         """Ask for the file that the profile is written to as one page."""
         if self.state == "filled":
             help = "One page of HTML that needs no network; a file of that name is replaced."
-            self._ask("html", "write to", f"{self._dataset}-profile.html", help)
+            self.ask("html", "write to", f"{self._dataset}-profile.html", help)
 
     def action_target(self) -> None:
         """Ask for the column that a model is to predict."""
         if self.state == "filled":
             help = "The column to predict: leakage and missingness are judged by it."
-            self._ask("target", "target", str(self._result.get("target") or ""), help)
+            self.ask("target", "target", str(self._result.get("target") or ""), help)
 
     def action_time(self) -> None:
         """Ask for the column that says when each row was."""
         if self.state == "filled":
             help = "A column of dates: the numbers are described in its order, too."
-            self._ask("time", "time", self._time, help)
+            self.ask("time", "time", self._time, help)
 
-    def _ask(self, subject: str, prompt: str, value: str, help: str) -> None:
-        self.query_one(Correction).begin(subject, prompt, value, help)
-        self.query_one(KeyBar).show("correct")
-
-    @on(Correction.Given)
-    def _given(self, event: Correction.Given) -> None:
-        event.stop()
-        self._answered()
-        text = event.value.strip()
-        if event.subject == "html" and text:
+    def given(self, subject: str, value: str) -> None:
+        """Write the page, or describe the version by the column that was typed."""
+        text = value.strip()
+        if subject == "html" and text:
             arguments = {**self.request.arguments, "html": text}
             self.app.post_message(Asked(Request("data.profile", arguments), is_form=False))
-        elif event.subject in ("target", "time"):
-            self._choose(event.subject, text)
+        elif subject in ("target", "time"):
+            self._choose(subject, text)
 
     def _choose(self, role: str, column: str) -> None:
         """Give a column a role, '' none, and describe the version by it."""
@@ -459,34 +339,12 @@ class ProfileView(View):
                 self._time = column
             else:
                 self._target = column
-            self._begin(is_anew=False)
-
-    @on(Correction.Left)
-    def _answered(self, event: Correction.Left | None = None) -> None:
-        self.query_one(KeyBar).show(*self.SCOPES)
-        self.main().focus()
-
-    def action_cancel(self) -> None:
-        """Ask whether to stop describing while that is at work."""
-        job = self._job
-        if job is None or not job.is_alive:
-            return
-
-        def answered(is_sure: bool | None) -> None:
-            if is_sure:
-                self.run_worker(
-                    lambda: attempt(lambda: self.desk.cancel_job(job.job, force=False)),
-                    thread=True,
-                    group="cancel",
-                )
-
-        lost = "It stops at its next step; the profile can be made again at any time."
-        self.app.push_screen(Confirm("Stop describing the version?", lost), answered)
+            self.fetch()
 
 
-def stored(desk: Desk, reference: str, target: str = "") -> dict[str, Any] | None:
+def stored(desk: Desk, reference: str, target: str | None = None) -> dict[str, Any] | None:
     """Return the stored profile of a version; None when it has to be made."""
     from local_stack.data import profiles, versions
 
     version = versions.find(desk.workspace, reference)
-    return profiles.stored(desk.workspace, version, target or None)
+    return profiles.stored(desk.workspace, version, target)

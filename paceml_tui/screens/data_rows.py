@@ -21,7 +21,6 @@ from paceml_tui.tasks import Desk, Outcome, Request, attempt
 from paceml_tui.widgets.cells import CellColumn, CellGrid
 from paceml_tui.widgets.correction import Correction
 from paceml_tui.widgets.dialog import Notification, error_dialog
-from paceml_tui.widgets.keybar import KeyBar
 from paceml_tui.widgets.records import Copied
 from paceml_tui.widgets.view import View
 
@@ -281,12 +280,9 @@ class RowsView(View):
         self._is_reading = True
         reader, n_columns = self._opening.reader, len(self._opening.columns)
 
-        def work() -> None:
-            outcome = attempt(lambda: blocks_of(reader, wanted, n_columns))
-            if not get_current_worker().is_cancelled:
-                self.post_message(Fetched(outcome))
-
-        self.run_worker(work, thread=True, group="read-rows")
+        self.aside(
+            lambda _: blocks_of(reader, wanted, n_columns), Fetched, "read-rows", is_exclusive=False
+        )
 
     @on(Fetched)
     def _take(self, event: Fetched) -> None:
@@ -319,23 +315,15 @@ class RowsView(View):
         """Ask which row or column to go to."""
         if self.state == "filled":
             help = "A row by its number, counted from 0, or a column by its name."
-            self.query_one(Correction).begin("go", "go to", "", help)
-            self.query_one(KeyBar).show("correct")
+            self.ask("go", "go to", "", help)
 
-    @on(Correction.Given)
-    def _given(self, event: Correction.Given) -> None:
-        event.stop()
-        self._answered()
-        found = attempt(lambda: self._found(event.value.strip()))
+    def given(self, subject: str, value: str) -> None:
+        """Go to the row or the column that was typed."""
+        found = attempt(lambda: self._found(value.strip()))
         if found.value is not None:
             self.grid.go(*found.value)
         elif found.error is not None:
             self.say(f"{found.error.message} {found.error.hint}")
-
-    @on(Correction.Left)
-    def _answered(self, event: Correction.Left | None = None) -> None:
-        self.query_one(KeyBar).show(*self.SCOPES)
-        self.grid.focus()
 
     def _found(self, text: str) -> Place:
         digits = text.replace(",", "").replace("_", "").replace(" ", "")

@@ -27,6 +27,10 @@ class Correction(Vertical):
     class Left(Message):
         """Nothing is corrected."""
 
+        def __init__(self, subject: str) -> None:
+            super().__init__()
+            self.subject = subject
+
     def __init__(self) -> None:
         super().__init__()
         self._subject = ""
@@ -62,4 +66,4 @@ class Correction(Vertical):
     def action_drop(self) -> None:
         """Leave everything as it is."""
         self.remove_class("-open")
-        self.post_message(self.Left())
+        self.post_message(self.Left(self._subject))

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
+from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Label, Static
+from textual.worker import Worker, get_current_worker
 
-from local_stack.errors import StackError
+from local_stack.errors import Cancelled, StackError
 from paceml_tui import keys
 from paceml_tui.render import Text, lines, safe, styled
-from paceml_tui.tasks import Desk, Request, attempt
-from paceml_tui.widgets.dialog import error_dialog, help_dialog, repeat_dialog
+from paceml_tui.tasks import Desk, Outcome, Request, attempt
+from paceml_tui.widgets.correction import Correction
+from paceml_tui.widgets.dialog import Confirm, error_dialog, help_dialog, repeat_dialog
 from paceml_tui.widgets.keybar import KeyBar
 from paceml_tui.widgets.notice import Notice
 from paceml_tui.widgets.records import State
+
+if TYPE_CHECKING:
+    from local_stack.progress import Progress, Step
+
+T = TypeVar("T")
+IsLeft = Callable[[], bool]
 
 
 class View(ModalScreen[Any]):
@@ -95,7 +106,11 @@ class View(ModalScreen[Any]):
 
     def _refocus(self) -> None:
         if self.focused is None:
-            (self.main() if self.state == "filled" else self.notice).focus()
+            self.focus_main()
+
+    def focus_main(self) -> None:
+        """Give the focus to what has it when nothing else asks for it."""
+        (self.main() if self.state == "filled" else self.notice).focus()
 
     def fail(self, error: StackError) -> None:
         """Show an error in place of the body."""
@@ -106,6 +121,76 @@ class View(ModalScreen[Any]):
         """Say something in passing."""
         severity: Any = "information" if is_good else "warning"
         self.app.notify(safe(sentence, 120), severity=severity, markup=False)
+
+    # Working, and asking.
+
+    def aside(
+        self,
+        work: Callable[[IsLeft], T],
+        told: Callable[[Outcome[T]], Message],
+        group: str,
+        *,
+        is_exclusive: bool = True,
+    ) -> Worker[None]:
+        """Do ``work`` in a thread and post what it gave, unless nobody waits for it any more.
+
+        ``work`` is given a function that says so. A newer piece of work of an exclusive group
+        ends the older one.
+        """
+
+        def run() -> None:
+            worker = get_current_worker()
+            outcome = attempt(lambda: work(lambda: worker.is_cancelled))
+            if not worker.is_cancelled:
+                self.post_message(told(outcome))
+
+        return self.run_worker(run, thread=True, exclusive=is_exclusive, group=group)
+
+    def confirm(self, title: str, lost: str, then: Callable[[], object]) -> None:
+        """Ask before something is lost, and go on when the answer is yes."""
+
+        def answered(is_sure: bool | None) -> None:
+            if is_sure:
+                then()
+
+        self.app.push_screen(Confirm(title, lost), answered)
+
+    def ask(self, subject: str, prompt: str, value: str, help: str) -> None:
+        """Open the line in which something is typed; :meth:`given` gets it."""
+        self.query_one(Correction).begin(subject, prompt, value, help)
+        self.show_keys("correct")
+
+    @property
+    def is_asking(self) -> bool:
+        """Return whether the line in which something is typed is open."""
+        return any(line.has_class("-open") for line in self.query(Correction))
+
+    def given(self, subject: str, value: str) -> None:
+        """Take what was typed."""
+
+    def ungiven(self, subject: str) -> None:
+        """Notice that nothing was typed."""
+
+    @on(Correction.Given)
+    @on(Correction.Left)
+    def _answered(self, event: Correction.Given | Correction.Left) -> None:
+        event.stop()
+        self.show_keys(*self.footer())
+        self.focus_main()
+        if isinstance(event, Correction.Given):
+            self.given(event.subject, event.value)
+        else:
+            self.ungiven(event.subject)
+
+    # Keys.
+
+    def footer(self) -> tuple[str, ...]:
+        """Return the scopes of the keys that the footer shows now."""
+        return self.SCOPES
+
+    def show_keys(self, *scopes: str) -> None:
+        """Show the keys of these scopes in the footer."""
+        self.query_one(KeyBar).show(*scopes)
 
     def action_repeat(self) -> None:
         """Show how to repeat without the app what is seen here."""
@@ -133,3 +218,13 @@ class View(ModalScreen[Any]):
     def action_close(self) -> None:
         """Go back to the screen."""
         self.dismiss(None)
+
+
+def progress_of(is_left: IsLeft) -> Progress:
+    """Return a progress that stops the work that nobody waits for any more."""
+
+    def progress(step: Step) -> None:
+        if is_left():
+            raise Cancelled
+
+    return progress

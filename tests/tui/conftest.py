@@ -15,6 +15,9 @@ from textual.pilot import Pilot
 sys.path.insert(0, str(Path(__file__).parent))
 
 import workspaces
+import workspaces_filled
+import workspaces_hostile
+import workspaces_orders
 
 from local_stack import jobs
 from local_stack.workspace import Workspace
@@ -32,8 +35,8 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workspaces")
     makers: dict[str, Callable[[Workspace], None]] = {
         "empty": lambda _: None,
-        "filled": workspaces.fill,
-        "hostile": workspaces.fill_hostile,
+        "filled": workspaces_filled.fill,
+        "hostile": workspaces_hostile.fill_hostile,
     }
     for name, make in makers.items():
         with (
@@ -71,7 +74,7 @@ def orders_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a workspace with two real versions, a contract and its verdict, once."""
     folder = tmp_path_factory.mktemp("orders")
     with Workspace.create(folder / "studio", actor="ada") as workspace:
-        workspaces.fill_orders(workspace, folder)
+        workspaces_orders.fill_orders(workspace, folder)
     return folder / "studio"
 
 

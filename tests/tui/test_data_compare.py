@@ -9,10 +9,10 @@ import pytest
 import workspaces
 from conftest import LARGE, SMALL, all_text, running, settle, text_of, until
 from test_hostile import assert_harmless
+from views_kit import give
 
 from local_stack import catalog
 from local_stack.workspace import Workspace
-from paceml_tui.screens import data_diff
 from paceml_tui.screens.data_diff import DiffView
 from paceml_tui.widgets.dialog import Confirm, Notification
 
@@ -170,10 +170,10 @@ async def test_hostile_comparisons_are_harmless(orders: Path) -> None:
     async with running(orders, LARGE, "2") as pilot:
         page = pilot.app.page  # type: ignore[attr-defined]
         view = DiffView(page.desk, workspaces.HOSTILE[0], workspaces.HOSTILE[3])
-        view._compare = lambda: None  # type: ignore[method-assign]
+        view.fetch = lambda **_: None  # type: ignore[method-assign]
         pilot.app.push_screen(view)
         await settle(pilot)
-        view.post_message(data_diff.Compared(data_diff.Answer(hostile_result())))
+        give(view, hostile_result())
         await settle(pilot)
         assert view.state == "filled"
         for _ in range(6):

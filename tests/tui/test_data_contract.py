@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import workspaces
-from conftest import LARGE, SMALL, all_text, running, settle, text_of, until
+from conftest import LARGE, SMALL, all_text, running, settle, until
 from test_hostile import assert_harmless
 from textual.pilot import Pilot
+from views_kit import REFUSED, assert_small_and_back, held, refuse, retype, words
 
 from local_stack import catalog
-from local_stack.errors import UnavailableError
 from local_stack.workspace import Workspace
 from paceml_tui.app import PacemlApp
 from paceml_tui.screens import data_board
@@ -24,21 +23,10 @@ from paceml_tui.widgets.editor import Editor
 from paceml_tui.widgets.jobs import JobsPanel
 
 
-def words(pilot: Pilot[int]) -> str:
-    return " ".join(text_of(pilot).split())
-
-
 def view_of(pilot: Pilot[int]) -> ContractView:
     view = pilot.app.screen
     assert isinstance(view, ContractView)
     return view
-
-
-async def retype(pilot: Pilot[int], text: str) -> None:
-    """Replace what stands in the editor, and wait until it was looked at."""
-    view_of(pilot).query_one(Editor).area.text = text
-    await pilot.pause(0.5)
-    await settle(pilot)
 
 
 @pytest.fixture
@@ -244,37 +232,19 @@ async def test_a_rule_that_does_not_fit_the_data_is_refused_in_the_editor(orders
 
 async def test_loading_failed_and_too_small(orders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(orders, SMALL, "2") as pilot:
-        may_read, query = threading.Event(), Desk.query
-
-        def slow(desk: Desk, *args: object) -> object:
-            may_read.wait(20)
-            return query(desk, *args)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(Desk, "query", slow)
-        try:
+        with held(monkeypatch, Desk, "query"):
             await pilot.press("K")
             await pilot.pause(0.1)
             assert view_of(pilot).state == "loading"
             assert "Reading the contract" in words(pilot)
-        finally:
-            may_read.set()
         await settle(pilot)
         assert view_of(pilot).state == "filled"
-        await pilot.resize_terminal(50, 12)
-        await settle(pilot)
-        assert "too small" in words(pilot)
-        await pilot.resize_terminal(*SMALL)
-        await settle(pilot)
-        assert pilot.app.focused is view_of(pilot).table
-
-        def refuse(*_: object) -> None:
-            raise UnavailableError("The disk [/nope]\x1b[2J is full.", "Free some space.")
-
-        monkeypatch.setattr(Desk, "query", refuse)
-        view_of(pilot)._reload()
+        await assert_small_and_back(pilot)
+        refuse(monkeypatch, Desk, "query")
+        view_of(pilot).reload()
         await settle(pilot)
         assert view_of(pilot).state == "failed"
-        assert "The disk [/nope]␛[2J is full." in words(pilot)
+        assert REFUSED in words(pilot)
 
 
 async def test_a_read_only_app_does_not_open_the_editor(orders: Path) -> None:

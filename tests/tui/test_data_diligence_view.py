@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from conftest import LARGE, SMALL, all_text, running, settle, text_of, until
+from conftest import LARGE, SMALL, all_text, running, settle, until
 from test_hostile import assert_harmless
 from textual.pilot import Pilot
+from views_kit import words
 
 from local_stack.catalog import call
 from local_stack.jobs import Job
@@ -58,10 +59,6 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def studio(judged: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(judged, tmp_path / "studio"))
-
-
-def words(pilot: Pilot[int]) -> str:
-    return " ".join(text_of(pilot).split())
 
 
 async def see(pilot: Pilot[int], reference: str, state: str = "filled") -> DiligenceView:

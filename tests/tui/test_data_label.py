@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import workspaces
-from conftest import LARGE, SMALL, all_text, running, settle, text_of, until
+from conftest import LARGE, SMALL, all_text, running, settle, until
 from test_hostile import assert_harmless
 from textual.pilot import Pilot
+from views_kit import REFUSED, assert_small_and_back, held, press, refuse, words
 
 from local_stack import catalog
 from local_stack.data import versions
-from local_stack.errors import InputError, UnavailableError
+from local_stack.errors import InputError
 from local_stack.workspace import Workspace
 from paceml_tui.app import PacemlApp
 from paceml_tui.screens.data_label import LabelView
@@ -27,22 +27,10 @@ from paceml_tui.widgets.dialog import Confirm, Notification
 LONG = "a long story " * 40
 
 
-def words(pilot: Pilot[int]) -> str:
-    return " ".join(text_of(pilot).split())
-
-
 def view_of(pilot: Pilot[int]) -> LabelView:
     view = pilot.app.screen
     assert isinstance(view, LabelView)
     return view
-
-
-async def press(pilot: Pilot[int], *pressed: str) -> None:
-    """Press keys one by one, each when what the last one began has ended."""
-    for key in pressed:
-        await pilot.press(key)
-        await settle(pilot)
-        await pilot.pause()
 
 
 async def type_in(pilot: Pilot[int], key: str, text: str) -> None:
@@ -299,40 +287,22 @@ async def test_long_texts_wrap_and_can_be_scrolled(begun: Path) -> None:
 
 async def test_loading_failed_and_too_small(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(begun, SMALL, "2") as pilot:
-        may_read, perform = threading.Event(), Desk.perform
-
-        def slow(desk: Desk, *args: Any) -> Any:
-            may_read.wait(20)
-            return perform(desk, *args)
-
-        monkeypatch.setattr(Desk, "perform", slow)
-        try:
+        with held(monkeypatch, Desk, "perform"):
             await pilot.press("L")
             await pilot.pause(0.1)
             assert view_of(pilot).state == "loading"
             assert "Reading the rows" in words(pilot)
-        finally:
-            may_read.set()
         await settle(pilot)
         await settle(pilot)
         assert view_of(pilot).state == "filled"
-        await pilot.resize_terminal(50, 12)
-        await settle(pilot)
-        assert "too small" in words(pilot)
-        await pilot.resize_terminal(*SMALL)
-        await settle(pilot)
-        assert pilot.app.focused is view_of(pilot).main()
-
-        def refuse(*_: object) -> None:
-            raise UnavailableError("The disk [/nope]\x1b[2J is full.", "Free some space.")
-
-        monkeypatch.setattr(Desk, "perform", refuse)
+        await assert_small_and_back(pilot)
+        refuse(monkeypatch, Desk, "perform")
         await press(pilot, "1")
-        await until(pilot, "The disk [/nope]␛[2J is full.")
+        await until(pilot, REFUSED)
         assert "Row 0" in words(pilot)  # an answer that was not kept is none
         await press(pilot, "escape", "L")
         assert view_of(pilot).state == "failed"
-        assert "The disk [/nope]␛[2J is full." in words(pilot)
+        assert REFUSED in words(pilot)
 
 
 async def test_a_collected_version_fails_in_its_pane(begun: Path) -> None:

@@ -14,15 +14,17 @@ import workspaces
 from conftest import LARGE, SMALL, all_text, running, settle, text_of, until
 from test_hostile import assert_harmless
 from textual.pilot import Pilot
+from views_kit import give, words
 
 from local_stack.catalog import call
 from local_stack.data import profiles, versions
 from local_stack.workspace import Workspace
 from paceml_tui.charts import column_chart, density, figure, heat, share, strip_chart
-from paceml_tui.screens.data_profile import PARTS, Advanced, Answer, Profiled, ProfileView
+from paceml_tui.screens.data_profile import PARTS, ProfileView
 from paceml_tui.screens.data_profile_parts import ListPart, MatrixPart, SamplePart
 from paceml_tui.screens.data_rows import RowsView
 from paceml_tui.widgets.dialog import Confirm, Notification
+from paceml_tui.widgets.working import Advanced
 
 N_ROWS = 400
 
@@ -70,10 +72,6 @@ def houses(template: Path, tmp_path: Path) -> Path:
 def result_of(root: Path, name: str = "houses") -> dict[str, Any]:
     with Workspace.open(root) as workspace:
         return json.loads(json.dumps(call(workspace, "data.profile", {"name": name}).to_dict()))
-
-
-def words(pilot: Pilot[int]) -> str:
-    return " ".join(text_of(pilot).split())
 
 
 async def see(pilot: Pilot[int], name: str = "houses") -> ProfileView:
@@ -320,7 +318,7 @@ async def test_a_job_at_work_tells_how_far_it_is_and_can_be_stopped(houses: Path
     async with running(houses, SMALL, "2") as pilot:
         page = pilot.app.page  # type: ignore[attr-defined]
         view = ProfileView(page.desk, "houses", "0" * 16)
-        view._begin = lambda is_anew: view.become("loading")  # type: ignore[method-assign]
+        view.fetch = lambda **_: view.become("loading")  # type: ignore[method-assign]
         pilot.app.push_screen(view)
         await settle(pilot)
         from dataclasses import replace
@@ -382,7 +380,7 @@ async def test_hostile_profiles_are_harmless(size: tuple[int, int], houses: Path
     result = hostile_profile(result_of(houses))
     async with running(houses, size, "2") as pilot:
         view = await see(pilot)
-        view.post_message(Profiled(Answer(result)))
+        give(view, result)
         await rest(pilot, view)
         assert view.state == "filled"
         for part in "123456":
@@ -394,7 +392,7 @@ async def test_hostile_profiles_are_harmless(size: tuple[int, int], houses: Path
                 assert_harmless(all_text(pilot))
             if part in "15":  # there is nothing to go back from but the view
                 view = await see(pilot)
-                view.post_message(Profiled(Answer(result)))
+                give(view, result)
                 await rest(pilot, view)
 
 

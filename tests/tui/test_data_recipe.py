@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ import workspaces
 from conftest import LARGE, SMALL, all_text, running, settle, text_of, until
 from test_hostile import assert_harmless
 from textual.pilot import Pilot
+from views_kit import REFUSED, assert_small_and_back, held, press, refuse, retype, words
 
 from local_stack import catalog
 from local_stack.data.recipes import document
-from local_stack.errors import UnavailableError
 from local_stack.results import plain
 from local_stack.workspace import Workspace
 from paceml_tui import preparation, printing_recipe
@@ -40,10 +39,6 @@ features:
 """
 
 
-def words(pilot: Pilot[int]) -> str:
-    return " ".join(text_of(pilot).split())
-
-
 def view_of(pilot: Pilot[int]) -> RecipeView:
     view = pilot.app.screen
     assert isinstance(view, RecipeView)
@@ -62,22 +57,10 @@ def stored(root: Path, **given: Any) -> Any:
         return catalog.call(workspace, "data.recipe", {"name": "sales", **given})
 
 
-async def press(pilot: Pilot[int], *pressed: str) -> None:
-    for key in pressed:
-        await pilot.press(key)
-        await settle(pilot)
-
-
 async def write(pilot: Pilot[int], text: str) -> None:
     """Type into the line of a step, and hand it over."""
     view_of(pilot).query_one(Correction).query_one("Input").value = text  # type: ignore[attr-defined]
     await press(pilot, "enter")
-
-
-async def retype(pilot: Pilot[int], text: str) -> None:
-    view_of(pilot).query_one(Editor).area.text = text
-    await pilot.pause(0.5)
-    await settle(pilot)
 
 
 @pytest.fixture(scope="module")
@@ -333,37 +316,19 @@ async def test_loading_failed_and_too_small(
     prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(prepared, SMALL, "2") as pilot:
-        may_read, opened = threading.Event(), steps.opened
-
-        def slow(*given: Any) -> Any:
-            may_read.wait(20)
-            return opened(*given)
-
-        monkeypatch.setattr(steps, "opened", slow)
-        try:
+        with held(monkeypatch, steps, "opened"):
             await pilot.press("R")
             await pilot.pause(0.1)
             assert view_of(pilot).state == "loading"
             assert "Reading the recipe" in words(pilot)
-        finally:
-            may_read.set()
         await settle(pilot)
         assert view_of(pilot).state == "filled"
-        await pilot.resize_terminal(50, 12)
-        await settle(pilot)
-        assert "too small" in words(pilot)
-        await pilot.resize_terminal(*SMALL)
-        await settle(pilot)
-        assert pilot.app.focused is view_of(pilot).table
-
-        def refuse(*_: object) -> None:
-            raise UnavailableError("The disk [/nope]\x1b[2J is full.", "Free some space.")
-
-        monkeypatch.setattr(Desk, "query", refuse)
-        view_of(pilot)._read()
+        await assert_small_and_back(pilot)
+        refuse(monkeypatch, Desk, "query")
+        view_of(pilot).reload()
         await settle(pilot)
         assert view_of(pilot).state == "failed"
-        assert "The disk [/nope]␛[2J is full." in words(pilot)
+        assert REFUSED in words(pilot)
 
 
 async def test_a_read_only_app_changes_nothing(prepared: Path) -> None:

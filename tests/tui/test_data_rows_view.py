@@ -13,6 +13,7 @@ import workspaces
 from conftest import LARGE, SMALL, all_text, running, settle, text_of, until
 from test_hostile import assert_harmless
 from textual.pilot import Pilot
+from views_kit import words
 
 from local_stack.catalog import call
 from local_stack.data.rows import RowReader
@@ -43,10 +44,6 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
             source = str(folder / name)
             call(workspace, "data.add", {"name": Path(name).stem, "source": source})
     return folder / "studio"
-
-
-def words(pilot: Pilot[int]) -> str:
-    return " ".join(text_of(pilot).split())
 
 
 async def see(pilot: Pilot[int], name: str, **more: Any) -> RowsView:

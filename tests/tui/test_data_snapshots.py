@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import workspaces
 from conftest import LARGE, SMALL, settle
+from views_kit import give
 
 from paceml_tui.app import PacemlApp
-from paceml_tui.screens.data_diff import Answer, Compared, DiffView
+from paceml_tui.screens.data_diff import DiffView
 from paceml_tui.widgets.picker import SourcePicker
 
 DIFF = {
@@ -84,10 +85,10 @@ async def see_editor(pilot: Any) -> None:
 async def see_diff(pilot: Any) -> None:
     await press(pilot, "2")
     view = DiffView(pilot.app.page.desk, "orders@24ebda96d218", "orders@504e9a745337")
-    view._compare = lambda: None  # type: ignore[method-assign]
+    view.fetch = lambda **_: None  # type: ignore[method-assign]
     pilot.app.push_screen(view)
     await settle(pilot)
-    view.post_message(Compared(Answer(DIFF)))
+    give(view, DIFF)
     await settle(pilot)
 
 
