@@ -1,0 +1,114 @@
+"""What a reader of an MLflow store hands over: experiments, runs and logged models.
+
+Times are milliseconds since 1970 in UTC, as MLflow writes them; None when the store says none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeAlias
+
+HistoryRow: TypeAlias = "tuple[str, int, int, float]"
+"""One logged value of a metric: (key, step, timestamp in ms, value)."""
+
+STATUSES: Final = {
+    1: "RUNNING",
+    2: "SCHEDULED",
+    3: "FINISHED",
+    4: "FAILED",
+    5: "KILLED",
+}
+"""The words for the numbers that stores hold; the protocol of MLflow fixes them."""
+
+ACTIVE: Final = "active"
+DELETED: Final = "deleted"
+
+MOST_ARTIFACTS: Final = 1_000
+"""How many artefacts of a run are listed at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredExperiment:
+    """An experiment of a store; ``problem`` is a sentence when it could not be read whole."""
+
+    experiment_id: str
+    name: str
+    artifact_location: str = ""
+    lifecycle: str = ACTIVE
+    created_ms: int | None = None
+    updated_ms: int | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run of a store, as far as it could be read.
+
+    ``metrics`` holds MLflow's value of each metric (the largest step, then time, then value),
+    ``history`` every logged value, ``datasets`` entries with name, digest, source_type, source
+    and context, ``models`` the ids of the logged models that it made, and ``artifacts`` relative
+    paths with their sizes in bytes, at most ``MOST_ARTIFACTS``.
+    """
+
+    run_id: str
+    experiment_id: str
+    name: str = ""
+    user: str = ""
+    status: str = ""
+    lifecycle: str = ACTIVE
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    artifact_uri: str = ""
+    params: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    history: list[HistoryRow] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+    datasets: list[dict[str, str]] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+    artifacts: list[tuple[str, int]] = field(default_factory=list)
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """A logged model (MLflow 3): an object of its own, made by a run."""
+
+    model_id: str
+    experiment_id: str
+    run_id: str = ""
+    name: str = ""
+    status: str = ""
+    lifecycle: str = ACTIVE
+    created_ms: int | None = None
+    updated_ms: int | None = None
+    artifact_location: str = ""
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlace:
+    """Where the run ``run_id`` of a folder store lies; ``path`` holds its ``meta.yaml``."""
+
+    run_id: str
+    experiment_id: str
+    path: Path
+
+
+def latest(history: Iterable[HistoryRow]) -> dict[str, float]:
+    """Return MLflow's value of every metric: that of the largest (step, time, value).
+
+    Of values that are logged at the same step and time, NaN stays when it came first, as in
+    MLflow's own file store.
+    """
+    best: dict[str, tuple[int, int, float]] = {}
+    for key, step, at, value in history:
+        found = (step, at, value)
+        if key not in best or found > best[key]:
+            best[key] = found
+    return {key: found[2] for key, found in best.items()}
