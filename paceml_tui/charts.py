@@ -93,10 +93,10 @@ def edge_text(edge: Any) -> Text:
 
 def figure(value: Any, digits: int = 6) -> Text:
     """Return a number to ``digits`` significant digits, without zeros that say nothing."""
-    shown = number(value, digits).plain
-    if "." in shown and "e" not in shown:
-        shown = shown.rstrip("0").rstrip(".")
-    return styled(shown)
+    digits_of, e, exponent = number(value, digits).plain.partition("e")
+    if "." in digits_of:
+        digits_of = digits_of.rstrip("0").rstrip(".")
+    return styled(f"{digits_of}{e}{exponent}")
 
 
 def share(value: Any) -> Text:
@@ -114,15 +114,25 @@ def pooled(values: Sequence[float], width: int) -> list[float]:
 
 
 def value_bars(
-    counted: Sequence[tuple[Text, int]], total: int, *, width: int = 20, rest: int = 0
+    counted: Sequence[tuple[Text, int]],
+    total: int,
+    *,
+    width: int = 20,
+    rest: int = 0,
+    most: int = 30,
 ) -> Block:
-    """Return values with a bar, their number and their share of ``total``.
+    """Return values, cut to ``most`` cells, with a bar, their number and their share of ``total``.
 
     ``rest`` counts the rows of all other values, which have no bar of their own.
     """
     highest = max((n for _, n in counted), default=0) or 1
     rows = [
-        (fit(label, 30), bar(n / highest, width), number(n), share(n / total if total else 0.0))
+        (
+            fit(label, max(most, 12)),
+            bar(n / highest, width),
+            number(n),
+            share(n / total if total else 0.0),
+        )
         for label, n in counted
     ]
     if rest > 0:
@@ -144,6 +154,8 @@ def heat(value: Any) -> Text:
     """Return a correlation as its value on a ground whose strength and hue say the same."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return styled("  -  ", "quiet")
+    if abs(value) < 0.005:
+        value = 0.0
     shown = "1.0" if value >= 0.995 else "-1.0" if value <= -0.995 else f"{value:.2f}"
     shown = shown.replace("-0.", "-.") if value < 0 else shown.removeprefix("0")
     step = min(HEAT_STEPS, int(abs(value) * HEAT_STEPS + 0.5))

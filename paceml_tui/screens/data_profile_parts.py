@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -376,15 +376,24 @@ class TextGrid(CellGrid):
         self._labels: Sequence[Any] = ()
 
     def show_rows(
-        self, title: str, names: Sequence[str], rows: Sequence[Sequence[Any]], labels: Sequence[Any]
+        self,
+        title: str,
+        names: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        labels: Sequence[Any],
+        numbers: Collection[str] = (),
     ) -> None:
-        """Show rows with what stands before each."""
+        """Show rows with what stands before each; ``numbers`` are the names of columns of them."""
         self.title, self.names, self._rows, self._labels = title, tuple(names), rows, labels
         columns = []
         for place, name in enumerate(names):
             widest = max((cells(self.cell(row, place)) for row in range(len(rows))), default=0)
             columns.append(
-                CellColumn((styled(name),), min(max(widest, cells(styled(name)), 3), _WIDEST))
+                CellColumn(
+                    (styled(name),),
+                    min(max(widest, cells(styled(name)), 3), _WIDEST),
+                    is_number=name in numbers,
+                )
             )
         widest = max((len(f"{it:,}") for it in labels), default=0)
         self.begin(len(rows), columns, max(widest, cells(self.corner())))
@@ -455,5 +464,8 @@ class SamplePart(Part):
         it = self._result.get(part) or {}
         rows = it.get("rows") or []
         self.set_class(not rows, "-none")
-        self.grid.show_rows(title, it.get("columns") or [], rows, it.get(labels) or [0] * len(rows))
+        variables = self._result.get("variables") or {}
+        numbers = {name for name, held in variables.items() if "mean" in held}
+        counted = it.get(labels) or [0] * len(rows)
+        self.grid.show_rows(title, it.get("columns") or [], rows, counted, numbers)
         self.call_after_refresh(self.main().focus)

@@ -39,6 +39,8 @@ _MOST_COLUMNS = 200
 _MOST_PATTERNS = 20
 _MOST_PAIRS = 12
 _MOST_ROWS = 20
+_FEWEST_CUT = 10  # an alert lists no more rows than these
+_ETA = "Correlation ratio (eta)"
 
 # The table as a whole.
 
@@ -156,7 +158,8 @@ def alert_block(result: Mapping[str, Any], row: Row) -> Block:
     n_rows = (result.get("overview") or {}).get("n_rows") or 0
     rows = row.get("rows") or []
     listed = ", ".join(f"{it:,}" for it in rows[:_MOST_ROWS])
-    hint = styled("Press o to see them among the others.", "quiet")
+    some = "Some of them. " if len(rows) >= _FEWEST_CUT else ""
+    hint = styled(f"{some}Press o to see them among the others.", "quiet")
     variable = row.get("column")
     is_known = variable in (result.get("variables") or {})
     state = styled(row["state"], "accent")
@@ -231,11 +234,20 @@ def pair_block(result: Mapping[str, Any], first: str, second: str) -> Block:
     if first == second:
         return stack(title, styled("Every column goes with itself.", "quiet"))
     facts = [
-        (name, bar(abs(value), 16, "accent" if value >= 0 else "warning"), number(value, 3))
+        (
+            name,
+            bar(abs(value), 16, "accent" if value >= 0 else "warning"),
+            styled(f"{value:.3f}"),
+        )
         for method, name in METHODS.items()
         if (value := dict(row_of(matrix_of(result, method), first)).get(second)) is not None
     ]
-    rows = [(styled(name, "quiet"), shown, value) for name, shown, value in facts]
+    others = {name for name, _, _ in facts} - {METHODS["mixed"], METHODS["nullity"]}
+    rows = [
+        (styled(_ETA if name == METHODS["mixed"] else name, "quiet"), shown, value)
+        for name, shown, value in facts
+        if name != METHODS["mixed"] or not others  # which say the same
+    ]
     lying = _lying(result, first, second)
     variables = result.get("variables") or {}
     are_numbers = all("mean" in (variables.get(name) or {}) for name in (first, second))

@@ -12,6 +12,7 @@ from paceml_tui.render import (
     Block,
     Text,
     bar,
+    cells,
     fields,
     grid,
     heading,
@@ -36,43 +37,11 @@ METHODS = {
 }
 """Matrices of a profile, and what they are called."""
 
-CATEGORIES = {
-    "Lu": "upper-case letter",
-    "Ll": "lower-case letter",
-    "Lt": "title-case letter",
-    "Lm": "modifier letter",
-    "Lo": "other letter",
-    "Mn": "mark",
-    "Mc": "spacing mark",
-    "Nd": "digit",
-    "Nl": "letter number",
-    "No": "other number",
-    "Pc": "connector",
-    "Pd": "dash",
-    "Ps": "opening bracket",
-    "Pe": "closing bracket",
-    "Pi": "opening quote",
-    "Pf": "closing quote",
-    "Po": "other punctuation",
-    "Sm": "mathematical sign",
-    "Sc": "currency sign",
-    "Sk": "modifier sign",
-    "So": "other sign",
-    "Zs": "space",
-    "Zl": "line separator",
-    "Zp": "paragraph separator",
-    "Cc": "control",
-    "Cf": "format",
-    "Co": "private use",
-    "Cs": "surrogate",
-    "Cn": "not assigned",
-}
-"""General categories of Unicode in words."""
-
 _STRONGEST = 6
 _WEAKEST = 0.005
 _MOST_BADGES = 4
 _MOST_VALUES = 10
+_WIDEST_VALUE = 38
 
 Pair = tuple[str, Text]
 
@@ -81,8 +50,9 @@ def variable_block(result: Mapping[str, Any], name: str) -> Block:
     """Return everything that a profile knows of a column."""
     it = (result.get("variables") or {}).get(name) or {}
     n_rows = (result.get("overview") or {}).get("n_rows") or 0
-    alerts = [a for a in result.get("alerts") or [] if a.get("column") == name]
-    badges = join(*(code_of(a) for a in alerts[:_MOST_BADGES]), gap="  ")
+    alerts = alerts_by_column(result).get(name, [])
+    codes = {str(a.get("code")): code_of(a) for a in alerts}
+    badges = join(*list(codes.values())[:_MOST_BADGES], gap="  ")
     is_target = result.get("target") == name
     role = styled("target", "accent") if is_target else styled("")
     kind = styled(f"{it.get('type')}, {it.get('kind')}", "quiet", 60)
@@ -107,6 +77,22 @@ def variable_block(result: Mapping[str, Any], name: str) -> Block:
 def code_of(alert: Mapping[str, Any]) -> Text:
     """Return what an alert is called."""
     return styled(str(alert.get("code")).replace("_", " "), "warning", 26)
+
+
+def alerts_by_column(result: Mapping[str, Any]) -> dict[str, list[Row]]:
+    """Return the alerts that concern each column, whichever of several it is.
+
+    What tells too much of the target is no fault of the target.
+    """
+    found: dict[str, list[Row]] = {}
+    for alert in result.get("alerts") or []:
+        names = [alert.get("column"), *(alert.get("columns") or [])]
+        if alert.get("other_column") != result.get("target"):
+            names.append(alert.get("other_column"))
+        for name in dict.fromkeys(names):
+            if name is not None:
+                found.setdefault(str(name), []).append(alert)
+    return found
 
 
 def section(title: str, *blocks: Block) -> list[Block]:
@@ -144,7 +130,7 @@ def _counts(it: Mapping[str, Any], n_rows: int) -> list[Pair]:
         if it.get(key) is not None:
             found.append((label, _of(it[key], it[key] / n_rows if n_rows else 0.0)))
     if it.get("n_outliers") is not None:
-        found.append(("beyond the fences", number(it["n_outliers"])))
+        found.append(("outliers (Tukey)", number(it["n_outliers"])))
     return found
 
 
@@ -152,7 +138,20 @@ def _shape(it: Mapping[str, Any]) -> list[Block]:
     shape = it.get("histogram")
     if not isinstance(shape, Mapping) or not shape.get("counts"):
         return []
-    return [*column_chart(shape["counts"], shape["edges"], width=56), styled("")]
+    chart = column_chart(shape["counts"], axis_of(shape, it.get("max")), width=56)
+    return [*chart, styled("")]
+
+
+def axis_of(shape: Mapping[str, Any], highest: Any) -> Sequence[Any]:
+    """Return the edges of a histogram as its axis names them.
+
+    Bins of whole numbers end beyond the last of them: where each holds one number, the numbers
+    are named, and where each holds several, the axis ends at the highest.
+    """
+    edges: list[Any] = list(shape["edges"])
+    if not shape.get("is_whole"):
+        return edges
+    return edges[:-1] if edges[1] - edges[0] == 1 else [*edges[:-1], highest]
 
 
 _QUANTILES = (
@@ -164,17 +163,17 @@ _QUANTILES = (
     ("95 %", "q95"),
     ("maximum", "max"),
     ("range", "range"),
-    ("quartile range", "iqr"),
+    ("interquartile range", "iqr"),
 )
 _MOMENTS = (
     ("mean", "mean"),
     ("standard deviation", "std"),
-    ("variation (std / mean)", "cv"),
+    ("variation, std / mean", "cv"),
     ("sum", "sum"),
     ("variance", "variance"),
     ("skewness", "skewness"),
     ("kurtosis, excess", "kurtosis"),
-    ("median distance", "mad"),
+    ("median abs. deviation", "mad"),
 )
 
 
@@ -215,12 +214,14 @@ def _common(it: Mapping[str, Any], n_rows: int) -> list[Block]:
         return section("Common values", styled("Every value occurs once.", "quiet"))
     n_held = n_rows - (it.get("n_missing") or 0)
     rest = n_held - sum(n for _, n in top)
-    return section("Common values", value_bars(top, n_held, rest=rest))
+    widest = min(max(cells(label) for label, _ in top), _WIDEST_VALUE)
+    width = min(20, 48 - widest)
+    return section("Common values", value_bars(top, n_held, width=width, rest=rest, most=widest))
 
 
 def _extremes(it: Mapping[str, Any], n_rows: int) -> list[Block]:
     low, high = named(it.get("smallest") or []), named(it.get("largest") or [])
-    if not low and not high:
+    if (it.get("n_distinct") or 0) <= _MOST_VALUES:  # the common values are all there are
         return []
     none = (styled(""), 0)
     rows = [
@@ -236,17 +237,19 @@ def _lengths(it: Mapping[str, Any]) -> list[Block]:
     if not isinstance(found, Mapping):
         return []
     shown = [
-        (label, number(found.get(key)))
+        (label, figure(found.get(key), 4))
         for label, key in (("shortest", "min"), ("mean", "mean"), ("median", "median"))
     ]
     shape = found.get("histogram") or {}
     chart = (
-        column_chart(shape["counts"], shape["edges"], width=40, height=4)
+        column_chart(shape["counts"], axis_of(shape, found.get("max")), width=40, height=4)
         if shape.get("counts") and found.get("min") != found.get("max")
         else []
     )
     return section(
-        "Lengths in characters", columns([*shown, ("longest", number(found.get("max")))]), *chart
+        "Lengths in characters",
+        columns([*shown, ("longest", number(found.get("max")))]),
+        *([styled(""), *chart] if chart else []),
     )
 
 
@@ -262,30 +265,50 @@ def _text(it: Mapping[str, Any]) -> list[Block]:
         ("padded texts", number(found.get("n_padded"))),
     ]
     sampled = [styled(f"Counted over {found.get('n_texts'):,} texts.", "quiet")]
-    kinds = [
-        (styled(CATEGORIES.get(str(kind), kind)), n)
-        for kind, n in (
-            (entry.get("value"), int(entry.get("count") or 0))
-            for entry in found.get("categories") or []
-        )
-    ]
     n_characters, n_texts = found.get("n_characters") or 0, found.get("n_texts") or 0
     parts: list[Block] = section(
         "Text", columns(facts), *(sampled if found.get("is_sample") else [])
     )
     for title, counted, total in (
         ("Words", named(found.get("words") or []), found.get("n_words") or 0),
-        ("Characters", named(found.get("characters") or []), n_characters),
-        ("Kinds of characters", kinds, n_characters),
-        ("Scripts", named(found.get("scripts") or []), n_characters),
         *(
             (str(part.get("name")).capitalize(), named(part.get("values") or []), n_texts)
             for part in found.get("parts") or []
         ),
+        ("Characters", named(found.get("characters") or []), n_characters),
     ):
         if counted:
             parts += section(title, value_bars(counted[:_MOST_VALUES], total, width=14))
+    for title, kind in _GROUPS:
+        parts += _character_groups(found, title, kind)
     return parts
+
+
+_GROUPS = (("Categories", "category"), ("Scripts", "script"), ("Blocks", "block"))
+
+
+def _character_groups(found: Mapping[str, Any], title: str, kind: str) -> list[Block]:
+    """Return the groups of one kind, each in a line with its most frequent characters."""
+    groups = [it for it in found.get(f"by_{kind}") or [] if isinstance(it, Mapping)]
+    if not groups:
+        return []
+    total = sum(int(it.get("count") or 0) for it in found.get("by_category") or []) or 1
+    n = found.get(f"n_{_PLURALS[kind]}") or len(groups)
+    rows = [
+        (
+            styled(it.get("name"), limit=22),
+            number(it.get("count")),
+            share((it.get("count") or 0) / total),
+            bar((it.get("count") or 0) / total, 8),
+            join(*(label for label, _ in named(it.get("characters") or []))),
+        )
+        for it in groups
+    ]
+    more = [styled(f"and {n - len(groups):,} more", "quiet")] if n > len(groups) else []
+    return section(title, grid(("", "", "", "", "most frequent"), rows, (1, 2)), *more)
+
+
+_PLURALS = {"category": "categories", "script": "scripts", "block": "blocks"}
 
 
 def _series(it: Mapping[str, Any]) -> list[Block]:
@@ -352,8 +375,8 @@ def _strongest(result: Mapping[str, Any], name: str) -> list[Block]:
     rows = [
         (
             styled(other, limit=24),
-            styled(METHODS[method], "quiet"),
-            number(value, 3),
+            styled("eta" if method == "mixed" else METHODS[method], "quiet"),
+            styled(f"{value:.3f}"),
             bar(abs(value), 16, "accent" if value >= 0 else "warning"),
         )
         for other, method, value in found
@@ -373,16 +396,14 @@ def _alerts(alerts: Sequence[Row]) -> list[Block]:
 
 def rows_of(result: Mapping[str, Any]) -> list[Row]:
     """Return a line for each variable."""
-    alerts: dict[Any, int] = {}
-    for it in result.get("alerts") or []:
-        alerts[it.get("column")] = alerts.get(it.get("column"), 0) + 1
+    alerts = alerts_by_column(result)
     target = result.get("target")
     return [
         {
             **it,
             "name": name,
             "place": place,
-            "n_alerts": alerts.get(name, 0),
+            "n_alerts": len(alerts.get(name, [])),
             "is_target": name == target,
         }
         for place, (name, it) in enumerate((result.get("variables") or {}).items())
@@ -413,7 +434,9 @@ def _center(row: Row) -> Text:
 COLUMNS = (
     Column("variable", _name, rank=0, most=28),
     Column("type", lambda row: styled(row.get("type"), "accent", 10), rank=1, most=10),
-    Column("missing", lambda row: share(row.get("p_missing")), is_number=True, rank=3, most=8),
+    Column(
+        "missing", lambda row: share(row.get("p_missing") or None), is_number=True, rank=3, most=8
+    ),
     Column("distinct", lambda row: number(row.get("n_distinct")), is_number=True, rank=4, most=11),
     Column("mean", _center, is_number=True, rank=6, most=11),
     Column("distribution", _distribution, rank=2, most=18),

@@ -113,7 +113,14 @@ class RecordTable(DataTable[Text], inherit_bindings=False):
 
     def on_resize(self, event: events.Resize) -> None:
         """Fit the columns to the new width."""
-        if event.size.width != self._width and self._columns:
+        self._fit(event.size.width)
+
+    def on_focus(self) -> None:
+        """Fit the columns to a width that no event told of: what was scrolled hid it."""
+        self._fit(self.size.width)
+
+    def _fit(self, width: int) -> None:
+        if width != self._width and self._columns:
             self._draw(self.cursor_row)
 
 

@@ -176,7 +176,8 @@ async def test_a_variable_tells_what_the_profile_says(houses: Path) -> None:
         shown = words(pilot)
         assert "Common values" in shown
         assert "Lengths in characters" in shown
-        assert "lower-case letter" in shown
+        assert "Lowercase letter" in shown
+        assert "Basic Latin" in shown
         await press(pilot, "n")
         shown = words(pilot)
         assert "Dates" in shown

@@ -138,8 +138,9 @@ def rare_categories(column: Column, thresholds: Thresholds) -> Iterator[Alert]:
         return
     values = tuple(value_count(column, place) for place in rare.tolist())
     codes = codes_of(column)
+    has = "has" if rare.size == 1 else "have"
     message = (
-        f"{rare.size} of {counts.size} categories have fewer than {thresholds.n_rare} rows "
+        f"{rare.size} of {counts.size} categories {has} fewer than {thresholds.n_rare} rows "
         f"(threshold), too few to learn from and to test on: {quoted(values)}."
     )
     yield Alert(
