@@ -167,9 +167,10 @@ def _artifacts(workspace: Workspace, repair: bool) -> list[Finding]:
     for row in workspace.query("SELECT * FROM data_versions WHERE collected_at IS NULL"):
         for item in manifests.objects(row):
             wanted[item.key] = (f"data:{row['dataset']}@{row['version']}", item)
-    for row in workspace.query("SELECT run_id, model FROM runs WHERE model IS NOT NULL"):
-        for item in stored(row["model"]):
-            wanted[item.key] = (f"run:{row['run_id']}", item)
+    for row in workspace.query("SELECT run_id, model, files FROM runs WHERE model IS NOT NULL"):
+        for part in (row["model"], *(row["files"] or {}).values()):
+            for item in stored(part):
+                wanted[item.key] = (f"run:{row['run_id']}", item)
     try:
         missing = [found for found in wanted.values() if not workspace.artifacts.holds(found[1])]
     except UnavailableError as error:

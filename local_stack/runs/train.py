@@ -15,8 +15,9 @@ from local_stack.data.recipes.stored import current
 from local_stack.errors import Cancelled, InputError, StackError, UnavailableError
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result, now
+from local_stack.runs.comparison import predictions
 from local_stack.runs.recipe import Recipe, Stored, load_recipe
-from local_stack.stores.artifacts import Tree
+from local_stack.stores.artifacts import Blob, Tree
 from local_stack.stores.journal import Draft
 from local_stack.stores.metadata import Row
 from local_stack.stores.tracking import Opened
@@ -118,13 +119,18 @@ def _trained(
     from local_stack.stores import model_files
 
     progress(Step("Reading the data"))
-    fitted = fit(plan, versions.read(workspace, version), progress=progress)
+    frame = versions.read(workspace, version)
+    fitted = fit(plan, frame, progress=progress)
     with workspace.scratch() as scratch:
         folder = Path(scratch)
-        progress(Step("Storing the model"))
-        model_files.save(fitted.model, folder, run_id=row["run_id"])
-        tree = workspace.artifacts.put_tree(folder)
-        row = _finished(workspace, row, fitted, version, tree)
+        progress(Step("Storing the model and its predictions"))
+        model_files.save(fitted.model, folder / "model", run_id=row["run_id"])
+        stored = {"model": workspace.artifacts.put_tree(folder / "model").to_dict()}
+        if fitted.n_rows_test:
+            path = folder / predictions.FILE
+            predictions.write(fitted, frame[plan.target or ""], path, version.reference)
+            stored["files"] = {predictions.FILE: workspace.artifacts.put_file(path).to_dict()}
+        row = _finished(workspace, row, fitted, version, stored)
         progress(Step("Mirroring to MLflow"))
         warnings = [*fitted.warnings, *_mirror(workspace, row, folder)]
     return TrainedRun(
@@ -164,6 +170,7 @@ def _begun(
         "recipe": plan.to_dict(),
         "artifact_uri": opened.artifact_uri,
         "artifacts": [],
+        "files": {},
         "model": None,
         "job": jobs.current(),
         "error": None,
@@ -186,36 +193,57 @@ def _begun(
 
 
 def _finished(
-    workspace: Workspace, row: Row, fitted: Fitted, version: versions.DataVersion, tree: Tree
+    workspace: Workspace,
+    row: Row,
+    fitted: Fitted,
+    version: versions.DataVersion,
+    stored: Mapping[str, Any],
 ) -> Row:
-    row = {
-        **row,
+    """Record the end of a run; ``stored`` holds its model (a tree) and its other files."""
+    files = dict(stored.get("files") or {})
+    paths = [f"model/{path}" for path in stored["model"]["members"]]
+    ended = {
         "status": "FINISHED",
         "ended_at": now(),
         "task": fitted.model.task,
         "params": {key: str(value) for key, value in fitted.params.items()},
         "metrics": {key: _number(value) for key, value in fitted.metrics.items()},
-        "tags": {
-            "paceml.data_version": version.reference,
-            "paceml.task": fitted.model.task,
-            "paceml.seconds": f"{fitted.seconds:.3f}",
-            "paceml.cpu_seconds": f"{fitted.cpu_seconds:.3f}",
-            "paceml.peak_memory_bytes": str(fitted.peak_memory_bytes),
-        },
-        "artifacts": [f"model/{path}" for path in sorted(tree.members)],
-        "model": tree.to_dict(),
+        "artifacts": sorted([*paths, *files]),
+        "files": files,
+        "model": stored["model"],
     }
-    body = {"status": "FINISHED", "metrics": row["metrics"], "model": tree.manifest.sha256}
-    workspace.append(
-        lambda _: Draft("runs.finished", f"run:{row['run_id']}", body, [("runs", row)])
-    )
-    return row
+    tags = {
+        "paceml.data_version": version.reference,
+        "paceml.task": fitted.model.task,
+        "paceml.seconds": f"{fitted.seconds:.3f}",
+        "paceml.cpu_seconds": f"{fitted.cpu_seconds:.3f}",
+        "paceml.peak_memory_bytes": str(fitted.peak_memory_bytes),
+    }
+    body = {
+        "status": "FINISHED",
+        "metrics": ended["metrics"],
+        "model": stored["model"]["manifest"]["sha256"],
+    }
+    recorded: list[Row] = []
+
+    def decide(state: Any) -> Draft:
+        current = state.get("runs", row["run_id"]) or row  # tagged or noted while it was at work
+        recorded[:] = [{**current, **ended, "tags": {**current["tags"], **tags}}]
+        return Draft("runs.finished", f"run:{row['run_id']}", body, [("runs", recorded[0])])
+
+    workspace.append(decide)
+    return recorded[0]
 
 
 def mirror_run(workspace: Workspace, row: Row) -> None:
-    """Write a finished run into MLflow again, its model included."""
+    """Write a finished run into MLflow again, its model and predictions included."""
     with workspace.scratch() as scratch:
-        folder = workspace.artifacts.checkout(Tree.of(row["model"]), Path(scratch))
+        folder = Path(scratch)
+        (folder / "model").mkdir()
+        workspace.artifacts.checkout(Tree.of(row["model"]), folder / "model")
+        files = {path: Blob.of(blob) for path, blob in (row["files"] or {}).items()}
+        if files:
+            workspace.artifacts.checkout(Tree(Blob.of(row["model"]["manifest"]), files), folder)
         _write_mirror(workspace, row, folder)
 
 
@@ -237,7 +265,7 @@ def _write_mirror(workspace: Workspace, row: Row, folder: Path) -> None:
         tags=row["tags"],
         datasets=row["datasets"],
     )
-    tracking.log_artifacts(row["run_id"], folder, "model")
+    tracking.log_artifacts(row["run_id"], folder)
     tracking.end_run(row["run_id"], "FINISHED")
 
 
@@ -246,13 +274,13 @@ def _abandon(workspace: Workspace, row: Row, error: BaseException) -> None:
     is_cancelled = isinstance(error, Cancelled | KeyboardInterrupt)
     status = "KILLED" if is_cancelled else "FAILED"
     message = error.message if isinstance(error, StackError) else f"{type(error).__name__}: {error}"
-    ended = {**row, "status": status, "ended_at": now(), "error": message}
 
     def decide(state: Any) -> Draft | None:
         current = state.get("runs", row["run_id"])
         if current is None or current["status"] != "RUNNING":  # the run itself had ended well
             return None
         body = {"status": status, "error": message}
+        ended = {**current, "status": status, "ended_at": now(), "error": message}
         return Draft("runs.ended", f"run:{row['run_id']}", body, [("runs", ended)])
 
     try:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-VERSION = 3
+VERSION = 4
 """Raise it with every change below: published generations of another version are rebuilt."""
 
 
@@ -170,6 +170,7 @@ TABLES: dict[str, Table] = {
         recipe=_JSON,
         artifact_uri=_TEXT,
         artifacts=_JSON,
+        files=_JSON,
         model=_JSON,
         job=_TEXT,
         error=_TEXT,
