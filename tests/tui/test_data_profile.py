@@ -184,6 +184,17 @@ async def test_a_variable_tells_what_the_profile_says(houses: Path) -> None:
         assert "2025-01-01" in shown
 
 
+async def test_a_list_that_was_hidden_while_another_scrolled_shows_its_columns(
+    houses: Path,
+) -> None:
+    async with running(houses, LARGE, "2") as pilot:
+        await see(pilot)
+        await press(pilot, "2", "enter", "pagedown", "3")
+        shown = words(pilot)
+        for title in ("variable", "type", "missing", "distinct", "distribution"):
+            assert title in shown
+
+
 async def test_variables_are_filtered_and_sorted(houses: Path) -> None:
     async with running(houses, SMALL, "2") as pilot:
         view = await see(pilot)
