@@ -23,6 +23,7 @@ from local_stack.stores.depots import depot
 from local_stack.stores.holds import Hold
 from local_stack.stores.journal import Draft, Event, Journal
 from local_stack.stores.metadata import Metadata, Row
+from local_stack.stores.run_index import RunIndex
 from local_stack.stores.tracking import Tracking
 
 acting: ContextVar[str] = ContextVar("paceml_acting", default="")
@@ -51,10 +52,14 @@ class Workspace:
             wait_seconds=self.settings.journal.wait_seconds,
             segment_bytes=self.settings.journal.segment_bytes,
         )
-        self.metadata = Metadata(self.journal, root / "metadata.duckdb", root / "cache")
+        tracking_uri = self.settings.storage.tracking_uri or (root / "mlruns").as_uri()
+        self.run_index = RunIndex(root / "cache", tracking_uri)
+        self.metadata = Metadata(
+            self.journal, root / "metadata.duckdb", root / "cache", self.run_index
+        )
         self.artifacts = self._artifacts()
         self.tracking = Tracking(
-            self.settings.storage.tracking_uri or (root / "mlruns").as_uri(),
+            tracking_uri,
             root / "cache" / "tracking.lock",
             self.identity,
         )

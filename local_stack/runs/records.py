@@ -12,6 +12,7 @@ from local_stack.errors import NotFoundError
 from local_stack.progress import Progress, silent
 from local_stack.results import Result
 from local_stack.runs import search as grammar
+from local_stack.runs.relation import RUNS
 from local_stack.stores.metadata import Row
 from local_stack.workspace import Workspace
 
@@ -101,12 +102,12 @@ def search(
     if state != "all":
         sql, values = f"({sql}) AND lifecycle = ?", [*values, state]
     rows = workspace.query(
-        f"SELECT * FROM runs WHERE {sql} ORDER BY {ordered.sql} LIMIT ?",  # noqa: S608 - parameters only
+        f"SELECT * FROM {RUNS} WHERE {sql} ORDER BY {ordered.sql} LIMIT ?",  # noqa: S608 - parameters only
         *values,
         *ordered.parameters,
         max(0, limit),
     )
-    total = workspace.query(f"SELECT count(*) AS n FROM runs WHERE {sql}", *values)  # noqa: S608
+    total = workspace.query(f"SELECT count(*) AS n FROM {RUNS} WHERE {sql}", *values)  # noqa: S608
     return RunList(tuple(_run(workspace, row) for row in rows), total[0]["n"])
 
 
@@ -156,14 +157,18 @@ def find_run(workspace: Workspace, run: str) -> Row:
         When none or more than one fits.
     """
     if run == "latest":
-        newest = workspace.query("SELECT run_id FROM runs ORDER BY started_at DESC LIMIT 1")
+        newest = workspace.query(
+            f"SELECT run_id FROM {RUNS} WHERE lifecycle = 'active' "  # noqa: S608 - our own name
+            "ORDER BY started_at DESC NULLS LAST LIMIT 1"
+        )
         run = newest[0]["run_id"] if newest else run
-    exact = workspace.get("runs", run)
-    if exact is not None:
-        return exact
     rows = workspace.query(
-        "SELECT * FROM runs WHERE starts_with(run_id, ?) ORDER BY run_id LIMIT 2", run
+        f"SELECT * FROM {RUNS} WHERE starts_with(run_id, ?) "  # noqa: S608 - our own name
+        "ORDER BY run_id LIMIT 2",
+        run,
     )
+    if run and rows and rows[0]["run_id"] == run:
+        return rows[0]
     if len(rows) != 1 or not run:
         what = "no run" if not rows else "more than one run"
         raise NotFoundError(f"There is {what} '{run}'.", "List them with: paceml-tui runs search")
@@ -171,8 +176,10 @@ def find_run(workspace: Workspace, run: str) -> Row:
 
 
 def status(workspace: Workspace, row: Row) -> str:
-    """Return the run's status; a RUNNING run whose process is gone was KILLED."""
+    """Return the run's status; a RUNNING run of ours whose process is gone was KILLED."""
     recorded = str(row["status"])
+    if row.get("source", "workspace") != "workspace":
+        return recorded
     if recorded == "RUNNING" and not jobs.is_alive(workspace, row["job"] or ""):
         return "KILLED"
     return recorded

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from local_stack.errors import DamagedError
 from local_stack.stores.journal import START, Draft, Event, Journal, Position
+from local_stack.stores.run_index import Attached, RunIndex
 from local_stack.stores.schema import EVENTS, TABLES, VERSION, Table
 
 if TYPE_CHECKING:
@@ -44,8 +45,12 @@ _CONFIG = {
 class Metadata:
     """The folded state of one journal. Safe to use from several threads of a process."""
 
-    def __init__(self, journal: Journal, file: Path, cache: Path) -> None:
+    def __init__(
+        self, journal: Journal, file: Path, cache: Path, index: RunIndex | None = None
+    ) -> None:
         self._journal = journal
+        self._index = index or RunIndex(cache)
+        self._attached: Attached | None = None
         self._file = file
         self._cache = cache
         self._lock = threading.RLock()
@@ -110,6 +115,8 @@ class Metadata:
         with self._lock:
             self._open()
             self._flush()
+            if self._attached is not None:
+                self._attached.follow()
             return self._rows(sql, parameters)
 
     def state_hash(self) -> str:
@@ -180,6 +187,7 @@ class Metadata:
         self._connection.execute("SET enable_progress_bar = false")
         for name, table in _ALL.items():
             self._connection.execute(_create(name, table))
+        self._attached = Attached(self._connection, self._index)
 
     def _reset(self) -> None:
         if self._connection is not None:
