@@ -13,6 +13,7 @@ from local_stack.progress import Progress, silent
 from local_stack.results import Result
 from local_stack.runs import search as grammar
 from local_stack.runs.relation import RUNS
+from local_stack.runs.syncing import before_reading
 from local_stack.stores.metadata import Row
 from local_stack.workspace import Workspace
 
@@ -38,6 +39,7 @@ class RunList(Result):
 
     runs: tuple[Run, ...]
     total: int
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ def search(
         How many runs to return.
     """
     matched, ordered = grammar.where(filter), grammar.order(order_by)
+    warnings = before_reading(workspace, progress)
     sql, values = matched.sql, list(matched.parameters)
     if experiment is not None:
         sql, values = f"({sql}) AND experiment = ?", [*values, experiment]
@@ -108,7 +111,7 @@ def search(
         max(0, limit),
     )
     total = workspace.query(f"SELECT count(*) AS n FROM {RUNS} WHERE {sql}", *values)  # noqa: S608
-    return RunList(tuple(_run(workspace, row) for row in rows), total[0]["n"])
+    return RunList(tuple(_run(workspace, row) for row in rows), total[0]["n"], warnings)
 
 
 @command("runs.show", example="paceml-tui runs show RUN_ID")
@@ -120,6 +123,7 @@ def show(workspace: Workspace, run: str, *, progress: Progress = silent) -> RunD
     run
         Run id, an unambiguous beginning of it, or latest.
     """
+    before_reading(workspace, progress)
     row = find_run(workspace, run)
     registered = workspace.query(
         "SELECT name, version FROM model_versions WHERE run_id = ? ORDER BY ALL", row["run_id"]

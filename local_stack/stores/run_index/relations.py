@@ -3,7 +3,7 @@
 ``stored_*`` is what the store holds as far as it is indexed; ``found_runs``,
 ``found_experiments``, ``metric_history`` and ``logged_models`` are what everybody reads. Of a
 run that stands in both, MLflow's store is believed for what any client may change (name, times,
-params, metrics, tags, datasets, lifecycle) once it says that the run has ended, and the journal
+params, metrics, tags, lifecycle) once it says that the run has ended, and the journal
 for the rest.
 """
 
@@ -121,7 +121,7 @@ def _nothing(columns: Mapping[str, str]) -> str:
 _OWN = ["task", "target", "recipe", "model", "job", "error"]
 """What only the journal knows of a run."""
 
-_MUTABLE = ["name", "started_at", "ended_at", "params", "metrics", "tags", "datasets", "lifecycle"]
+_MUTABLE = ["name", "started_at", "ended_at", "params", "metrics", "tags", "lifecycle"]
 """What any MLflow client may change."""
 
 _ALL = (
@@ -182,6 +182,7 @@ def _both() -> str:
     values["experiment"] = "coalesce(e.name, j.experiment)"
     for name in ("parent", "problem", "artifact_sizes", "artifact_folder", "logged_models"):
         values[name] = f"s.{name}"
+    values["datasets"] = "coalesce(j.datasets, s.datasets)"
     values["source"] = "'workspace'"
     return (
         f"SELECT {_listed(values)} FROM runs j JOIN stored_runs s ON j.run_id = s.run_id "

@@ -1,0 +1,271 @@
+"""A folder of MLflow's file store (``mlruns``), as every MLflow from 0.5 to 3 has written it.
+
+::
+
+    <experiment>/meta.yaml tags/ datasets/<id>/meta.yaml models/<model>/{meta.yaml,params,...}
+    <experiment>/<run>/meta.yaml params/ metrics/ tags/ inputs/ outputs/ artifacts/
+    .trash/<experiment>/...                    deleted experiments
+    .trash/<run>/...                           runs that were set aside
+    models/                                    the registry, which is not read here
+
+Links are not followed, so that nothing outside the store is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from local_stack.stores.mlflow_stores import folders, meta_yaml, metric_lines
+from local_stack.stores.mlflow_stores.fields import (
+    experiment_from,
+    model_from,
+    run_from,
+    sentence,
+)
+from local_stack.stores.mlflow_stores.records import (
+    DELETED,
+    MOST_ARTIFACTS,
+    HistoryRow,
+    RunPlace,
+    StoredExperiment,
+    StoredModel,
+    StoredRun,
+)
+
+Tier: TypeAlias = 'Literal["meta", "folders", "files"]'
+
+META: Final = "meta.yaml"
+TRASH: Final = ".trash"
+_RESERVED: Final = frozenset({"tags", "datasets", "traces", "models"})
+_RUN_ID = re.compile("[0-9a-f]{32}")
+_NUMBER = re.compile("[0-9]{1,40}")
+_WATCHED: Final = ("params", "metrics", "tags", "inputs", "outputs")
+
+
+@dataclass(frozen=True, slots=True)
+class FileStore:
+    """The store in the folder ``root``; it can be sent to other processes."""
+
+    root: Path
+
+    def experiments(self) -> list[StoredExperiment]:
+        """Return every experiment, deleted ones too; [] when the folder is not there."""
+        return [
+            self._experiment(name, path, is_deleted) for name, path, is_deleted in self._folders()
+        ]
+
+    def places(self) -> list[RunPlace]:
+        """Return where every run lies, deleted and broken ones too."""
+        found = []
+        for name, path, _ in self._folders():
+            found += [
+                RunPlace(folders.text_of(entry.name), folders.text_of(name), Path(entry.path))
+                for entry in _subfolders(path)
+                if entry.name not in _RESERVED and _is_run(entry)
+            ]
+        for entry in _subfolders(str(self.root / TRASH)):
+            if _RUN_ID.fullmatch(entry.name):
+                found.append(RunPlace(entry.name, "", Path(entry.path)))
+        return found
+
+    def signature(self, place: RunPlace, tier: Tier) -> tuple[int, ...]:
+        """Return numbers that change when the run does.
+
+        ``meta`` looks at ``meta.yaml`` alone, ``folders`` also at the run's folders (a new key),
+        ``files`` at every file (a value that was overwritten or appended to).
+        """
+        path = str(place.path)
+        found: tuple[int, ...] = folders.marks(f"{path}/{META}")
+        if tier == "meta":
+            return found
+        found += (
+            folders.folder_time(path),
+            *(folders.folder_time(f"{path}/{name}") for name in ("params", "metrics", "tags")),
+        )
+        if tier == "folders":
+            return found
+        marks: list[str] = []
+        for name in (*_WATCHED, "artifacts"):
+            folders.deep_marks(f"{path}/{name}", marks)
+        text = "\n".join(sorted(marks)).encode("utf-8", "surrogateescape")
+        digest = hashlib.blake2b(text, digest_size=7).digest()
+        return (*found, len(marks), int.from_bytes(digest, "big"))
+
+    def read(self, place: RunPlace) -> StoredRun:
+        """Return the run at ``place``, as far as it can be read."""
+        faults: list[str] = []
+        is_deleted = place.path.parent.name == TRASH or place.path.parent.parent.name == TRASH
+        try:
+            with folders.folder(str(place.path)) as above:
+                return self._run(place, above, is_deleted, faults)
+        except OSError as error:
+            return StoredRun(
+                place.run_id,
+                place.experiment_id,
+                lifecycle=DELETED if is_deleted else "active",
+                problem=sentence("run", [f"its folder cannot be read ({folders.why(error)})"]),
+            )
+
+    def models(self) -> list[StoredModel]:
+        """Return every logged model (MLflow 3), deleted ones too."""
+        found = []
+        for name, path, is_deleted in self._folders():
+            found += [
+                _model(entry.path, entry.name, name, is_deleted)
+                for entry in _subfolders(f"{path}/models")
+            ]
+        return found
+
+    def _run(self, place: RunPlace, above: int, is_deleted: bool, faults: list[str]) -> StoredRun:
+        meta = _meta(above, faults)
+        history: list[HistoryRow] = []
+        for key, data in folders.files("metrics", above, folders.MAX_LINES, faults):
+            history += metric_lines.parse(folders.text_of(key), data, faults)
+        return run_from(
+            place,
+            meta,
+            is_deleted=is_deleted,
+            params=_texts("params", above, faults),
+            tags=_texts("tags", above, faults),
+            history=history,
+            datasets=_datasets(place.path.parent, above, faults),
+            models=_names("outputs", above),
+            artifacts=folders.listing("artifacts", above, MOST_ARTIFACTS),
+            faults=faults,
+        )
+
+    def _folders(self) -> Iterator[tuple[str, str, bool]]:
+        """Yield name, path and whether it is deleted of every experiment's folder."""
+        for entry in _subfolders(str(self.root)):
+            if entry.name not in (TRASH, "models") and _is_experiment(entry):
+                yield entry.name, entry.path, False
+        for entry in _subfolders(str(self.root / TRASH)):
+            if not _RUN_ID.fullmatch(entry.name) and _is_experiment(entry):
+                yield entry.name, entry.path, True
+
+    def _experiment(self, name: str, path: str, is_deleted: bool) -> StoredExperiment:
+        faults: list[str] = []
+        meta: dict[str, Any] = {}
+        tags: dict[str, str] = {}
+        try:
+            with folders.folder(path) as above:
+                meta = _meta(above, faults)
+                tags = _texts("tags", above, faults)
+        except OSError as error:
+            faults.append(f"its folder cannot be read ({folders.why(error)})")
+        return experiment_from(folders.text_of(name), meta, tags, is_deleted, faults)
+
+
+def _subfolders(path: str) -> list[os.DirEntry[str]]:
+    try:
+        return folders.subfolders(path)
+    except OSError:
+        return []
+
+
+def _is_experiment(entry: os.DirEntry[str]) -> bool:
+    """Return whether a folder of the store's root is an experiment, and be it a broken one."""
+    if _NUMBER.fullmatch(entry.name) or entry.is_symlink():
+        return True
+    return os.path.lexists(f"{entry.path}/{META}") or any(
+        _RUN_ID.fullmatch(below.name) for below in _subfolders(entry.path)
+    )
+
+
+def _is_run(entry: os.DirEntry[str]) -> bool:
+    """Return whether a folder of an experiment is a run; other folders hold artefacts."""
+    if _RUN_ID.fullmatch(entry.name):
+        return True
+    return not entry.is_symlink() and os.path.lexists(f"{entry.path}/{META}")
+
+
+def _meta(above: int, faults: list[str]) -> dict[str, Any]:
+    try:
+        return meta_yaml.parse(folders.read(META, above, meta_yaml.MAX_BYTES))
+    except FileNotFoundError:
+        faults.append(f"{META} is missing")
+    except OSError as error:
+        faults.append(f"{META} cannot be read ({folders.why(error)})")
+    except ValueError as error:
+        faults.append(f"{META} {error}")
+    return {}
+
+
+def _texts(name: str, above: int, faults: list[str]) -> dict[str, str]:
+    """Return the keys and texts of the files below ``params`` or ``tags``."""
+    return {
+        folders.text_of(key): folders.decoded(data, f"{name}/{key}", faults)
+        for key, data in folders.files(name, above, folders.MAX_TEXT, faults)
+    }
+
+
+def _names(name: str, above: int) -> list[str]:
+    try:
+        with folders.folder(name, above) as descriptor:
+            return [folders.text_of(entry.name) for entry in folders.subfolders(descriptor)]
+    except OSError:
+        return []
+
+
+def _datasets(experiment: Path, above: int, faults: list[str]) -> list[dict[str, str]]:
+    """Return the datasets that a run took in; their descriptions lie in the experiment."""
+    found = []
+    for key, data in sorted(folders.files("inputs", above, folders.MAX_TEXT, faults)):
+        if not key.endswith(f"/{META}"):
+            continue
+        try:
+            taken = meta_yaml.parse(data)
+            identity = str(taken.get("source_id", ""))
+            if taken.get("source_type") == "DATASET":
+                found.append(_dataset(experiment, identity) | _context(taken.get("tags")))
+        except (OSError, ValueError):
+            faults.append(f"the dataset of inputs/{folders.text_of(key)} cannot be read")
+    return found
+
+
+def _dataset(experiment: Path, identity: str) -> dict[str, str]:
+    if not re.fullmatch("[0-9a-zA-Z_-]{1,64}", identity):
+        raise ValueError(identity)
+    with (
+        folders.folder(str(experiment / "datasets")) as above,
+        folders.folder(identity, above) as place,
+    ):
+        meta = meta_yaml.parse(folders.read(META, place, meta_yaml.MAX_BYTES))
+    return {key: str(meta.get(key) or "") for key in ("name", "digest", "source_type", "source")}
+
+
+def _context(tags: object) -> dict[str, str]:
+    found = tags.get("mlflow.data.context", "") if isinstance(tags, dict) else ""
+    return {"context": str(found or "")}
+
+
+def _model(path: str, name: str, experiment_id: str, is_deleted: bool) -> StoredModel:
+    faults: list[str] = []
+    meta: dict[str, Any] = {}
+    params: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    history: list[HistoryRow] = []
+    try:
+        with folders.folder(path) as above:
+            meta = _meta(above, faults)
+            params, tags = _texts("params", above, faults), _texts("tags", above, faults)
+            for key, data in folders.files("metrics", above, folders.MAX_LINES, faults):
+                history += metric_lines.parse(folders.text_of(key), data, faults)
+    except OSError as error:
+        faults.append(f"its folder cannot be read ({folders.why(error)})")
+    return model_from(
+        folders.text_of(name),
+        folders.text_of(experiment_id),
+        meta,
+        is_deleted=is_deleted,
+        params=params,
+        tags=tags,
+        history=history,
+        faults=faults,
+    )

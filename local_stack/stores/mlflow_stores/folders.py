@@ -1,0 +1,205 @@
+"""Files below a folder, opened one step at a time and never through a link.
+
+Every function takes the descriptor of the folder above. What is wrong goes as a fragment of a
+sentence into the caller's list of faults, because one bad file must not hide the others.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+MAX_TEXT: Final = 1_048_576
+"""Most bytes of a param or tag that are read."""
+MAX_LINES: Final = 268_435_456
+"""Most bytes of a metric's file that are read."""
+MAX_DEPTH: Final = 32
+"""How deep the folders of keys with slashes and of artefacts are followed."""
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# A pipe that nobody writes to would block the reader for ever.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_CHUNK = 65_536
+
+
+def why(error: OSError) -> str:
+    """Return the reason of ``error`` in words."""
+    return (error.strerror or "unknown fault").lower()
+
+
+def text_of(name: str) -> str:
+    """Return a file's name as text that every store can hold."""
+    return os.fsencode(name).decode("utf-8", "replace") if not name.isascii() else name
+
+
+def decoded(data: bytes, name: str, faults: list[str]) -> str:
+    """Return ``data`` as text; bytes that are no UTF-8 are replaced and told."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        faults.append(f"{text_of(name)} is not UTF-8 text")
+        return data.decode("utf-8", "replace")
+
+
+@contextmanager
+def folder(path: str, above: int | None = None) -> Iterator[int]:
+    """Yield the descriptor of the folder ``path``; a link raises OSError."""
+    descriptor = os.open(path, _FOLDER, dir_fd=above)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read(name: str, above: int, limit: int) -> bytes:
+    """Return the bytes of the regular file ``name``, at most ``limit`` and one more.
+
+    Raises
+    ------
+    OSError
+        The file is not there, is a link or no regular file, or cannot be read.
+    """
+    descriptor = os.open(name, _FILE, dir_fd=above)
+    try:
+        data = os.read(descriptor, _CHUNK)
+        if len(data) < _CHUNK:
+            return data
+        parts, size = [data], len(data)
+        while size <= limit and (data := os.read(descriptor, min(_CHUNK, limit + 1 - size))):
+            parts.append(data)
+            size += len(data)
+        return b"".join(parts)
+    finally:
+        os.close(descriptor)
+
+
+def files(
+    name: str, above: int, limit: int, faults: list[str], prefix: str = "", depth: int = 0
+) -> Iterator[tuple[str, bytes]]:
+    """Yield key and bytes of every file below the folder ``name``; none when it is not there.
+
+    Folders in it are parts of keys with slashes. ``limit`` is in bytes.
+    """
+    if depth > MAX_DEPTH:
+        faults.append(f"{text_of(prefix)} is nested too deeply")
+        return
+    shown = f"{prefix}{name}/" if depth else f"{name}/"
+    try:
+        descriptor = os.open(name, _FOLDER, dir_fd=above)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        faults.append(f"{text_of(shown)} cannot be read ({why(error)})")
+        return
+    try:
+        with os.scandir(descriptor) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    try:
+                        data = read(entry.name, descriptor, limit)
+                    except OSError as error:
+                        faults.append(
+                            f"{text_of(shown + entry.name)} cannot be read ({why(error)})"
+                        )
+                        continue
+                    if len(data) > limit:
+                        faults.append(
+                            f"{text_of(shown + entry.name)} is larger than {limit:,} bytes"
+                        )
+                        data = data[:limit]
+                    yield (prefix + name + "/" if depth else "") + entry.name, data
+                elif entry.is_dir(follow_symlinks=False):
+                    yield from files(
+                        entry.name,
+                        descriptor,
+                        limit,
+                        faults,
+                        prefix + name + "/" if depth else "",
+                        depth + 1,
+                    )
+                else:
+                    faults.append(f"{text_of(shown + entry.name)} is a link or no regular file")
+    except OSError as error:
+        faults.append(f"{text_of(shown)} cannot be read ({why(error)})")
+    finally:
+        os.close(descriptor)
+
+
+def listing(name: str, above: int, most: int) -> list[tuple[str, int]]:
+    """Return the paths below the folder ``name`` with their sizes in bytes, at most ``most``.
+
+    Links and what cannot be read are left out.
+    """
+    found: list[tuple[str, int]] = []
+    _list_into(found, name, above, most, "", 0)
+    return sorted(found)
+
+
+def _list_into(
+    found: list[tuple[str, int]], name: str, above: int, most: int, prefix: str, depth: int
+) -> None:
+    try:
+        descriptor = os.open(name, _FOLDER, dir_fd=above)
+    except OSError:
+        return
+    try:
+        with os.scandir(descriptor) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if len(found) >= most:
+                    return
+                path = prefix + text_of(entry.name)
+                if entry.is_dir(follow_symlinks=False) and depth < MAX_DEPTH:
+                    _list_into(found, entry.name, descriptor, most, path + "/", depth + 1)
+                elif entry.is_file(follow_symlinks=False):
+                    found.append((path, entry.stat(follow_symlinks=False).st_size))
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
+
+
+def subfolders(path: str | int) -> list[os.DirEntry[str]]:
+    """Return the entries of the folder ``path`` that are folders or links, by name."""
+    with os.scandir(path) as entries:
+        return sorted(
+            (
+                entry
+                for entry in entries
+                if entry.is_dir(follow_symlinks=False) or entry.is_symlink()
+            ),
+            key=lambda entry: entry.name,
+        )
+
+
+def marks(path: str) -> tuple[int, int]:
+    """Return time of change (ns) and size of ``path``; zeros when it is not there."""
+    try:
+        found = os.stat(path, follow_symlinks=False)  # noqa: PTH116 - a Path costs more than the call
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+def folder_time(path: str) -> int:
+    """Return the time of change of the folder ``path`` in ns; 0 when it is none."""
+    try:
+        found = os.stat(path, follow_symlinks=False)  # noqa: PTH116
+    except OSError:
+        return 0
+    return found.st_mtime_ns if stat.S_ISDIR(found.st_mode) else 0
+
+
+def deep_marks(path: str, into: list[str], depth: int = 0) -> None:
+    """Append name, time of change and size of everything below ``path`` to ``into``."""
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                found = entry.stat(follow_symlinks=False)
+                into.append(f"{path}/{entry.name}\0{found.st_mtime_ns}\0{found.st_size}")
+                if entry.is_dir(follow_symlinks=False) and depth < MAX_DEPTH:
+                    deep_marks(entry.path, into, depth + 1)
+    except OSError:
+        return

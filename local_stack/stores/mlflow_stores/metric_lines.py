@@ -1,0 +1,60 @@
+"""The lines of a metric's file, in every form that MLflow has written.
+
+========================================  ==============================================
+``seconds value``                         MLflow 0.x: no step, and whole seconds
+``ms value step``                         a run's metric since 1.0
+``ms value step dataset digest``          the same, logged with a dataset
+``ms value step run [dataset digest]``    a metric in the folder of a logged model
+========================================  ==============================================
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from local_stack.stores.mlflow_stores.records import HistoryRow
+
+_SECONDS_BELOW: Final = 100_000_000_000
+"""Times below are seconds: as seconds the year 5138, as milliseconds 1973."""
+_LARGEST: Final = 2**63 - 1
+
+
+def parse(key: str, data: bytes, faults: list[str]) -> list[HistoryRow]:
+    """Return the values that the file of the metric ``key`` holds; bad lines are told."""
+    if not data:
+        faults.append(f"metrics/{key} is empty")
+        return []
+    lines = data.split(b"\n")
+    is_cut = bool(lines[-1].strip())
+    found = []
+    for number, line in enumerate(lines, 1):
+        fields = line.split()
+        if not fields and number == len(lines):
+            break
+        row = _row(key, fields, is_whole=number < len(lines))
+        if row is None:
+            faults.append(f"line {number} of metrics/{key} is not a time, a value and a step")
+        else:
+            found.append(row)
+    if is_cut and not (faults and faults[-1].startswith("line ")):
+        faults.append(f"the last line of metrics/{key} has no end and may be cut off")
+    return found
+
+
+def _row(key: str, fields: list[bytes], *, is_whole: bool) -> HistoryRow | None:
+    """Return one value; None when the fields are none or are cut off."""
+    try:
+        at, value = int(fields[0]), float(fields[1])
+        if len(fields) == 2:
+            if at < _SECONDS_BELOW:
+                at *= 1000
+            elif not is_whole:
+                return None
+            step = 0
+        else:
+            step = int(fields[2])
+    except (ValueError, IndexError):
+        return None
+    if abs(at) > _LARGEST or abs(step) > _LARGEST:
+        return None
+    return key, step, at, value

@@ -1,0 +1,164 @@
+"""The run index: what plain MLflow clients wrote is found, and what changed is found again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_stack.runs import records, syncing
+from local_stack.runs.relation import EXPERIMENTS, HISTORY, RUNS
+from local_stack.stores.run_index.generations import BASE
+from local_stack.workspace import Workspace
+
+TRUTH = ("v2_2_elasticnetwine", "v2_3_stages_proxy", "v3_2_elasticnetwine_loggedmodels")
+
+
+def put_run(root: Path, run: str, experiment: str = "1", **meta: Any) -> Path:
+    """Write a run as MLflow's file store does."""
+    folder = root / experiment / run
+    for name in ("params", "metrics", "tags", "artifacts"):
+        (folder / name).mkdir(parents=True)
+    known = {
+        "artifact_uri": f"file:///elsewhere/{run}/artifacts",
+        "end_time": 1_600_000_060_000,
+        "entry_point_name": "''",
+        "experiment_id": f"'{experiment}'",
+        "lifecycle_stage": "active",
+        "run_id": run,
+        "run_name": f"name-{run[:4]}",
+        "source_type": 4,
+        "start_time": 1_600_000_000_000,
+        "status": 3,
+        "user_id": "ann",
+    } | meta
+    lines = "".join(f"{key}: {value}\n" for key, value in known.items())
+    (folder / "meta.yaml").write_text(lines)
+    (folder / "params" / "model").write_text("tree")
+    (folder / "metrics" / "rmse").write_text("1600000000000 0.5 0\n1600000001000 0.25 1\n")
+    (folder / "tags" / "team").write_text("red")
+    return folder
+
+
+def put_experiment(root: Path, experiment: str = "1", name: str = "wine") -> None:
+    (root / experiment).mkdir(parents=True, exist_ok=True)
+    (root / experiment / "meta.yaml").write_text(
+        f"artifact_location: file:///elsewhere\ncreation_time: 1600000000000\n"
+        f"experiment_id: '{experiment}'\nlast_update_time: 1600000000000\n"
+        f"lifecycle_stage: active\nname: {name}\n"
+    )
+
+
+def run_id(number: int) -> str:
+    return f"{number:032x}"
+
+
+@pytest.fixture
+def store(workspace: Workspace) -> Path:
+    root = workspace.root / "mlruns"
+    put_experiment(root)
+    for number in range(3):
+        put_run(root, run_id(number))
+    return root
+
+
+def test_runs_of_other_tools_are_found_with_everything(workspace: Workspace, store: Path) -> None:
+    assert syncing.sync(workspace).n_read == 3
+    found = workspace.query(f"SELECT * FROM {RUNS} WHERE run_id = ?", run_id(1))[0]
+    assert found["experiment"] == "wine"
+    assert found["params"] == {"model": "tree"}
+    assert found["metrics"] == {"rmse": 0.25}
+    assert found["tags"] == {"team": "red"}
+    assert found["status"] == "FINISHED"
+    assert found["started_at"] == "2020-09-13T12:26:40.000000Z"
+    assert found["artifact_folder"] == str(store / "1" / run_id(1) / "artifacts")
+    history = workspace.query(f"SELECT step, value FROM {HISTORY} WHERE run_id = ?", run_id(1))
+    assert history == [{"step": 0, "value": 0.5}, {"step": 1, "value": 0.25}]
+    assert workspace.query(f"SELECT name, n_runs FROM {EXPERIMENTS}") == [
+        {"name": "wine", "n_runs": 3}
+    ]
+    assert records.search(workspace, "metrics.rmse < 1 and params.model = 'tree'").total == 3
+
+
+def test_nothing_changed_reads_nothing(workspace: Workspace, store: Path) -> None:
+    syncing.sync(workspace)
+    stamp = workspace.run_index.stamps()
+    assert syncing.sync(workspace).n_read == 0
+    assert workspace.run_index.stamps() == stamp
+
+
+def test_what_changed_is_seen(workspace: Workspace, store: Path) -> None:
+    syncing.sync(workspace)
+    (store / "1" / run_id(0) / "tags" / "team").write_text("blue")
+    with (store / "1" / run_id(1) / "metrics" / "rmse").open("a") as stream:
+        stream.write("1600000002000 0.125 2\n")
+    put_run(store, run_id(7))
+    shutil.rmtree(store / "1" / run_id(2))
+    done = syncing.sync(workspace)
+    assert (done.n_read, done.n_gone) == (3, 1)
+    rows = {row["run_id"]: row for row in workspace.query(f"SELECT * FROM {RUNS}")}
+    assert rows.keys() == {run_id(0), run_id(1), run_id(7)}
+    assert rows[run_id(0)]["tags"] == {"team": "blue"}
+    assert rows[run_id(1)]["metrics"] == {"rmse": 0.125}
+
+
+def test_a_broken_run_is_listed_as_such(workspace: Workspace, store: Path) -> None:
+    (store / "1" / run_id(2) / "meta.yaml").write_text("")
+    syncing.sync(workspace)
+    rows = {row["run_id"]: row for row in workspace.query(f"SELECT * FROM {RUNS}")}
+    assert rows[run_id(2)]["problem"]
+    assert rows[run_id(0)]["problem"] is None
+
+
+def test_the_index_may_be_deleted_or_damaged(workspace: Workspace, store: Path) -> None:
+    syncing.sync(workspace)
+    base = workspace.root / "cache" / BASE
+    base.write_bytes(b"junk" * 5000)
+    assert workspace.query(f"SELECT * FROM {RUNS}") == []
+    assert syncing.sync(workspace).n_read == 3
+    base.unlink()
+    assert syncing.sync(workspace).n_read == 3
+    assert len(workspace.query(f"SELECT * FROM {RUNS}")) == 3
+
+
+def test_a_search_sees_what_a_notebook_just_wrote(workspace: Workspace, store: Path) -> None:
+    assert records.search(workspace).total == 3
+    put_run(store, run_id(9))
+    while records.search(workspace).total != 4:  # within the pause that questions share
+        pass
+    assert records.show(workspace, run_id(9)).status == "FINISHED"
+
+
+def test_a_store_that_is_gone_leaves_what_was_indexed(workspace: Workspace, store: Path) -> None:
+    syncing.sync(workspace)
+    store.rename(store.with_name("away"))
+    workspace.run_index.looked = (0.0, 0.0, -1)  # the pause that questions share is over
+    assert "is shown as it was at 20" in syncing.before_reading(workspace)[0]
+    assert len(workspace.query(f"SELECT * FROM {RUNS}")) == 3
+
+
+def test_many_runs_are_read_by_several_processes(workspace: Workspace) -> None:
+    root = workspace.root / "mlruns"
+    put_experiment(root)
+    for number in range(600):
+        put_run(root, run_id(number))
+    assert syncing.sync(workspace).n_read == 600
+    assert workspace.query(f"SELECT count(*) AS n FROM {HISTORY}")[0]["n"] == 1200
+
+
+@pytest.mark.parametrize("name", TRUTH)
+def test_real_stores_equal_what_mlflow_reads(tmp_path: Path, shared_data: Path, name: str) -> None:
+    truth = json.loads((shared_data / "truth" / "mlruns" / f"{name}.json").read_text())
+    uri = (shared_data / "mlruns" / name).as_uri()
+    with Workspace.create(tmp_path / "ws", tracking_uri=uri, actor="tester") as workspace:
+        syncing.sync(workspace)
+        found = {row["run_id"]: row for row in workspace.query(f"SELECT * FROM {RUNS}")}
+    runs = truth["runs"]
+    assert found.keys() == runs.keys()
+    for run, expected in runs.items():
+        for key in ("params", "metrics", "lifecycle", "status", "artifact_uri", "parent", "name"):
+            assert found[run][key] == expected[key], (run, key)
+        assert len(found[run]["tags"]) == expected["n_tags"]
