@@ -243,7 +243,8 @@ def test_mlflow_itself_reads_the_runs_and_the_registered_model(own, tmp_path):
         check=True,
     )
     read = json.loads(ended.stdout.splitlines()[-1])
-    ours = {r.run_id: ["FINISHED", r.metrics["rmse"]] for r in records.search(own, "metrics.rmse < 1000").runs}
+    found = records.search(own, "metrics.rmse < 1000").runs
+    ours = {r.run_id: ["FINISHED", r.metrics["rmse"]] for r in found}
     assert read["runs"] == ours
     assert [str(part) for part in read["version"]] == [
         "1",
