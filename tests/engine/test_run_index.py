@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 from pathlib import Path
@@ -162,3 +163,27 @@ def test_real_stores_equal_what_mlflow_reads(tmp_path: Path, shared_data: Path, 
         for key in ("params", "metrics", "lifecycle", "status", "artifact_uri", "parent", "name"):
             assert found[run][key] == expected[key], (run, key)
         assert len(found[run]["tags"]) == expected["n_tags"]
+
+
+def test_while_another_process_syncs_what_is_published_is_shown(
+    workspace: Workspace, store: Path
+) -> None:
+    syncing.sync(workspace)
+    put_run(store, run_id(9))
+    with (workspace.root / "cache" / "run-index.lock").open("r+") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert syncing.sync(workspace).is_busy
+        assert len(workspace.query(f"SELECT run_id FROM {RUNS}")) == 3
+    assert syncing.sync(workspace).n_read == 1
+
+
+def test_what_a_killed_sync_left_hurts_nothing(workspace: Workspace, store: Path) -> None:
+    syncing.sync(workspace)
+    left = workspace.root / "cache" / "run-index.tmp"
+    left.mkdir()
+    (left / "next.duckdb").write_bytes(b"half")
+    (left / "runs-3.json").write_text('{"run_id": "ha')
+    put_run(store, run_id(9))
+    assert syncing.sync(workspace).n_read == 1
+    assert len(workspace.query(f"SELECT run_id FROM {RUNS}")) == 4
+    assert not left.exists()
