@@ -246,11 +246,11 @@ async def test_an_older_preview_stops_and_never_overwrites_a_newer_one(
     async with running(empty, SMALL, "2 n") as pilot:
         await pick(pilot, "prices.csv")
         view = view_of(pilot)
-        view._corrected(Correction.Given("option delimiter", "pipe"))
+        view.given("option delimiter", "pipe")
         await pilot.pause(0.2)
         assert view.is_reading
         assert "▶ reading" in words(pilot)
-        view._corrected(Correction.Given("option delimiter", "semicolon"))
+        view.given("option delimiter", "semicolon")
         await until(pilot, "delimiter semicolon")
         for _ in range(100):
             await pilot.pause(0.05)
