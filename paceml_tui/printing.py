@@ -15,7 +15,7 @@ from paceml_tui.safe import safe
 _MOST_ROWS = 60
 _WIDEST_CELL = 40
 _MOST_INDENTED = 100_000
-"""Longer documents stand on one line: programs read them, and indentation takes ten times longer."""
+"""Longer documents stand on one line: programs read them, and indentation takes longer."""
 
 _SENTENCES = {"message": 200, "reason": 120, "hint": 200}
 """Columns of sentences, which say nothing when they are cut; the terminal's width still holds."""

@@ -50,7 +50,10 @@ class Scale:
 
         x = values.astype(np.float64)
         is_above = x > self.middle
-        found = np.where(is_above, (x - self.middle) / self.above, (self.middle - x) / self.below)
+        with np.errstate(over="ignore"):  # farther than a float can say is infinitely far
+            found = np.where(
+                is_above, (x - self.middle) / self.above, (self.middle - x) / self.below
+            )
         if self.logarithmic is not None:
             found[is_above] = np.minimum(
                 found[is_above], self.logarithmic.distances(np.log1p(x[is_above]))
