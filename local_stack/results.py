@@ -17,28 +17,43 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Return exactly what ``--json`` prints as ``result``."""
-        return {
-            field.name: plain(getattr(self, field.name))
-            for field in dataclasses.fields(self)  # type: ignore[arg-type]
-        }
+        return {name: plain(getattr(self, name)) for name in _names(type(self))}
+
+
+_PLAIN = frozenset((type(None), bool, int, str))
 
 
 def plain(value: Any) -> Any:
     """Return ``value`` as JSON can hold it: no NaN or Infinity (null), times in UTC ISO 8601."""
-    if value is None or isinstance(value, bool | int | str):
+    kind = type(value)
+    if kind in _PLAIN:  # by far the most values
         return value
+    if kind is float:
+        return value if math.isfinite(value) else None
     if isinstance(value, Result):
         return value.to_dict()  # a result may tell itself in another shape than its fields
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: plain(getattr(value, name)) for name in _names(kind)}
     return _plain_scalar(value)
 
 
+_names_of: dict[Any, tuple[str, ...]] = {}
+
+
+def _names(kind: Any) -> tuple[str, ...]:
+    names = _names_of.get(kind)
+    if names is None:
+        names = _names_of[kind] = tuple(field.name for field in dataclasses.fields(kind))
+    return names
+
+
 def _plain_scalar(value: Any) -> Any:
+    if isinstance(value, bool | int | str):  # of a type derived from these
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, datetime):
