@@ -76,7 +76,7 @@ def call(
 def run_job(root: Path, job: str, actor: str) -> int:
     """Run the command of the job folder ``job`` in this process; return the exit code."""
     asked = json.loads((root / "jobs" / job / "job.json").read_text(encoding="utf-8"))
-    environment.keep_memory(asked["command"])
+    environment.suit_threads(asked["command"])
     with Workspace.open(root, actor=actor) as workspace:
         try:
             call(workspace, asked["command"], asked["arguments"])

@@ -434,7 +434,7 @@ def _load(path: Path) -> dict[str, Any] | None:
 def _write(path: Path, value: Any) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     with scratch.open("w", encoding="utf-8") as stream:
-        json.dump(value, stream)
+        stream.write(json.dumps(value))  # several times as fast as json.dump
         stream.flush()
         os.fsync(stream.fileno())
     scratch.replace(path)

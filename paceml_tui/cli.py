@@ -137,7 +137,7 @@ def _command(call: Call) -> int:
             )
         name, rest = f"{word}.{call.words[1]}", call.words[2:]
     verb = find(name)
-    environment.keep_memory(name)
+    environment.suit_threads(name)
     given = _arguments(verb, rest)
     return 0 if given is None else execute(call, verb.name, given)
 

@@ -240,7 +240,11 @@ def _block_sums(
     for place, (each, size) in enumerate(zip(categories, sizes, strict=True)):
         some = each[rows]
         _add_category(found, place, some, size, z, present, numbers.holed)
-        found.squares_by_category[place] = squares @ (some >= 0).astype(np.float64)
+        held = some >= 0
+        if held.all():
+            found.squares_by_category[place] = found.products.diagonal().copy()
+        else:
+            found.squares_by_category[place] = squares @ held.astype(np.float64)
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -146,6 +145,7 @@ def _misspelt(texts: Wordings, keys: polars.Series) -> list[list[int]]:
     if not frequent.size:
         return []
     bags = _bags(words)
+    keys_of = [_unchanged(word) for word in words]
     pairs: list[list[int]] = []
     forms = keys.to_list()
     for rare in range(n):
@@ -154,7 +154,11 @@ def _misspelt(texts: Wordings, keys: polars.Series) -> list[list[int]]:
             continue
         apart = np.abs(bags[likely] - bags[rare]).sum(axis=1)
         for place in likely[apart <= 4].tolist():
-            if forms[place] != forms[rare] and is_misspelt(words[rare], words[place]):
+            if (
+                keys_of[place] == keys_of[rare]
+                and forms[place] != forms[rare]
+                and is_misspelt(words[rare], words[place])
+            ):
                 pairs.append([place, rare])
                 break
     return pairs
@@ -179,7 +183,7 @@ def is_misspelt(rare: str, frequent: str) -> bool:
     have to be the same: ``"island"`` is no misspelt ``"inland"``, ``"north"`` no ``"south"``,
     ``"room 11"`` no ``"room 1"``.
     """
-    if rare[:1] != frequent[:1] or re.sub(r"\D", "", rare) != re.sub(r"\D", "", frequent):
+    if _unchanged(rare) != _unchanged(frequent):
         return False
     a, b = rare.split(), frequent.split()
     if len(a) != len(b):
@@ -194,6 +198,11 @@ def is_misspelt(rare: str, frequent: str) -> bool:
     n_edits = edit_distance(x, y)
     is_slip = len(x) != len(y) or sorted(x) == sorted(y)
     return (n_edits == 1 and (is_slip or least >= 8)) or (n_edits == 2 and least >= 10)
+
+
+def _unchanged(text: str) -> tuple[str, str]:
+    """Return what a slip leaves as it is: the first letter and the digits."""
+    return text[:1], "".join(filter(str.isdecimal, text))
 
 
 def edit_distance(a: str, b: str) -> int:
