@@ -277,6 +277,8 @@ class Artifacts:
         return self._opened
 
     def _target(self, key: str) -> str:
+        if self.url.startswith("/"):  # a folder: no need of fsspec, which is slow to import
+            return f"{self.url.rstrip('/')}/{key}"
         return f"{self._open()[1]}/{key}"
 
     @contextlib.contextmanager
