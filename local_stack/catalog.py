@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from local_stack import command as declared
-from local_stack import environment
+from local_stack import data, environment, runs
 from local_stack.command import Command
-from local_stack.data import VERBS
 from local_stack.errors import StackError
 from local_stack.progress import Progress, silent
 from local_stack.workspace import Workspace
@@ -26,6 +25,9 @@ __all__ = ["WORDS", "Command", "call", "commands", "find", "run_job"]
 WORDS = ("tower", "data", "runs", "explain", "registry", "serving", "drift", "audit")
 """The parts of the life cycle, in the order of the screens."""
 
+VERBS = {"data": data.VERBS, "runs": runs.VERBS}
+"""The modules that declare the verbs of a word, where they are worth importing one by one."""
+
 _SERVICES = (*WORDS, "jobs_desk", "doctor", "pipeline")
 
 
@@ -33,8 +35,9 @@ def commands() -> dict[str, Command]:
     """Return every command by name."""
     for service in _SERVICES:
         import_module(f"local_stack.{service}")
-    for module in dict.fromkeys(VERBS.values()):
-        import_module(f"local_stack.data.{module}")
+    for word, verbs in VERBS.items():
+        for module in dict.fromkeys(verbs.values()):
+            import_module(f"local_stack.{word}.{module}")
     names = sorted(declared.COMMANDS, key=_place)
     return {name: declared.COMMANDS[name] for name in names}
 
@@ -42,7 +45,7 @@ def commands() -> dict[str, Command]:
 def _place(name: str) -> tuple[int, int]:
     """Return where a command stands in a list, whatever was imported first."""
     word, _, verb = name.partition(".")
-    verbs = list(VERBS) if word == "data" else []
+    verbs = list(VERBS.get(word, ()))
     return (
         WORDS.index(word) if word in WORDS else len(WORDS),
         verbs.index(verb) if verb in verbs else len(verbs),
@@ -52,8 +55,8 @@ def _place(name: str) -> tuple[int, int]:
 def find(name: str) -> Command:
     """Return the command called ``name``; raise :class:`InputError` with the nearest one."""
     word, _, verb = name.partition(".")
-    if word == "data" and verb in VERBS:
-        import_module(f"local_stack.data.{VERBS[verb]}")
+    if verb in VERBS.get(word, ()):
+        import_module(f"local_stack.{word}.{VERBS[word][verb]}")
     elif word in WORDS:
         import_module(f"local_stack.{word}")
     if name not in declared.COMMANDS:

@@ -118,8 +118,7 @@ def _run(call: Call) -> int:
 
 
 def _command(call: Call) -> int:
-    from local_stack.catalog import find
-    from local_stack.data import VERBS
+    from local_stack.catalog import VERBS, find
 
     word = call.words[0]
     if word in _ALIASES:
@@ -127,7 +126,7 @@ def _command(call: Call) -> int:
     else:
         if len(call.words) < 2 or call.words[1] in ("--help", "-h"):
             return _print(_word_help(word))
-        verbs = list(VERBS) if word == "data" else []
+        verbs = list(VERBS.get(word, ()))
         if call.words[1] not in verbs:
             verbs = [c.verb for c in _catalog().values() if c.word == word]
         if call.words[1] not in verbs:
@@ -196,7 +195,11 @@ def _option(parameter: Parameter) -> click.Parameter:
         kind = click.Choice(parameter.choices)
     if parameter.is_positional:
         return click.Argument(
-            [parameter.name], type=kind, required=parameter.is_required, default=parameter.default
+            [parameter.name],
+            type=kind,
+            required=parameter.is_required,
+            default=parameter.default,
+            nargs=-1 if parameter.is_repeated else 1,
         )
     flag = f"--{parameter.name.replace('_', '-')}"
     if parameter.kind is bool:

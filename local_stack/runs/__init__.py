@@ -1,5 +1,9 @@
-"""Runs: train, search and show experiment runs."""
+"""Runs: train, search, show and edit experiment runs."""
 
-from local_stack.runs import records, syncing, train
-
-__all__ = ["records", "syncing", "train"]
+VERBS = {
+    "train": "train",
+    "search": "records",
+    "show": "records",
+    "sync": "syncing",
+}
+"""The module of this package that declares each verb: a command line imports no other."""

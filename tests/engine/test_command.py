@@ -314,21 +314,25 @@ def test_results_are_plain_json(workspace):
     assert isinstance(Path(workspace.root), Path)
 
 
-def test_the_table_of_data_verbs_names_the_module_that_declares_each():
-    from local_stack.data import VERBS
-
-    declared = {c.verb: c for c in catalog.commands().values() if c.word == "data"}
-    assert list(declared) == list(VERBS)
-    for verb, module in VERBS.items():
+@pytest.mark.parametrize("word", catalog.VERBS)
+def test_the_table_of_verbs_names_the_module_that_declares_each(word):
+    verbs = catalog.VERBS[word]
+    declared = {c.verb: c for c in catalog.commands().values() if c.word == word}
+    assert list(declared) == list(verbs)
+    for verb, module in verbs.items():
         call = declared[verb].call
-        assert call.__module__ == f"local_stack.data.{module}", verb
+        assert call.__module__ == f"local_stack.{word}.{module}", verb
 
 
-def test_one_command_of_data_imports_no_other(tmp_path):
+@pytest.mark.parametrize(
+    ("command", "needed", "other"),
+    [("data.list", "data.versions", "data.adding"), ("runs.search", "runs.records", "runs.train")],
+)
+def test_one_command_of_a_word_imports_no_other(command, needed, other):
     code = (
-        "import sys\nfrom local_stack.catalog import find\nfind('data.list')\n"
-        "print(sorted(m for m in sys.modules if m.startswith('local_stack.data.')))"
+        f"import sys\nfrom local_stack.catalog import find\nfind('{command}')\n"
+        "print([m for m in sys.modules if m.startswith('local_stack.')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "local_stack.data.versions" in done.stdout
-    assert "local_stack.data.adding" not in done.stdout
+    assert f"local_stack.{needed}'" in done.stdout
+    assert f"local_stack.{other}'" not in done.stdout
