@@ -21,7 +21,7 @@ RUN_NAME: Final = "mlflow.runName"
 USER: Final = "mlflow.user"
 _MOST_FAULTS: Final = 3
 _LARGEST: Final = 2**63 - 1
-_SOURCE_TYPES: Final = {1: "NOTEBOOK", 2: "JOB", 3: "PROJECT", 4: "LOCAL"}
+_SOURCE_TYPES: Final = {1: "NOTEBOOK", 2: "JOB", 3: "PROJECT", 4: "LOCAL", 5: "UNKNOWN"}
 _MODEL_STATUSES: Final = {0: "UNSPECIFIED", 1: "PENDING", 2: "READY", 3: "FAILED"}
 
 
@@ -45,14 +45,18 @@ def milliseconds(value: object) -> int | None:
 
 def text(value: object) -> str:
     """Return a scalar as text; nothing, and what is no scalar, as an empty one."""
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        return ""  # Python refuses to write out the longest
     return str(value) if isinstance(value, str | int | float) else ""
 
 
 def status_word(value: object) -> str | None:
     """Return the word of a run's status, which old stores hold as a number; None if unknown."""
-    if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
-        return STATUSES.get(int(value))
-    word = str(value).upper()
+    if isinstance(value, int):
+        return STATUSES.get(value)
+    word = text(value).upper()
+    if word.isdecimal():
+        return STATUSES.get(int(word[:9]))
     return word if word in STATUSES.values() else None
 
 
@@ -94,6 +98,8 @@ def run_from(
         faults.append(f"'{text(meta['status'])[:40]}' is no status")
     _check_identity(place, meta, faults)
     tags = _old_tags(meta) | tags
+    if "run_uuid" in meta and "run_id" not in meta:  # MLflow 0.x ended a param's file with a line
+        params = {key: value.removesuffix("\n") for key, value in params.items()}
     return StoredRun(
         place.run_id,
         place.experiment_id or text(meta.get("experiment_id")),
@@ -102,7 +108,7 @@ def run_from(
         status or "",
         DELETED if is_deleted or _is_deleted(meta) else ACTIVE,
         milliseconds(meta.get("start_time")),
-        milliseconds(meta.get("end_time")),
+        milliseconds(meta.get("end_time")) or None,  # MLflow 0.x wrote 0 for a run that goes on
         text(meta.get("artifact_uri")),
         params,
         latest(history),
@@ -161,12 +167,14 @@ def _check_identity(place: RunPlace, meta: Mapping[str, Any], faults: list[str])
 def _old_tags(meta: Mapping[str, Any]) -> dict[str, str]:
     """Return as tags what MLflow before 1.0 kept in ``meta.yaml``: tags and origin."""
     found = {}
-    for entry in meta.get("tags") or ():
+    listed = meta.get("tags")
+    for entry in listed if isinstance(listed, list) else ():
         if isinstance(entry, Mapping) and "key" in entry:
             found[text(entry["key"])] = text(entry.get("value"))
     if source := text(meta.get("source_name")):
         found["mlflow.source.name"] = source
-        if kind := _SOURCE_TYPES.get(meta.get("source_type") or 0):
+        number = meta.get("source_type")
+        if isinstance(number, int) and (kind := _SOURCE_TYPES.get(number)):
             found["mlflow.source.type"] = kind
     if commit := text(meta.get("source_version")):
         found["mlflow.source.git.commit"] = commit

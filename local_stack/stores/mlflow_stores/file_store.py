@@ -27,6 +27,7 @@ from local_stack.stores.mlflow_stores.fields import (
     model_from,
     run_from,
     sentence,
+    text,
 )
 from local_stack.stores.mlflow_stores.records import (
     DELETED,
@@ -55,13 +56,25 @@ class FileStore:
     root: Path
 
     def experiments(self) -> list[StoredExperiment]:
-        """Return every experiment, deleted ones too; [] when the folder is not there."""
+        """Return every experiment, deleted ones too.
+
+        Raises
+        ------
+        OSError
+            The folder of the store is not there or cannot be listed.
+        """
         return [
             self._experiment(name, path, is_deleted) for name, path, is_deleted in self._folders()
         ]
 
     def places(self) -> list[RunPlace]:
-        """Return where every run lies, deleted and broken ones too."""
+        """Return where every run lies, deleted and broken ones too.
+
+        Raises
+        ------
+        OSError
+            The folder of the store is not there or cannot be listed.
+        """
         found = []
         for name, path, _ in self._folders():
             found += [
@@ -93,8 +106,8 @@ class FileStore:
         marks: list[str] = []
         for name in (*_WATCHED, "artifacts"):
             folders.deep_marks(f"{path}/{name}", marks)
-        text = "\n".join(sorted(marks)).encode("utf-8", "surrogateescape")
-        digest = hashlib.blake2b(text, digest_size=7).digest()
+        listed = "\n".join(sorted(marks)).encode("utf-8", "surrogateescape")
+        digest = hashlib.blake2b(listed, digest_size=7).digest()
         return (*found, len(marks), int.from_bytes(digest, "big"))
 
     def read(self, place: RunPlace) -> StoredRun:
@@ -141,8 +154,12 @@ class FileStore:
         )
 
     def _folders(self) -> Iterator[tuple[str, str, bool]]:
-        """Yield name, path and whether it is deleted of every experiment's folder."""
-        for entry in _subfolders(str(self.root)):
+        """Yield name, path and whether it is deleted of every experiment's folder.
+
+        Raises OSError when the store cannot be listed: it has not become empty then.
+        """
+        # The slash follows a link, which the root alone may be: whoever named it chose it.
+        for entry in folders.subfolders(f"{self.root}/"):
             if entry.name not in (TRASH, "models") and _is_experiment(entry):
                 yield entry.name, entry.path, False
         for entry in _subfolders(str(self.root / TRASH)):
@@ -221,7 +238,7 @@ def _datasets(experiment: Path, above: int, faults: list[str]) -> list[dict[str,
             continue
         try:
             taken = meta_yaml.parse(data)
-            identity = str(taken.get("source_id", ""))
+            identity = text(taken.get("source_id"))
             if taken.get("source_type") == "DATASET":
                 found.append(_dataset(experiment, identity) | _context(taken.get("tags")))
         except (OSError, ValueError):
@@ -237,12 +254,11 @@ def _dataset(experiment: Path, identity: str) -> dict[str, str]:
         folders.folder(identity, above) as place,
     ):
         meta = meta_yaml.parse(folders.read(META, place, meta_yaml.MAX_BYTES))
-    return {key: str(meta.get(key) or "") for key in ("name", "digest", "source_type", "source")}
+    return {key: text(meta.get(key)) for key in ("name", "digest", "source_type", "source")}
 
 
 def _context(tags: object) -> dict[str, str]:
-    found = tags.get("mlflow.data.context", "") if isinstance(tags, dict) else ""
-    return {"context": str(found or "")}
+    return {"context": text(tags.get("mlflow.data.context")) if isinstance(tags, dict) else ""}
 
 
 def _model(path: str, name: str, experiment_id: str, is_deleted: bool) -> StoredModel:

@@ -6,6 +6,7 @@ sentence into the caller's list of faults, because one bad file must not hide th
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Final
 
 MAX_TEXT: Final = 1_048_576
 """Most bytes of a param or tag that are read."""
-MAX_LINES: Final = 268_435_456
+MAX_LINES: Final = 67_108_864
 """Most bytes of a metric's file that are read."""
 MAX_DEPTH: Final = 32
 """How deep the folders of keys with slashes and of artefacts are followed."""
@@ -162,7 +163,15 @@ def _list_into(
 
 
 def subfolders(path: str | int) -> list[os.DirEntry[str]]:
-    """Return the entries of the folder ``path`` that are folders or links, by name."""
+    """Return the entries of the folder ``path`` that are folders or links, by name.
+
+    Raises
+    ------
+    OSError
+        ``path`` is a link, no folder, or cannot be read.
+    """
+    if isinstance(path, str) and not folder_time(path):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
     with os.scandir(path) as entries:
         return sorted(
             (
@@ -194,6 +203,8 @@ def folder_time(path: str) -> int:
 
 def deep_marks(path: str, into: list[str], depth: int = 0) -> None:
     """Append name, time of change and size of everything below ``path`` to ``into``."""
+    if not folder_time(path):
+        return  # a link may lead to anything
     try:
         with os.scandir(path) as entries:
             for entry in entries:

@@ -17,6 +17,8 @@ from local_stack.stores.mlflow_stores.records import HistoryRow
 _SECONDS_BELOW: Final = 100_000_000_000
 """Times below are seconds: as seconds the year 5138, as milliseconds 1973."""
 _LARGEST: Final = 2**63 - 1
+_MOST_FAULTS: Final = 2
+"""So many bad lines of a file are told one by one: of garbage there may be millions."""
 
 
 def parse(key: str, data: bytes, faults: list[str]) -> list[HistoryRow]:
@@ -26,17 +28,21 @@ def parse(key: str, data: bytes, faults: list[str]) -> list[HistoryRow]:
         return []
     lines = data.split(b"\n")
     is_cut = bool(lines[-1].strip())
-    found = []
+    found, n_bad = [], 0
     for number, line in enumerate(lines, 1):
         fields = line.split()
         if not fields and number == len(lines):
             break
         row = _row(key, fields, is_whole=number < len(lines))
-        if row is None:
-            faults.append(f"line {number} of metrics/{key} is not a time, a value and a step")
-        else:
+        if row is not None:
             found.append(row)
-    if is_cut and not (faults and faults[-1].startswith("line ")):
+            continue
+        n_bad += 1
+        if n_bad <= _MOST_FAULTS:
+            faults.append(f"line {number} of metrics/{key} is not a time, a value and a step")
+    if n_bad > _MOST_FAULTS:
+        faults.append(f"nor are {n_bad - _MOST_FAULTS:,} other lines of it")
+    elif is_cut and not n_bad:
         faults.append(f"the last line of metrics/{key} has no end and may be cut off")
     return found
 
