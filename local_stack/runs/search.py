@@ -58,7 +58,10 @@ _ATTRIBUTES: Final = {
 }
 _COLUMNS: Final = {Kind.METRIC: "metrics", Kind.PARAM: "params", Kind.TAG: "tags"}
 _DATASET_VALUES: Final = {
-    key: f"json_extract_string(datasets, '$[*].{key}')" for key in ("name", "digest", "context")
+    "name": "json_extract_string(datasets, '$[*].name')",
+    "digest": "json_extract_string(datasets, '$[*].digest')",
+    # A reader of a store leaves the context of a dataset that has none empty.
+    "context": "list_filter(json_extract_string(datasets, '$[*].context'), lambda c: c <> '')",
 }
 _NAN = "'NaN'::DOUBLE"
 

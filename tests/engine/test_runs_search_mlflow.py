@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from filters_kit import ORDERS, TESTS, UNHURRIED, filters, some_runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_kit import Run, in_order, load, matching, mlflow_in_order, mlflow_matching
+
+from local_stack.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +91,65 @@ def test_or_not_and_parentheses_are_set_algebra_over_mlflow(mlflow_loaded, runs,
     text, expected = tree
     load(runs)
     assert matching(text) == expected(runs)
+
+
+# ------------------------------------------------------------------ filters with a slip in them
+
+SLIPS = ["", "AND", "and and", "(", ")", ",", "=", "==", "<", "LIKE", "IN", "NOT", "IS", "NULL"]
+SLIPS += ["metrics.a", "params.a", "status", "metrics", "datasets.name", "'x'", '"x"', "`a`"]
+SLIPS += ["1", "-1", "1.", "1e5", "0x1", "('x')", "('x', 'y')", "(1)", "--", "/* */", ";", "x"]
+
+
+@st.composite
+def _slipped(draw):
+    """Return a filter of which one or two words are lost, doubled or mistaken for another."""
+    words = draw(filters()).split(" ")
+    for _ in range(draw(st.integers(1, 2))):
+        place = draw(st.integers(0, len(words) - 1))
+        words[place : place + draw(st.integers(0, 1))] = draw(st.sampled_from(SLIPS)).split(" ")
+        words = words or [""]
+    return " ".join(words)
+
+
+def _is_by_accident(text: str) -> bool:
+    """Return whether MLflow passes over something: its parser only collects the comparisons."""
+    import sqlparse
+    from mlflow.utils.search_utils import _join_in_comparison_tokens
+    from sqlparse.sql import Comparison
+
+    if "--" in text or "/*" in text:
+        return True
+    parts = [
+        part
+        for part in _join_in_comparison_tokens(sqlparse.parse(text)[0].tokens)
+        if not part.is_whitespace
+    ]
+    return any(isinstance(part, Comparison) != (i % 2 == 0) for i, part in enumerate(parts)) or (
+        len(parts) % 2 == 0
+    )
+
+
+def _as_mlflow_or_refused(runs, text):
+    from mlflow.exceptions import MlflowException
+
+    load(runs)
+    expected = found = None
+    with contextlib.suppress(MlflowException):
+        expected = mlflow_matching(runs, text)
+    with contextlib.suppress(InputError):
+        found = matching(text)
+    if expected is not None and not (found is None and _is_by_accident(text)):
+        assert found == expected
+
+
+@UNHURRIED
+@given(runs=some_runs(), text=_slipped())
+def test_what_mlflow_makes_of_a_slip_is_the_same_here_or_refused(mlflow_loaded, runs, text):
+    _as_mlflow_or_refused(runs, text)
+
+
+@pytest.mark.slow
+@settings(UNHURRIED, max_examples=2_000)
+@given(runs=some_runs(), text=_slipped())
+def test_many_slips_are_the_same_here_or_refused(mlflow_loaded, runs, text):
+    _as_mlflow_or_refused(runs, text)
