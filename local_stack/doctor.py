@@ -18,6 +18,7 @@ from local_stack.errors import ReadOnlyError, RefusedError, StackError, Unavaila
 from local_stack.progress import Progress, Step, silent
 from local_stack.registry import mirror
 from local_stack.results import Result, now
+from local_stack.runs import editing
 from local_stack.runs.records import find_run, status
 from local_stack.runs.train import mirror_run
 from local_stack.serving import prediction_log
@@ -86,6 +87,7 @@ def check(
         _scratch,
         _torn_runs,
         _mirror,
+        _edits,
     )
     for number, examine in enumerate(examinations):
         progress(Step("Examining", number, len(examinations)))
@@ -243,6 +245,26 @@ def _mirror(workspace: Workspace, repair: bool) -> list[Finding]:
             repair,
         )
         for run in stale
+    ]
+
+
+def _edits(workspace: Workspace, repair: bool) -> list[Finding]:
+    """Tags, notes and deletions that MLflow's store has not taken."""
+    runs = editing.unwritten(workspace)
+    if runs and repair:
+        editing.mirror(workspace, runs)
+    left = set(editing.unwritten(workspace)) if repair else set(runs)
+    fix = "Write it again: paceml-tui doctor --repair"
+    return [
+        Finding(
+            "edit_unwritten",
+            "warning",
+            f"run:{run}",
+            f"MLflow does not have what was changed of run {run}.",
+            fix,
+            run not in left,
+        )
+        for run in runs
     ]
 
 

@@ -4,6 +4,10 @@ VERBS = {
     "train": "train",
     "search": "records",
     "show": "records",
+    "note": "editing",
+    "tag": "editing",
+    "delete": "editing",
+    "restore": "editing",
     "sync": "syncing",
 }
 """The module of this package that declares each verb: a command line imports no other."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from local_stack.command import command
@@ -51,14 +52,23 @@ def sync(workspace: Workspace, *, full: bool = False, progress: Progress = silen
 
 
 def refresh(
-    workspace: Workspace, *, seconds: float | None = 0.02, progress: Progress = silent
+    workspace: Workspace,
+    *,
+    seconds: float | None = 0.02,
+    again: Collection[str] = (),
+    progress: Progress = silent,
 ) -> Outcome:
-    """Bring the index in step; a read-only workspace is left as it is. Never raises for a store."""
+    """Bring the index in step; a read-only workspace is left as it is. Never raises for a store.
+
+    The runs ``again`` are read anew in any case.
+    """
     if workspace.is_readonly:
         return Outcome()
     began = time.monotonic()
     try:
-        return index_store(workspace.run_index, workspace.query, seconds=seconds, progress=progress)
+        return index_store(
+            workspace.run_index, workspace.query, seconds=seconds, again=again, progress=progress
+        )
     except (OSError, generations.errors()) as error:
         return Outcome(problem=f"{type(error).__name__}: {error}")
     finally:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-VERSION = 4
+VERSION = 5
 """Raise it with every change below: published generations of another version are rebuilt."""
 
 
@@ -174,6 +174,14 @@ TABLES: dict[str, Table] = {
         model=_JSON,
         job=_TEXT,
         error=_TEXT,
+    ),
+    "run_edits": _table(
+        "run_id",
+        run_id=_TEXT,
+        tags=_JSON,
+        lifecycle=_TEXT,
+        actor=_TEXT,
+        edited_at=_TEXT,
     ),
     "explanations": _table(
         "run_id",

@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 from local_stack import environment
 from local_stack.errors import StackError, UnavailableError
 from local_stack.results import Result
+from local_stack.stores.places import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -110,6 +111,24 @@ class Tracking:
         """Set the run's status: FINISHED, FAILED or KILLED."""
         with self._writing() as client:
             client.set_terminated(run_id, status)
+
+    def edit_runs(
+        self, edits: Mapping[str, tuple[Mapping[str, str | None], str | None]]
+    ) -> dict[str, str]:
+        """Give runs the tags (None: take it away) and the lifecycle (None: as it is) named here.
+
+        Return a sentence for each run that the store did not take. Telling it twice is harmless.
+        """
+        problems: dict[str, str] = {}
+        with self._writing() as client:
+            for run_id, (tags, lifecycle) in edits.items():
+                try:
+                    _edit_run(client, run_id, tags, lifecycle)
+                except Exception as error:
+                    if not self.uri.startswith("file:") and not _is_of_run(error):
+                        raise  # a server that is down would be asked for every run
+                    problems[run_id] = str(_not_taken(self.uri, error))
+        return problems
 
     def unfinished(self) -> list[str]:
         """Return the ids of this workspace's runs that MLflow still shows as RUNNING."""
@@ -226,10 +245,7 @@ class Tracking:
         except StackError:
             raise
         except Exception as error:
-            raise UnavailableError(
-                f"MLflow at {self.uri} did not take the record: {error}.",
-                "PACE-ML's own record stands; 'paceml-tui doctor --repair' writes it again.",
-            ) from error
+            raise _not_taken(self.uri, error) from error
         finally:
             os.close(descriptor)
 
@@ -257,6 +273,36 @@ class Tracking:
             mlflow.set_registry_uri(self.uri)
             self._made = mlflow.MlflowClient(self.uri, self.uri)
         return self._made
+
+
+def _not_taken(uri: str, error: Exception) -> UnavailableError:
+    return UnavailableError(
+        f"MLflow at {redacted(uri)} did not take the record: {str(error).rstrip('.')}.",
+        "PACE-ML's own record stands; 'paceml-tui doctor --repair' writes it again.",
+    )
+
+
+def _edit_run(
+    client: MlflowClient, run_id: str, tags: Mapping[str, str | None], lifecycle: str | None
+) -> None:
+    """Edit a run; MLflow takes tags only of one that is active."""
+    run = client.get_run(run_id)
+    is_active = run.info.lifecycle_stage == "active"
+    if lifecycle == "active" and not is_active:
+        client.restore_run(run_id)
+    for key, value in tags.items():
+        if value is None and key in run.data.tags:
+            client.delete_tag(run_id, key)
+        elif value is not None and run.data.tags.get(key) != value:
+            client.set_tag(run_id, key, value)
+    if lifecycle == "deleted" and is_active:
+        client.delete_run(run_id)
+
+
+def _is_of_run(error: Exception) -> bool:
+    """Return whether MLflow refused this one run, so that it may take the next."""
+    code = getattr(error, "error_code", None)
+    return code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE")
 
 
 def _read(client: MlflowClient, run_id: str) -> Run | None:

@@ -154,15 +154,27 @@ _ALL = (
 """The columns of ``found_runs``, in order."""
 
 _PARENT = "json_extract_string({}, '/mlflow.parentRunId')"
+_EDITS = "LEFT JOIN run_edits p ON p.run_id = s.run_id"
+"""What was decided here and MLflow's store has not taken yet."""
 _ENDED = "(s.problem IS NULL AND s.status IN ('FINISHED', 'FAILED', 'KILLED'))"
+
+
+def _edited(values: dict[str, str]) -> None:
+    tags = values["tags"]
+    values["tags"] = (
+        f"CASE WHEN p.tags IS NULL THEN {tags} "
+        f"ELSE json_merge_patch(coalesce({tags}, '{{}}'), p.tags) END"
+    )
+    values["lifecycle"] = f"coalesce(p.lifecycle, {values['lifecycle']})"
 
 
 def _foreign() -> str:
     values = {name: f"s.{name}" for name in _ALL}
     values |= dict.fromkeys(_OWN, "NULL")
     values["experiment"] = "coalesce(e.name, s.experiment_id)"
+    _edited(values)
     return (
-        f"SELECT {_listed(values)} FROM stored_runs s "
+        f"SELECT {_listed(values)} FROM stored_runs s {_EDITS} "
         "LEFT JOIN stored_experiments e ON e.experiment_id = s.experiment_id "
         "ANTI JOIN runs j ON j.run_id = s.run_id"
     )
@@ -184,8 +196,9 @@ def _both() -> str:
         values[name] = f"s.{name}"
     values["datasets"] = "coalesce(j.datasets, s.datasets)"
     values["source"] = "'workspace'"
+    _edited(values)
     return (
-        f"SELECT {_listed(values)} FROM runs j JOIN stored_runs s ON j.run_id = s.run_id "
+        f"SELECT {_listed(values)} FROM runs j JOIN stored_runs s ON j.run_id = s.run_id {_EDITS} "
         "LEFT JOIN stored_experiments e ON e.experiment_id = s.experiment_id"
     )
 

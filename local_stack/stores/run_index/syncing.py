@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -51,10 +51,12 @@ def sync(
     query: Callable[[str], Sequence[dict[str, Any]]],
     *,
     seconds: float | None,
+    again: Collection[str] = (),
     progress: Progress = silent,
 ) -> Outcome:
     """Bring the index in step; ``seconds`` bounds the look at single files, None looks at all.
 
+    The runs ``again`` are read in any case.
     A process that finds another one at it goes on with what is published.
     """
     root = folder_of(index.uri)
@@ -65,7 +67,7 @@ def sync(
     with _only_one(index.cache / "run-index.lock") as is_ours:
         if not is_ours:
             return Outcome(is_busy=True)
-        return _synced(index, FileStore(root), query, seconds, progress)
+        return _synced(index, FileStore(root), query, seconds, again, progress)
 
 
 def _synced(
@@ -73,6 +75,7 @@ def _synced(
     store: FileStore,
     query: Callable[[str], Sequence[dict[str, Any]]],
     seconds: float | None,
+    again: Collection[str],
     progress: Progress,
 ) -> Outcome:
     rows = query(
@@ -84,7 +87,7 @@ def _synced(
     for place in store.places():
         places.setdefault(place.run_id, place)
     progress(Step("Looking for changes", 0, len(places)))
-    changed = _changed(index, store, places, known, seconds)
+    changed = sorted({*_changed(index, store, places, known, seconds), *(places.keys() & again)})
     gone = known.keys() - places.keys()
     experiments = [reading.experiment_row(found) for found in store.experiments()]
     mark = _digest(experiments)
