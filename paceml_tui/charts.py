@@ -102,7 +102,7 @@ def figure(value: Any, digits: int = 6) -> Text:
 def share(value: Any) -> Text:
     """Return a share as percent; what is not nothing is not shown as nothing."""
     is_tiny = isinstance(value, float) and 0 < value < 0.0005
-    return styled("<0.1 %") if is_tiny else percent(value)
+    return styled("<0.1%") if is_tiny else percent(value)
 
 
 def pooled(values: Sequence[float], width: int) -> list[float]:
@@ -196,6 +196,13 @@ def named(counted: Sequence[Any]) -> list[tuple[Text, int]]:
         for it in counted
         if isinstance(it, dict)
     ]
+
+
+def cell_text(value: Any, limit: int = 60) -> Text:
+    """Return a value of a cell or a bound as it is: rounded, two that differ could look alike."""
+    if isinstance(value, float) and math.isfinite(value):
+        return styled(repr(value).removesuffix(".0"))
+    return value_text(value, limit)
 
 
 def value_name(value: Any) -> Text:

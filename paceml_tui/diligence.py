@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from paceml_tui.charts import cell_text, figure
 from paceml_tui.render import (
     Block,
     Text,
@@ -171,8 +172,8 @@ def risk(finding: Values) -> Block:
     facts = [
         ("severity", severity(finding["severity"])),
         ("column", value_text(finding["column"])),
-        ("value", number(finding["value"], 6)),
-        ("limit", number(finding["threshold"], 6)),
+        ("value", figure(finding["value"])),
+        ("limit", figure(finding["threshold"])),
     ]
     advice = [styled(""), heading("What to do"), styled(finding["advice"], limit=400)]
     return stack(
@@ -195,7 +196,7 @@ def _examples(finding: Values) -> list[Block]:
         blocks.append(join(styled(f"row {it['row']:,}", "strong"), styled(it["note"], "warning")))
         values = [(name, value) for name, value in it["values"].items() if value is not None]
         cells = [
-            join(styled(name, "quiet", 24), value_text(value, 40))
+            join(styled(name, "quiet", 24), cell_text(value, 40))
             for name, value in values[:_MOST_SHOWN]
         ]
         blocks.append(join(*cells, gap="  "))
@@ -221,7 +222,7 @@ def scores(values: Values) -> Block | None:
     ):
         if score:
             rows.append((*_score_cells(name, score, "quiet"), *(styled("") for _ in beside)))
-    titles = ("model", name_of(metric), "95 % interval", "", *map(name_of, beside))
+    titles = ("model", name_of(metric), "95% interval", "", *map(name_of, beside))
     rows_used = join(
         count(found["n_rows"], "row"), styled("of"), count(found["n_columns"], "column")
     )

@@ -409,7 +409,7 @@ def _share(n: int, share: float) -> str:
 
 def _percent(share: float) -> str:
     if 0 < share < 0.001:
-        return "<0.1 %"
+        return "<0.1%"
     return render.percent(share).plain
 
 

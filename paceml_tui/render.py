@@ -229,7 +229,7 @@ def percent(value: object) -> Text:
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         return styled(glyph("none"), "quiet")
     text = f"{value * 100:.1f}"
-    return styled(f"{text.removesuffix('.0')} %")
+    return styled(f"{text.removesuffix('.0')}%")
 
 
 def size(n_bytes: object) -> Text:

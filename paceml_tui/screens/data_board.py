@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+from paceml_tui.charts import cell_text
 from paceml_tui.render import (
     Block,
     Text,
@@ -158,22 +159,26 @@ def check_block(row: Row) -> Block:
         ("column", value_text(row.get("column"))),
         ("severity", value_text(row.get("severity"))),
         ("expected", _expected(row, 400)),
-        ("observed", value_text(row.get("observed"), 400)),
-        ("failed", join(number(row.get("n_failed")), styled("rows", "quiet"))),
+        ("observed", cell_text(row.get("observed"), 400)),
+        ("failed", _failed_rows(row.get("n_failed"))),
     ]
     if row.get("message"):
         shown.append(("says", styled(row["message"], limit=600)))
     rows = list(zip_longest(row.get("rows") or [], row.get("values") or []))
-    bad = [(number(place), value_text(value, 120)) for place, value in rows]
+    bad = [(number(place), cell_text(value, 120)) for place, value in rows]
     listed: list[Block] = [styled(""), heading("First bad rows"), grid(("row", "value"), bad, (0,))]
     return stack(heading(row.get("code"), word_of(row)), fields(shown), *(listed if bad else []))
+
+
+def _failed_rows(n: Any) -> Text:
+    return count(n, "row") if isinstance(n, int) else number(n)
 
 
 def _expected(row: Row, limit: int) -> Text:
     found = row.get("expected")
     if isinstance(found, list) and not any(isinstance(it, list | dict) for it in found):
         return styled(", ".join(map(str, found)), limit=limit)
-    return value_text(found, limit)
+    return cell_text(found, limit)
 
 
 COLUMNS = (
@@ -181,7 +186,7 @@ COLUMNS = (
     Column("check", lambda row: styled(row.get("code")), rank=1, most=22),
     Column("column", lambda row: styled(row.get("column")), is_wide=True, rank=2, most=30),
     Column("expected", lambda row: _expected(row, 40), rank=3, most=20),
-    Column("observed", lambda row: value_text(row.get("observed"), 40), rank=4, most=16),
+    Column("observed", lambda row: cell_text(row.get("observed"), 40), rank=4, most=16),
     Column("failed", lambda row: number(row.get("n_failed")), is_number=True, rank=5, most=10),
     Column("severity", lambda row: styled(row.get("severity"), "quiet"), rank=6, most=8),
 )

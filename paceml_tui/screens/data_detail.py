@@ -31,6 +31,8 @@ _MOST_WARNINGS = 50
 _FIRST_REJECTS = 8
 _MOST_FILES = 20
 _ABOVE = ("source", "actor")
+_SHAPE = 16
+"""Cells of a distribution: as wide as leaves the figures beside it whole."""
 _FACTS = ("etag", "modified_at")
 
 
@@ -269,7 +271,7 @@ def _variables(result: Mapping[str, Any]) -> list[tuple[object, Mapping[str, Any
 
 def _variable(name: object, it: Mapping[str, Any]) -> tuple[Text, ...]:
     return (
-        styled(name, limit=22),
+        styled(name, limit=20),
         _distribution(it),
         number(it.get("mean")),
         percent(it.get("p_missing")),
@@ -280,14 +282,14 @@ def _variable(name: object, it: Mapping[str, Any]) -> tuple[Text, ...]:
 def _distribution(it: Mapping[str, Any]) -> Text:
     shape = it.get("histogram")
     if isinstance(shape, Mapping) and shape.get("counts"):
-        return histogram(shape["counts"], 20)
+        return histogram(shape["counts"], _SHAPE)
     top = it.get("top_values")
     first = top[0] if isinstance(top, list) and top else None
     if isinstance(first, Mapping):
         first = first.get("value")
     elif isinstance(first, list) and first:
         first = first[0]
-    return styled(first, "quiet", limit=20)
+    return styled(first, "quiet", limit=_SHAPE)
 
 
 def _alerts(alerts: Sequence[Any]) -> list[Block]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 
 from paceml_tui import keys
+from paceml_tui.charts import cell_text, figure
 from paceml_tui.render import (
     Block,
     Text,
@@ -18,7 +19,7 @@ from paceml_tui.render import (
     heading,
     join,
     number,
-    pairs,
+    numbers,
     percent,
     safe,
     stack,
@@ -160,24 +161,25 @@ def _column(it: Any) -> Text:
 
 def _change(before: Any, after: Any, limit: int = 40) -> Text:
     arrow = styled(glyph("arrow"), "quiet")
-    return join(value_text(before, limit), arrow, value_text(after, limit))
+    return join(cell_text(before, limit), arrow, cell_text(after, limit))
 
 
 def _distributions(columns: Sequence[Any]) -> list[Block]:
     found = [it for it in columns if isinstance(it, Mapping)]
     if not found:
         return []
-    ordered = sorted(found, key=lambda it: -_score(it))
+    ordered = sorted(found, key=lambda it: -_score(it))[:_MOST]
+    drifts = numbers([it.get("drift") for it in ordered])
     title = join(styled(f"{len(found):,} columns,"), styled("most moved first"))
     rows = [
         (
             styled(it.get("column"), limit=22),
-            number(it.get("drift")),
+            drift,
             bar(_score(it), 8, "warning" if _score(it) >= _DRIFTED else "accent"),
             number(it.get("n_changed")),
             _moved(it),
         )
-        for it in ordered[:_MOST]
+        for it, drift in zip(ordered, drifts, strict=True)
     ]
     return [
         styled(""),
@@ -199,8 +201,8 @@ def _moved(it: Mapping[str, Any]) -> Text:
     movers = it.get("movers") or []
     for fact in ("mean", "max"):
         if before.get(fact) != after.get(fact):
-            sides = join(number(before.get(fact)), styled(glyph("arrow"), "quiet"))
-            parts.append(join(styled(fact, "quiet"), sides, number(after.get(fact))))
+            sides = join(figure(before.get(fact)), styled(glyph("arrow"), "quiet"))
+            parts.append(join(styled(fact, "quiet"), sides, figure(after.get(fact))))
             break
     else:
         if movers and isinstance(movers[0], Mapping) and _score(it) > 0:
@@ -253,7 +255,8 @@ def _example(it: Mapping[str, Any]) -> list[Block]:
     row = it.get("after") if it.get("before") is None else it.get("before")
     if not isinstance(row, Mapping):
         return [value_text(row)]
-    return [fields(pairs(dict(list(row.items())[:_MOST_CELLS]), 60)), styled("")]
+    shown = list(row.items())[:_MOST_CELLS]
+    return [fields([(safe(name, 40), cell_text(value)) for name, value in shown]), styled("")]
 
 
 def _named(key: Any) -> str:

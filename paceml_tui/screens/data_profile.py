@@ -245,6 +245,8 @@ class ProfileView(PartsView):
         if isinstance(self.part, MatrixPart | SamplePart):
             self.part.turn()
             self.retitle()
+        elif self.state == "filled":
+            self.say("Press 4 for the correlations or 6 for the sample: m changes what they show.")
 
     # From one thing to another.
 

@@ -70,7 +70,7 @@ def variable_block(result: Mapping[str, Any], name: str) -> Block:
         *_text(it),
         *_series(it),
         *_strongest(result, name),
-        *_alerts(alerts),
+        *_alerts(alerts, name),
     )
 
 
@@ -156,11 +156,11 @@ def axis_of(shape: Mapping[str, Any], highest: Any) -> Sequence[Any]:
 
 _QUANTILES = (
     ("minimum", "min"),
-    ("5 %", "q05"),
+    ("5%", "q05"),
     ("first quartile", "q25"),
     ("median", "median"),
     ("third quartile", "q75"),
-    ("95 %", "q95"),
+    ("95%", "q95"),
     ("maximum", "max"),
     ("range", "range"),
     ("interquartile range", "iqr"),
@@ -168,12 +168,12 @@ _QUANTILES = (
 _MOMENTS = (
     ("mean", "mean"),
     ("standard deviation", "std"),
-    ("variation, std / mean", "cv"),
+    ("variation (CV)", "cv"),
     ("sum", "sum"),
     ("variance", "variance"),
     ("skewness", "skewness"),
     ("kurtosis, excess", "kurtosis"),
-    ("median abs. deviation", "mad"),
+    ("median dev. (MAD)", "mad"),
 )
 
 
@@ -221,8 +221,8 @@ def _common(it: Mapping[str, Any], n_rows: int) -> list[Block]:
 
 def _extremes(it: Mapping[str, Any], n_rows: int) -> list[Block]:
     low, high = named(it.get("smallest") or []), named(it.get("largest") or [])
-    if (it.get("n_distinct") or 0) <= _MOST_VALUES:  # the common values are all there are
-        return []
+    if not (low or high) or (it.get("n_distinct") or 0) <= _MOST_VALUES:
+        return []  # texts have no order that tells, and few values are all common ones
     none = (styled(""), 0)
     rows = [
         (a, number(n) if n else styled(""), styled(""), b, number(m) if m else styled(""))
@@ -384,11 +384,18 @@ def _strongest(result: Mapping[str, Any], name: str) -> list[Block]:
     return section("Goes with", grid(("", "", "", ""), rows, (2,)))
 
 
-def _alerts(alerts: Sequence[Row]) -> list[Block]:
+def _alerts(alerts: Sequence[Row], name: str) -> list[Block]:
     if not alerts:
         return []
-    shown = [(code_of(a), styled(a.get("message"), limit=600)) for a in alerts]
+    shown = [(code_of(a), _said_of(a, name)) for a in alerts]
     return section("Alerts", grid(("", ""), shown))
+
+
+def _said_of(alert: Row, name: str) -> Text:
+    """Return what an alert says; one that tells of another column names that first."""
+    column = alert.get("column")
+    subject = styled(f"{column}:", "quiet", 41) if column not in (None, name) else styled("")
+    return join(subject, styled(alert.get("message"), limit=600))
 
 
 # The list.

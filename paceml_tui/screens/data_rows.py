@@ -389,7 +389,8 @@ class RowsView(View):
         text = event.outcome.value
         copied = safe(text, 0, is_block=True)
         shown = styled(text[:_SHOWN] or '""', limit=0, is_block=True)
-        title = f"{safe(event.name, 40)}, row {event.row:,}, {len(text):,} characters"
+        n_characters = count(len(text), "character").plain
+        title = f"{safe(event.name, 40)}, row {event.row:,}, {n_characters}"
         self.app.push_screen(Notification(title, shown, copied))
 
 

@@ -363,5 +363,5 @@ def machine_line(found: Machine) -> Block:
 
 def _gauge(name: str, share: float) -> Text:
     tone = "bad" if share > 0.95 else "warning" if share > 0.85 else "accent"
-    percentage = styled(f"{round(share * 100):3d} %")
+    percentage = styled(f"{round(share * 100):3d}%")
     return join(styled(name, "quiet"), bar(share, 5, tone), percentage)

@@ -68,7 +68,7 @@ class StatusLine(Static):
         if not running:
             return styled("")
         job = running[0]
-        share = f"{min(100, 100 * job.done // job.total)} %" if job.total else ""
+        share = f"{min(100, 100 * job.done // job.total)}%" if job.total else ""
         more = f"and {len(running) - 1} more" if len(running) > 1 else ""
         return join(
             styled(f"{glyph('busy')} {job.command}", "accent", limit=30),

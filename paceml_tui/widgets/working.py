@@ -111,6 +111,7 @@ class ResultView(View):
         """Ask whether to stop the job while it is at work."""
         job = self._job
         if job is None or not job.is_alive:
+            self.say("Nothing is at work here.")
             return
 
         def stop() -> None:

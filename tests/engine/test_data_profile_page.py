@@ -195,7 +195,7 @@ def test_a_page_has_the_parts_that_a_profile_is_known_for():
         "Common values", "Extreme values", "Smallest values", "Largest values", "Autocorrelation",
         "Words", "Characters", "Interactions", "Correlations", "Strongest pairs", "Every type",
         "Pearson", "Spearman", "Cramér's V", "Missing values", "Matrix", "Heat map", "Patterns",
-        "Duplicate rows", "First rows", "Last rows", "Moves with", "2020-01-01", "1461 days",
+        "Duplicate rows", "First rows", "Last rows", "Moves with", "2020-01-01", "1,461 days",
         "Lowercase letter", "Basic Latin", "1 of 11 groups", "Configuration of the analysis",
         "paceml-tui data profile",
     ):  # fmt: skip
@@ -340,16 +340,16 @@ def test_a_table_without_columns_or_values_makes_a_page(variables):
 
 def test_numbers_are_short_and_their_titles_exact():
     assert plain_number(20640) == "20,640"
-    assert plain_number(1987) == "1987"
+    assert plain_number(1987) == "1,987"
     assert plain_number(29.699118) == "29.6991"
     assert plain_number(206855.816909) == "206,856"
     assert plain_number(0.00001234) == "1.23400e-05"
     assert plain_number(float("inf")) == "∞"
     assert plain_number(10**400).startswith("1000")
     assert str(value_of(29.699118)) == '<span title="29.699118">29.6991</span>'
-    assert percent(0.00001) == "< 0.1 %"
-    assert percent(0.99999) == "> 99.9 %"
-    assert percent(1) == "100.0 %"
+    assert percent(0.00001) == "<0.1%"
+    assert percent(0.99999) == ">99.9%"
+    assert percent(1) == "100.0%"
 
 
 def test_writing_is_whole_or_not_at_all(tmp_path, monkeypatch):

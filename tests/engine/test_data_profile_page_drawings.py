@@ -85,7 +85,7 @@ def test_the_configuration_can_be_read_and_saved() -> None:
 
 def test_bins_of_one_whole_number_are_named_by_it() -> None:
     drawn = large_histogram(Histogram((1.0, 2.0, 3.0, 4.0), (5, 0, 15), is_whole=True), "a")
-    assert "1: 5 rows (25.0 %)" in drawn
+    assert "1: 5 rows (25.0%)" in drawn
     assert '<div class="axis each"><span>1</span><span>2</span><span>3</span></div>' in drawn
     wide = large_histogram(Histogram((4.0, 11.0, 18.0), (5, 15), is_whole=True), "a")
     assert "11 to 17: 15 rows" in wide

@@ -34,7 +34,7 @@ async def test_the_version_before_is_compared_by_a_job(orders: Path) -> None:
             assert expected in shown, expected
         assert "added channel" in shown
         assert "Examples: changed" in shown
-        assert "amount 20.75 → 99.50" in shown
+        assert "amount 20.75 → 99.5" in shown
         assert "region south → west" in shown
         with Workspace.open(orders) as workspace:
             log = catalog.call(workspace, "data.log", {"name": "orders"}).versions

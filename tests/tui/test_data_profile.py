@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import random
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import workspaces
 from conftest import LARGE, SMALL, all_text, running, settle, text_of, until
+from rich.console import Console
 from test_hostile import assert_harmless
 from textual.pilot import Pilot
 from views_kit import give, words
@@ -19,9 +21,18 @@ from views_kit import give, words
 from local_stack.catalog import call
 from local_stack.data import profiles, versions
 from local_stack.workspace import Workspace
-from paceml_tui.charts import column_chart, density, figure, heat, share, strip_chart
+from paceml_tui.charts import (
+    cell_text,
+    column_chart,
+    density,
+    figure,
+    heat,
+    share,
+    strip_chart,
+)
 from paceml_tui.screens.data_profile import PARTS, ProfileView
 from paceml_tui.screens.data_profile_parts import ListPart, MatrixPart, SamplePart
+from paceml_tui.screens.data_profile_variable import variable_block
 from paceml_tui.screens.data_rows import RowsView
 from paceml_tui.widgets.dialog import Confirm, Notification
 from paceml_tui.widgets.working import Advanced
@@ -110,8 +121,8 @@ async def test_a_stored_profile_is_shown_at_once_part_by_part(houses: Path) -> N
         for expected in (
             "number of variables 6",
             "number of observations 400",
-            "missing cells 80 (3.3 %)",
-            "duplicate rows 2 (0.5 %)",
+            "missing cells 80 (3.3%)",
+            "duplicate rows 2 (0.5%)",
             "Variable types",
             "double",
         ):
@@ -175,6 +186,7 @@ async def test_a_variable_tells_what_the_profile_says(houses: Path) -> None:
         await press(pilot, "n", "n", "n")
         shown = words(pilot)
         assert "Common values" in shown
+        assert "Extreme values" not in shown  # a text has none
         assert "Lengths in characters" in shown
         assert "Lowercase letter" in shown
         assert "Basic Latin" in shown
@@ -263,9 +275,9 @@ async def test_holes_are_shown_where_they_are(houses: Path) -> None:
         await see(pilot)
         await press(pilot, "5")
         shown = words(pilot)
-        assert "complete rows 320 (80 %)" in shown
+        assert "complete rows 320 (80%)" in shown
         assert "columns with holes 1 of 6" in shown
-        assert "rooms 80 20 %" in shown
+        assert "rooms 80 20%" in shown
         assert "5 columns without a hole" in shown
 
 
@@ -408,6 +420,32 @@ async def test_hostile_profiles_are_harmless(size: tuple[int, int], houses: Path
                 await rest(pilot, view)
 
 
+def test_an_alert_between_two_columns_names_the_other_one_in_both() -> None:
+    alert = {
+        "code": "high_correlation",
+        "column": "rooms",
+        "other_column": "area",
+        "message": "Moves with 'area': Pearson 0.980.",
+    }
+    result = {"variables": {"rooms": {}, "area": {}}, "alerts": [alert]}
+
+    def told(name: str) -> str:
+        console = Console(file=io.StringIO(), width=120)
+        console.print(variable_block(result, name))
+        return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+    assert "rooms: Moves" not in told("rooms")
+    assert "rooms: Moves with 'area'" in told("area")
+
+
+async def test_m_says_where_it_is_of_use(houses: Path) -> None:
+    async with running(houses, LARGE, "2") as pilot:
+        await see(pilot)
+        await press(pilot, "3", "m")
+        said = [notification.message for notification in pilot.app._notifications]
+        assert any("Press 4 for the correlations" in it for it in said)
+
+
 def test_charts_say_what_they_are_given() -> None:
     lines = [text.plain for text in column_chart([0, 1, 1000], [0.0, 1.0, 2.0, 3.0], width=3)]
     assert len(lines) == 10
@@ -420,8 +458,9 @@ def test_charts_say_what_they_are_given() -> None:
     assert [heat(it).plain for it in (0.123, -0.5, 1.0, -1.0, None, 0.0)] == [
         " .12 ", "-.50 ", " 1.0 ", "-1.0 ", "  -  ", " .00 "
     ]  # fmt: skip
-    assert share(0.0002).plain == "<0.1 %"
-    assert share(0).plain == "0 %"
+    assert share(0.0002).plain == "<0.1%"
+    assert share(0).plain == "0%"
+    assert [cell_text(it).plain for it in (512.3292, 33.0, 7, None)] == ["512.3292", "33", "7", "-"]
     drawn = [text.plain for text in density([[1, 0], [0, 100]], [0, 1, 2], [0, 5, 10])]
     assert drawn[0] == "10 │   ██"
     assert drawn[1].startswith(" 0 │ ░░")

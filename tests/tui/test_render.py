@@ -114,7 +114,7 @@ def test_durations(seconds: float, shown: str) -> None:
 
 def test_sizes_and_shares() -> None:
     assert [render.size(n).plain for n in (12, 1500, 41e9)] == ["12 B", "1.5 kB", "41.0 GB"]
-    assert [render.percent(x).plain for x in (0.5, 0.333, None)] == ["50 %", "33.3 %", "-"]
+    assert [render.percent(x).plain for x in (0.5, 0.333, None)] == ["50%", "33.3%", "-"]
 
 
 def test_times_are_utc_and_ages_count_from_a_given_now() -> None:

@@ -23,7 +23,7 @@ FILLED = {
     "explain": ("Explanations 2", "elasticnet-03", "alcohol"),
     "registry": ("Model versions 5", "wine-quality", "Production"),
     "serving": ("Endpoints 3", "dead", "stopped", "4,210"),
-    "drift": ("Drift reports 3", "wine-red", "drifted", "50 %"),
+    "drift": ("Drift reports 3", "wine-red", "drifted", "50%"),
     "audit": ("Events 41", "drift.checked", "endpoint:loans"),
 }
 DETAIL = {

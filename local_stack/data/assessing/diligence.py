@@ -335,7 +335,7 @@ class _Modelling:
             "equal rows": "with equal rows kept together",
         }.get(self.subject.split_by, usual)
         return (
-            f"{n_folds} test folds, split {how}; 95 % intervals by the corrected resampled t "
+            f"{n_folds} test folds, split {how}; 95% intervals by the corrected resampled t "
             "(Nadeau and Bengio 2003)"
         )
 

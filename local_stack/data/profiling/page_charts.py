@@ -180,13 +180,13 @@ def _ticks(first: float, last: float, n_parts: int) -> list[str]:
 def box_plot(
     low: float, quantiles: Sequence[float | None], high: float, name: str
 ) -> Markup | None:
-    """Return the five quantiles (5, 25, 50, 75, 95 %) between the extremes, under a histogram."""
+    """Return the five quantiles (5, 25, 50, 75, 95%) between the extremes, under a histogram."""
     width = high - low
     held = [value for value in quantiles if value is not None]
     if len(held) != 5 or not math.isfinite(width) or width <= 0:
         return None
     at = [1000 * (value - low) / width for value in held]
-    label = f"Quantiles of {cut(name, 60)}: 5, 25, 50, 75 and 95 % at "
+    label = f"Quantiles of {cut(name, 60)}: 5, 25, 50, 75 and 95% at "
     label += ", ".join(plain_number(value, 4) for value in held)
     path = f"M{at[0]:.4g} 10H{at[4]:.4g}M{at[0]:.4g} 5v10M{at[4]:.4g} 5v10"
     box = f"M{at[1]:.4g} 2H{max(at[3], at[1] + 2):.6g}V18H{at[1]:.4g}z"
@@ -451,7 +451,7 @@ def line_chart(points: Sequence[float | None], name: str) -> Markup | None:
 
 
 def lags(values: Sequence[float | None], n: int) -> Markup:
-    """Return autocorrelations by lag as bars around zero, with the 95 % band of white noise."""
+    """Return autocorrelations by lag as bars around zero, with the 95% band of white noise."""
     band = 1.96 / math.sqrt(n) if n else 0.0
     drawn = joined(
         tag(
@@ -480,6 +480,6 @@ def lags(values: Sequence[float | None], n: int) -> Markup:
             fit=True,
         ),
         tag("div", tag("span", "lag 1"), tag("span", f"lag {len(values)}"), class_="axis"),
-        tag("figcaption", "Dashed: what 95 % of white noise stays within."),
+        tag("figcaption", "Dashed: what 95% of white noise stays within."),
         class_="chart large",
     )

@@ -100,11 +100,11 @@ def number(value: float | int | None, digits: int = 6) -> Markup:
 
 
 def plain_number(value: float | int, digits: int = 6) -> str:
-    """Return a number to some significant digits, thousands apart from 10,000 on."""
+    """Return a number to some significant digits, thousands apart."""
     if isinstance(value, int):
         if abs(value) >= 10**15:
             return f"{value:.{digits - 1}e}" if abs(value) < 10**300 else str(value)[:12] + "…"
-        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+        return f"{value:,}"
     if not math.isfinite(value):
         return "∞" if value > 0 else "-∞"
     if value == 0:
@@ -113,18 +113,17 @@ def plain_number(value: float | int, digits: int = 6) -> str:
     if not -5 < exponent < 12:
         return f"{value:.{digits - 1}e}"
     text = f"{value:,.{max(0, digits - 1 - exponent)}f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return text if abs(value) >= 10_000 else text.replace(",", "")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def percent(share: float) -> str:
     """Return a share in [0, 1] as percent; what is not nothing or all never reads as if it were."""
     value = share * 100
     if 0 < value < 0.1:
-        return "< 0.1 %"
+        return "<0.1%"
     if 99.9 < value < 100:
-        return "> 99.9 %"
-    return f"{value:.1f} %"
+        return ">99.9%"
+    return f"{value:.1f}%"
 
 
 def size(n_bytes: float) -> str:
