@@ -183,8 +183,8 @@ def our_experiments(store: Any) -> View:
 def our_runs(store: Any) -> View:
     """Return what our reader finds, in the form of ``mlflow_runs``."""
     found = {}
-    for run in map(store.read, store.places()):
-        values = _values(run, "run_id", "artifacts")
+    for run in store.read_all(store.places()):
+        values = _values(run, "run_id", "artifacts", "artifact_folder")
         values["metrics"] = {key: repr(value) for key, value in run.metrics.items()}
         values["history"] = sorted((*row[:3], repr(row[3])) for row in run.history)
         values["datasets"] = sorted(

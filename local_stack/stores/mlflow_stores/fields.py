@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from local_stack.stores.mlflow_stores.records import (
@@ -90,9 +91,11 @@ def run_from(
     datasets: list[dict[str, str]],
     models: list[str],
     artifacts: list[tuple[str, int]],
+    artifact_folder: Path | None,
     faults: list[str],
+    metrics: dict[str, float] | None = None,
 ) -> StoredRun:
-    """Return the run at ``place``."""
+    """Return the run at ``place``; ``metrics`` are the store's own newest values, if it has any."""
     status = status_word(meta.get("status", 1)) if meta else ""
     if status is None:
         faults.append(f"'{text(meta['status'])[:40]}' is no status")
@@ -111,12 +114,13 @@ def run_from(
         milliseconds(meta.get("end_time")) or None,  # MLflow 0.x wrote 0 for a run that goes on
         text(meta.get("artifact_uri")),
         params,
-        latest(history),
+        latest(history) | (metrics or {}),
         history,
         tags,
         datasets,
         models,
         artifacts,
+        artifact_folder,
         sentence("run", faults),
     )
 

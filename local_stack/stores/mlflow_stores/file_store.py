@@ -16,10 +16,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 from local_stack.stores.mlflow_stores import folders, meta_yaml, metric_lines
 from local_stack.stores.mlflow_stores.fields import (
@@ -37,15 +38,16 @@ from local_stack.stores.mlflow_stores.records import (
     StoredExperiment,
     StoredModel,
     StoredRun,
+    Tier,
 )
-
-Tier: TypeAlias = 'Literal["meta", "folders", "files"]'
 
 META: Final = "meta.yaml"
 TRASH: Final = ".trash"
 _RESERVED: Final = frozenset({"tags", "datasets", "traces", "models"})
 _RUN_ID = re.compile("[0-9a-f]{32}")
 _NUMBER = re.compile("[0-9]{1,40}")
+_COARSEST_CLOCK_NS: Final = 2 * 10**9
+"""How coarse the times of a file system may be."""
 _WATCHED: Final = ("params", "metrics", "tags", "inputs", "outputs")
 
 
@@ -54,6 +56,9 @@ class FileStore:
     """The store in the folder ``root``; it can be sent to other processes."""
 
     root: Path
+
+    def stamp(self) -> None:
+        """Return None: no folder tells of what changes below it."""
 
     def experiments(self) -> list[StoredExperiment]:
         """Return every experiment, deleted ones too.
@@ -88,27 +93,66 @@ class FileStore:
         return found
 
     def signature(self, place: RunPlace, tier: Tier) -> tuple[int, ...]:
-        """Return numbers that change when the run does.
+        """Return numbers that change when the run does; times in ns.
 
-        ``meta`` looks at ``meta.yaml`` alone, ``folders`` also at the run's folders (a new key),
-        ``files`` at every file (a value that was overwritten or appended to).
+        ``meta`` looks at ``meta.yaml`` and for new tags, ``folders`` also for new params and
+        metrics, ``files`` at every file (a value that was overwritten or appended to).
         """
         path = str(place.path)
-        found: tuple[int, ...] = folders.marks(f"{path}/{META}")
+        found = next(self.metas([path]))
         if tier == "meta":
             return found
-        found += (
-            folders.folder_time(path),
-            *(folders.folder_time(f"{path}/{name}") for name in ("params", "metrics", "tags")),
-        )
+        found += tuple(folders.folder_time(path + name) for name in ("", "/params", "/metrics"))
         if tier == "folders":
             return found
         marks: list[str] = []
-        for name in (*_WATCHED, "artifacts"):
-            folders.deep_marks(f"{path}/{name}", marks)
+        newest = max(
+            folders.deep_marks(f"{path}/{name}", marks) for name in (*_WATCHED, "artifacts")
+        )
         listed = "\n".join(sorted(marks)).encode("utf-8", "surrogateescape")
         digest = hashlib.blake2b(listed, digest_size=7).digest()
-        return (*found, len(marks), int.from_bytes(digest, "big"))
+        return (*found, newest, int.from_bytes(digest, "big"))
+
+    def metas(self, paths: Iterable[str]) -> Iterator[tuple[int, ...]]:
+        """Yield the signature of the tier ``meta`` of the runs whose folders these are."""
+        stat = os.stat
+        for path in paths:
+            try:
+                meta = stat(f"{path}/{META}", follow_symlinks=False)
+                tags = stat(path + "/tags", follow_symlinks=False)
+            except OSError:  # one of them is not there, which is as good a signature
+                yield (*folders.marks(f"{path}/{META}"), folders.folder_time(f"{path}/tags"))
+            else:
+                yield meta.st_mtime_ns, meta.st_size, tags.st_mtime_ns
+
+    def listing(self) -> str | None:
+        """Return a text that changes when a run or an experiment comes or goes.
+
+        None when something changed so lately that the clock of the file system might not tell
+        the next change from it.
+        """
+        marks = [("", folders.folder_time(str(self.root)))]
+        marks.append((TRASH, folders.folder_time(str(self.root / TRASH))))
+        marks += [(path, folders.folder_time(path)) for _, path, _ in self._folders()]
+        return _mark([f"{path}\0{at}" for path, at in marks], max(at for _, at in marks))
+
+    def description(self) -> str | None:
+        """Return a text that changes when an experiment does, or a logged model comes or goes.
+
+        None as in ``listing``.
+        """
+        marks: list[str] = []
+        newest = 0
+        for _, path, _ in self._folders():
+            at, size = folders.marks(f"{path}/{META}")
+            models = folders.folder_time(f"{path}/models")
+            marks.append(f"{path}\0{at}\0{size}\0{models}")
+            newest = max(newest, at, models, folders.deep_marks(f"{path}/tags", marks))
+        return _mark(marks, newest)
+
+    def read_all(self, places: Iterable[RunPlace]) -> Iterator[StoredRun]:
+        """Yield the runs at ``places``, in order, as far as they can be read."""
+        return map(self.read, places)
 
     def read(self, place: RunPlace) -> StoredRun:
         """Return the run at ``place``, as far as it can be read."""
@@ -140,6 +184,9 @@ class FileStore:
         history: list[HistoryRow] = []
         for key, data in folders.files("metrics", above, folders.MAX_LINES, faults):
             history += metric_lines.parse(folders.text_of(key), data, faults)
+        folder: Path | None = place.path / "artifacts"
+        if not folders.folder_time(str(folder)):
+            folder = folders.inside(self.root, text(meta.get("artifact_uri")))
         return run_from(
             place,
             meta,
@@ -149,7 +196,8 @@ class FileStore:
             history=history,
             datasets=_datasets(place.path.parent, above, faults),
             models=_names("outputs", above),
-            artifacts=folders.listing("artifacts", above, MOST_ARTIFACTS),
+            artifacts=folders.listing(folder, MOST_ARTIFACTS),
+            artifact_folder=folder,
             faults=faults,
         )
 
@@ -177,6 +225,14 @@ class FileStore:
         except OSError as error:
             faults.append(f"its folder cannot be read ({folders.why(error)})")
         return experiment_from(folders.text_of(name), meta, tags, is_deleted, faults)
+
+
+def _mark(lines: list[str], newest: int) -> str | None:
+    """Return the digest of ``lines``; None when the newest time in them (ns) is as good as now."""
+    if time.time_ns() - newest < _COARSEST_CLOCK_NS:
+        return None
+    text_of_all = "\n".join(lines).encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(text_of_all, digest_size=16).hexdigest()
 
 
 def _subfolders(path: str) -> list[os.DirEntry[str]]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 MAX_TEXT: Final = 1_048_576
 """Most bytes of a param or tag that are read."""
@@ -129,18 +131,49 @@ def files(
         os.close(descriptor)
 
 
-def listing(name: str, above: int, most: int) -> list[tuple[str, int]]:
-    """Return the paths below the folder ``name`` with their sizes in bytes, at most ``most``.
+def listing(path: Path | None, most: int) -> list[tuple[str, int]]:
+    """Return the paths below the folder ``path`` with their sizes in bytes, at most ``most``.
 
-    Links and what cannot be read are left out.
+    Links and what cannot be read are left out; None is a folder without anything.
     """
     found: list[tuple[str, int]] = []
-    _list_into(found, name, above, most, "", 0)
+    if path is not None:
+        _list_into(found, str(path), None, most, "", 0)
     return sorted(found)
 
 
+def inside(base: Path, uri: str) -> Path | None:
+    """Return the folder on this machine that ``uri`` names, if it lies below ``base``.
+
+    A link on the way, or ``..``, is as good as nothing: a store says where its artefacts lie, and
+    must not thereby show what else lies on this machine.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
+        return None
+    path = unquote(parts.path) if parts.scheme else uri
+    if not path or "\0" in path:
+        return None
+    root = os.path.realpath(base)
+    names = (base / path).parts
+    for start in (Path(root).parts, base.parts):
+        if names[: len(start)] == start and len(names) > len(start):
+            return below(Path(root), names[len(start) :])
+    return None
+
+
+def below(base: Path, names: Sequence[str]) -> Path | None:
+    """Return the folder that lies at ``names`` below ``base``; None when a part is a link."""
+    found = str(base)
+    for name in names:
+        found = f"{found}/{name}"
+        if name in ("", ".", "..") or "/" in name or not folder_time(found):
+            return None
+    return Path(found)
+
+
 def _list_into(
-    found: list[tuple[str, int]], name: str, above: int, most: int, prefix: str, depth: int
+    found: list[tuple[str, int]], name: str, above: int | None, most: int, prefix: str, depth: int
 ) -> None:
     try:
         descriptor = os.open(name, _FOLDER, dir_fd=above)
@@ -201,16 +234,17 @@ def folder_time(path: str) -> int:
     return found.st_mtime_ns if stat.S_ISDIR(found.st_mode) else 0
 
 
-def deep_marks(path: str, into: list[str], depth: int = 0) -> None:
-    """Append name, time of change and size of everything below ``path`` to ``into``."""
-    if not folder_time(path):
-        return  # a link may lead to anything
+def deep_marks(path: str, into: list[str], depth: int = 0) -> int:
+    """Append name, time of change and size of everything below ``path``; return the newest time."""
+    newest = 0
     try:
         with os.scandir(path) as entries:
             for entry in entries:
                 found = entry.stat(follow_symlinks=False)
                 into.append(f"{path}/{entry.name}\0{found.st_mtime_ns}\0{found.st_size}")
+                newest = max(newest, found.st_mtime_ns)
                 if entry.is_dir(follow_symlinks=False) and depth < MAX_DEPTH:
-                    deep_marks(entry.path, into, depth + 1)
+                    newest = max(newest, deep_marks(entry.path, into, depth + 1))
     except OSError:
-        return
+        return newest
+    return newest

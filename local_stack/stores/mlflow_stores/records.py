@@ -5,13 +5,16 @@ Times are milliseconds since 1970 in UTC, as MLflow writes them; None when the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 HistoryRow: TypeAlias = "tuple[str, int, int, float]"
 """One logged value of a metric: (key, step, timestamp in ms, value)."""
+
+Tier: TypeAlias = 'Literal["meta", "folders", "files"]'
+"""How closely a signature looks: each looks at more than the one before."""
 
 STATUSES: Final = {
     1: "RUNNING",
@@ -50,7 +53,8 @@ class StoredRun:
     ``metrics`` holds MLflow's value of each metric (the largest step, then time, then value),
     ``history`` every logged value, ``datasets`` entries with name, digest, source_type, source
     and context, ``models`` the ids of the logged models that it made, and ``artifacts`` relative
-    paths with their sizes in bytes, at most ``MOST_ARTIFACTS``.
+    paths with their sizes in bytes, at most ``MOST_ARTIFACTS``. ``artifact_folder`` is where they
+    lie on this machine: inside the store, whatever ``artifact_uri`` says; None when elsewhere.
     """
 
     run_id: str
@@ -69,6 +73,7 @@ class StoredRun:
     datasets: list[dict[str, str]] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     artifacts: list[tuple[str, int]] = field(default_factory=list)
+    artifact_folder: Path | None = None
     problem: str | None = None
 
 
@@ -93,11 +98,37 @@ class StoredModel:
 
 @dataclass(frozen=True, slots=True)
 class RunPlace:
-    """Where the run ``run_id`` of a folder store lies; ``path`` holds its ``meta.yaml``."""
+    """Where the run ``run_id`` lies: ``path`` is its folder, or the file of the whole store."""
 
     run_id: str
     experiment_id: str
     path: Path
+
+
+class UnreadableError(OSError):
+    """A store that cannot be looked at now: what was known of it stands. A clause, no sentence."""
+
+
+class Store(Protocol):
+    """What every reader does. Each method raises OSError when the store cannot be looked at."""
+
+    def stamp(self) -> str | None:
+        """Return a text that changes with every change of the store; None when it cannot tell."""
+
+    def experiments(self) -> list[StoredExperiment]:
+        """Return every experiment, deleted ones too."""
+
+    def places(self) -> list[RunPlace]:
+        """Return where every run lies, deleted and broken ones too."""
+
+    def signature(self, place: RunPlace, tier: Tier) -> tuple[int, ...]:
+        """Return numbers that change when the run does."""
+
+    def read_all(self, places: Iterable[RunPlace]) -> Iterator[StoredRun]:
+        """Yield the runs at ``places``, in order, as far as they can be read."""
+
+    def models(self) -> list[StoredModel]:
+        """Return every logged model (MLflow 3), deleted ones too."""
 
 
 def latest(history: Iterable[HistoryRow]) -> dict[str, float]:
