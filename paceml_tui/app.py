@@ -48,6 +48,7 @@ from paceml_tui.tasks import (
     machine,
     question_for,
 )
+from paceml_tui.widgets.correction import Correction
 from paceml_tui.widgets.dialog import (
     Confirm,
     error_dialog,
@@ -268,8 +269,9 @@ class PacemlApp(App[int], inherit_bindings=False):
     def _scopes_of(self, focused: Any) -> tuple[str, ...]:
         if self.desk is None:
             return ("welcome", "app")
-        if focused is not None and any(isinstance(it, FilterBar) for it in focused.ancestors):
-            return ("filter",)
+        for it in focused.ancestors if focused is not None else ():
+            if isinstance(it, FilterBar | Correction):
+                return it.SCOPES
         if self.word == "tower":
             return ("tower", "app")
         return (self.word, "list", "table", "detail", "app")

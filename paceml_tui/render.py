@@ -139,6 +139,7 @@ GLYPHS = {
     "at_least": ("≥", ">="),
     "spread": ("±", "+-"),
     "threshold": ("┃", "|"),
+    "nested": ("└", "`"),
 }
 """Name of a glyph: how it looks, and how it looks with ``PACEML_ASCII=1``."""
 

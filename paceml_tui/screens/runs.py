@@ -1,73 +1,284 @@
-"""Runs: what was tried, with which params, and what came out."""
+"""Runs: what was tried, by whichever tool, with which params, and what came out."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from local_stack.errors import InputError
+from textual import on
+from textual.app import ComposeResult
+from textual.message import Message
+from textual.widgets import Static
+
 from paceml_tui import keys
-from paceml_tui.render import (
-    Block,
-    Text,
-    elapsed,
-    fields,
-    heading,
-    join,
-    moment,
-    number,
-    pairs,
-    size,
-    stack,
-    status,
-    styled,
-    value_text,
-)
-from paceml_tui.tasks import Request, Row
-from paceml_tui.widgets.records import RecordsScreen
-from paceml_tui.widgets.table import Column
+from paceml_tui.render import Block, Text, join, safe, styled
+from paceml_tui.screens import runs_columns, runs_detail, runs_filter
+from paceml_tui.screens.runs_list import STATES, RunsList, keys_of
+from paceml_tui.screens.runs_remembered import MOST_FILTERS, Remembered, remember
+from paceml_tui.tasks import Outcome, Request, Row, attempt
+from paceml_tui.widgets.chooser import Choice, Chooser, Chosen
+from paceml_tui.widgets.correction import Correction
+from paceml_tui.widgets.search_bar import SearchBar
 
-_METRICS_SHOWN = 4
-_PARAMS_SHOWN = 3
-_FIRST_PARAMS = ("model", "estimator")
+_EXPERIMENTS = """
+    WITH counted AS (
+        SELECT experiment AS name, max(started_at) AS newest,
+               count(*) FILTER (coalesce(lifecycle, 'active') = 'active') AS n_runs,
+               count(*) FILTER (lifecycle = 'deleted') AS n_deleted
+        FROM found_runs GROUP BY experiment
+    ), known AS (
+        SELECT name, any_value(lifecycle) AS lifecycle, any_value(problem) AS problem
+        FROM found_experiments GROUP BY name
+    )
+    SELECT coalesce(counted.name, known.name) AS name, coalesce(n_runs, 0) AS n_runs,
+           coalesce(n_deleted, 0) AS n_deleted, lifecycle, problem
+    FROM counted FULL JOIN known ON counted.name = known.name
+    WHERE coalesce(counted.name, known.name) IS NOT NULL
+    ORDER BY newest DESC NULLS LAST, name
+"""
 
 
-class RunsScreen(RecordsScreen):
-    """Runs of every experiment; the filter takes MLflow's search grammar or plain words."""
+class Found(Message):
+    """What a dialog chooses from was read."""
+
+    def __init__(self, subject: str, outcome: Outcome[list[Row]]) -> None:
+        super().__init__()
+        self.subject = subject
+        self.outcome = outcome
+
+
+class RunsScreen(RunsList):
+    """The list, what narrows it (filter, state, experiment, columns), and what is done to runs."""
 
     BINDINGS = keys.bindings("runs")
-    WORD = "runs"
-    NOUN = "runs"
-    SOURCE = "SELECT * FROM runs WHERE coalesce(lifecycle, 'active') = 'active'"
-    KEY = ("run_id",)
-    SEARCH = ("run_id", "name", "experiment", "status", "actor", "params", "tags", "target")
-    SORTED_BY = "started"
-    EMPTY = "No run yet. Press n to train a model from a recipe file."
-    FILTER_HINT = "words, or: metrics.rmse < 1 and params.model = 'tree'"
 
-    def columns(self, rows: Sequence[Row]) -> tuple[Column, ...]:
-        """Return the fixed columns and those of the most frequent metrics and params."""
-        metrics = _most_frequent(rows, "metrics", _METRICS_SHOWN, ())
-        params = _most_frequent(rows, "params", _PARAMS_SHOWN, _FIRST_PARAMS)
-        return (
-            *COLUMNS[:3],
-            *(_metric(name, 3 + place) for place, name in enumerate(metrics)),
-            *(_param(name, 8 + place) for place, name in enumerate(params)),
-            *COLUMNS[3:],
+    # What the screen is made of.
+
+    def compose(self) -> ComposeResult:
+        """Lay out the list, the line in which something is typed, and what is chosen."""
+        yield from super().compose()
+        yield Correction()
+        yield Static(styled(""), classes="chosen")
+
+    def filter_bar(self) -> SearchBar:
+        """Return the line in which a filter is typed."""
+        return SearchBar(self.FILTER_HINT, self._complete, runs_filter.typed_word)
+
+    def _complete(self, text: str, cursor: int) -> tuple[str, ...]:
+        return runs_filter.completions(text, cursor, self.known)
+
+    @property
+    def bar(self) -> SearchBar:
+        """Return the line in which a filter is typed."""
+        return self.query_one(SearchBar)
+
+    def on_mount(self) -> None:
+        """Begin to read."""
+        super().on_mount()
+        self._tell_chosen()
+
+    def filled(self) -> None:
+        """Tell what is chosen, once the keys are known."""
+        self._tell_chosen()
+
+    def _title(self) -> Text:
+        marks = f"{len(self._marked):,} marked" if self._marked else ""
+        warned = safe(self.warnings[0], 60) if self.warnings else ""
+        return join(super()._title(), styled(marks, "accent"), styled(warned, "warning", 60))
+
+    def _tell_chosen(self) -> None:
+        """Show state, experiment and columns with their keys, as the boxes of a form would."""
+        listing = self.listing
+        parts = [_box("a", self.lifecycle), _box("E", self.experiment or "all experiments")]
+        for key, group in (("p", "params"), ("m", "metrics")):
+            shown = runs_columns.shown_names(
+                listing.rows if listing else (), group, self._remembered.columns
+            )
+            parts.append(_box(key, f"{group} {len(shown)}/{len(self.known.get(group, ()))}"))
+        if self._remembered.filters:
+            parts.append(_box("f", f"{len(self._remembered.filters)} saved"))
+        if not self._is_plain:
+            parts.append(_box("C", "clear"))
+        self.query_one(".chosen", Static).update(join(*parts, gap="  "))
+
+    @property
+    def _is_plain(self) -> bool:
+        """Return whether nothing is chosen, so that there is nothing to clear."""
+        chosen = self.filter_text or self.experiment or self._marked or self._remembered.columns
+        return not chosen and self.lifecycle == "active"
+
+    # The filter.
+
+    def narrow(self, text: str) -> None:
+        """List what matches; of a search that is not whole yet the part that is."""
+        found = runs_filter.read(text)
+        if found.kind == "fault":
+            self.bar.complain(found.problem, found.hint, found.place)
+            text = runs_filter.whole_part(text)
+        else:
+            self.bar.accept()
+        if text.strip() != self.filter_text:
+            super().narrow(text)
+
+    def action_saved(self) -> None:
+        """Choose one of the saved filters."""
+        filters = self._remembered.filters
+        choices = [Choice(name, text) for name, text in sorted(filters.items())]
+        empty = "No filter is saved yet. Press / to type one, and F to save it."
+        self.app.push_screen(
+            Chooser("Saved filters", choices, can_remove=True, empty=empty), self._take_saved
         )
 
-    def condition(self, text: str) -> tuple[str, tuple[Any, ...], str]:
-        """Take the text as a search when it is one, otherwise as words."""
-        if any(mark in text for mark in "=<>.") or " in " in text.lower():
-            from local_stack.runs import search
+    def _take_saved(self, chosen: Chosen | None) -> None:
+        if chosen is None:
+            return
+        name = chosen.names[0]
+        filters = dict(self._remembered.filters)
+        if chosen.verb == "remove":
+            filters.pop(name, None)
+            self._keep(replace(self._remembered, filters=filters))
+            self.action_saved()
+        elif name in filters:
+            self.action_filter()
+            self.bar.begin(safe(filters[name], 0))
 
-            try:
-                clause = search.where(text)
-            except InputError:  # it is being typed, or it is a word with a dot
-                return super().condition(text)
-            return clause.sql, clause.parameters, "by search"
-        return super().condition(text)
+    def action_save(self) -> None:
+        """Ask for the name under which the filter is saved."""
+        if not self.filter_text:
+            self.say("There is no filter to save. Press / to type one.")
+            return
+        taken = next(
+            (n for n, it in self._remembered.filters.items() if it == self.filter_text), ""
+        )
+        self.ask("save filter", "name", taken, f"The filter is saved under it: {self.filter_text}")
+
+    def ask(self, subject: str, prompt: str, value: str, help: str) -> None:
+        """Open the line in which something is typed."""
+        self.query_one(Correction).begin(subject, prompt, value, help)
+
+    @on(Correction.Given)
+    @on(Correction.Left)
+    def _answered(self, event: Correction.Given | Correction.Left) -> None:
+        event.stop()
+        self.screen.set_focus(None)
+        self.focus_main()
+        value = event.value.strip() if isinstance(event, Correction.Given) else ""
+        if value:
+            self.given(event.subject, value)
+
+    def given(self, subject: str, value: str) -> None:
+        """Take what was typed: here the name of a filter."""
+        filters = {**self._remembered.filters, value[:80]: self.filter_text}
+        if len(filters) > MOST_FILTERS:
+            self.say(f"At most {MOST_FILTERS} filters are saved; remove one first.")
+            return
+        self._keep(replace(self._remembered, filters=filters))
+        self.say(f"Saved as {value[:80]}. Press f to take it.", is_good=True)
+
+    def _keep(self, what: Remembered) -> None:
+        """Remember something else, on disk too where the workspace may be written to."""
+        self._remembered = what
+        if not self.desk.is_readonly:
+            remember(self.desk.root / "cache", what)
+        self._tell_chosen()
+
+    # State, experiment and columns.
+
+    def action_state(self) -> None:
+        """List the active, the deleted, or all runs."""
+        self.lifecycle = STATES[(STATES.index(self.lifecycle) + 1) % len(STATES)]
+        self._list_anew()
+
+    def _list_anew(self) -> None:
+        self._offset = 0
+        self._tell_chosen()
+        self.reload()
+
+    def action_experiment(self) -> None:
+        """Choose one experiment, or all."""
+        self._find("experiment", _EXPERIMENTS)
+
+    def action_shown(self, group: str) -> None:
+        """Choose what has a column."""
+        if group == "columns":
+            self._choose_columns(group, [Choice(it.title) for it in runs_columns.FIXED])
+        else:
+            self._find(group, keys_of(group))
+
+    def _find(self, subject: str, sql: str) -> None:
+        def work() -> None:
+            self.post_message(Found(subject, attempt(lambda: self.desk.query(sql))))
+
+        self.run_worker(work, thread=True, exclusive=True, group="find")
+
+    @on(Found)
+    def _choose(self, event: Found) -> None:
+        event.stop()
+        rows = event.outcome.value or []
+        if event.subject == "experiment":
+            choices = [Choice("", "active runs of every one", "all experiments")]
+            choices += [Choice(str(row["name"]), _about(row)) for row in rows]
+            dialog = Chooser("Experiment", choices, chosen=(self.experiment,))
+            self.app.push_screen(dialog, self._take_experiment)
+        else:
+            found = [Choice(str(row["key"]), f"in {row['n']:,} runs") for row in rows]
+            self._choose_columns(event.subject, found)
+
+    def _take_experiment(self, chosen: Chosen | None) -> None:
+        if chosen is not None and chosen.names[0] != self.experiment:
+            self.experiment = chosen.names[0]
+            self._list_anew()
+
+    def _choose_columns(self, group: str, choices: Sequence[Choice]) -> None:
+        if group == "columns":
+            now: Sequence[str] = self._remembered.columns.get(
+                group, tuple(it.title for it in runs_columns.FIXED)
+            )
+        else:
+            rows = self.listing.rows if self.listing else ()
+            now = runs_columns.shown_names(rows, group, self._remembered.columns)
+
+        def take(chosen: Chosen | None) -> None:
+            if chosen is not None:
+                columns = {**self._remembered.columns, group: chosen.names}
+                self._keep(replace(self._remembered, columns=columns))
+                self._redraw()
+
+        title = {"columns": "Columns"}.get(group, f"Filter {group}")
+        self.app.push_screen(Chooser(title, choices, chosen=now, is_many=True), take)
+
+    def _redraw(self) -> None:
+        """Draw the lines again with other columns."""
+        if self.listing is not None and self.state == "filled":
+            self.listing = replace(self.listing, columns=self.columns(self.listing.rows))
+            self.table.fill(self.listing, self.name_of)
+            self._retitle()
+
+    def action_clear(self) -> None:
+        """Show every active run of every experiment again, in the columns of the beginning."""
+        self.experiment, self.lifecycle, self._marked = "", "active", ()
+        self._keep(replace(self._remembered, columns={}))
+        self.bar.accept()
+        self.begin_again()
+        self._tell_chosen()
+
+    # Marks.
+
+    def action_mark(self) -> None:
+        """Mark the selected run, or take its mark away; marks stay on other pages."""
+        row = self.selected
+        if row is None:
+            return
+        run = str(row["run_id"])
+        is_on = run in self._marked
+        kept = tuple(it for it in self._marked if it != run)
+        self._marked = kept if is_on else (*kept, run)
+        self._redraw()
+        self._tell_chosen()
+        self.table.action_cursor_down()
+
+    # The selected run.
 
     def arguments_for(self, command: str, row: Row | None) -> dict[str, Any]:
         """Explain or register the selected run."""
@@ -84,122 +295,24 @@ class RunsScreen(RecordsScreen):
 
     def detail(self, row: Row) -> Block:
         """Return everything that is recorded of a run."""
-        return stack(
-            heading(row["name"] or row["run_id"], status(row["status"])),
-            fields(
-                [
-                    ("run", styled(row["run_id"])),
-                    ("experiment", value_text(row["experiment"])),
-                    (
-                        "started",
-                        join(moment(row["started_at"]), styled("by"), styled(row["actor"])),
-                    ),
-                    ("took", elapsed(row["started_at"], row["ended_at"])),
-                    (
-                        "task",
-                        join(value_text(row["task"]), styled("of"), value_text(row["target"])),
-                    ),
-                    ("data", _datasets(row["datasets"])),
-                    ("model", _model(row["model"])),
-                ]
-            ),
-            styled(row["error"], "bad", limit=600) if row["error"] else None,
-            *_part("Metrics", row["metrics"], is_number=True),
-            *_part("Params", row["params"]),
-            *_part("Tags", row["tags"]),
-            *_artifacts(row["artifacts"]),
-        )
+        return runs_detail.block(self.desk, row)
+
+    def say(self, sentence: str, *, is_good: bool = False) -> None:
+        """Say something in passing."""
+        severity: Any = "information" if is_good else "warning"
+        self.app.notify(safe(sentence, 120), severity=severity, markup=False)
 
 
-def _most_frequent(
-    rows: Sequence[Row], column: str, limit: int, first: tuple[str, ...]
-) -> list[str]:
-    seen = Counter(name for row in rows for name in (row[column] or {}))
-    ordered = sorted(seen, key=lambda name: (name not in first, -seen[name], name))
-    return ordered[:limit]
+def _box(key: str, shown: str) -> Text:
+    return join(styled(key, "accent"), styled(shown, "quiet", 30))
 
 
-def _pointer(name: str) -> str:
-    return "/" + name.replace("~", "~0").replace("/", "~1")
-
-
-def _metric(name: str, rank: int) -> Column:
-    return Column(
-        name,
-        lambda row: _metric_value((row["metrics"] or {}).get(name)),
-        order="TRY_CAST(json_extract_string(metrics, ?) AS DOUBLE)",
-        values=(_pointer(name),),
-        is_number=True,
-        rank=rank,
-        most=14,
-    )
-
-
-def _metric_value(value: Any) -> Text:
-    return styled(value, limit=14) if isinstance(value, str) else number(value)
-
-
-def _param(name: str, rank: int) -> Column:
-    return Column(
-        name,
-        lambda row: value_text((row["params"] or {}).get(name)),
-        order="json_extract_string(params, ?)",
-        values=(_pointer(name),),
-        rank=rank,
-        most=16,
-    )
-
-
-def _datasets(found: Any) -> Text:
-    items = [item for item in found or [] if isinstance(item, Mapping)]
-    named = [
-        join(styled(item.get("name")), styled(item.get("digest"), "quiet", 12), gap="@")
-        for item in items
-    ]
-    return join(*named, gap=", ") if named else value_text(None)
-
-
-def _model(model: Any) -> Text:
-    if not isinstance(model, Mapping):
-        return value_text(model)
-    words = [model.get(key) for key in ("kind", "flavor", "estimator", "format") if model.get(key)]
-    return join(*(styled(word, limit=60) for word in words)) if words else styled("yes")
-
-
-def _part(title: str, values: Any, *, is_number: bool = False) -> list[Block]:
-    if not values:
-        return []
-    shown = [(name, number(v)) for name, v in values.items()] if is_number else pairs(values)
-    return [styled(""), heading(title), fields((name, text) for name, text in shown)]
-
-
-def _artifacts(found: Any) -> list[Block]:
-    if not found:
-        return []
-    items = found.items() if isinstance(found, Mapping) else enumerate(found, 1)
-    shown = []
-    for name, item in items:
-        label = item.get("path", name) if isinstance(item, Mapping) else name
-        shown.append((str(label), _artifact(item)))
-    return [styled(""), heading("Artifacts"), fields(shown)]
-
-
-def _artifact(item: Any) -> Text:
-    if not isinstance(item, Mapping):
-        return value_text(item)
-    rest = [value_text(value, 20) for key, value in item.items() if key not in ("path", "bytes")]
-    return join(size(item["bytes"]) if "bytes" in item else styled(""), *rest)
-
-
-def _run_name(row: Row) -> Text:
-    return styled(row["name"] or row["run_id"])
-
-
-COLUMNS = (
-    Column("run", _run_name, order="name", is_wide=True, rank=0, most=36),
-    Column(
-        "experiment", lambda row: value_text(row["experiment"]), order="experiment", rank=7, most=18
-    ),
-    Column("status", lambda row: status(row["status"]), order="status", rank=1),
-    Column("started", lambda row: moment(row["started_at"]), order="started_at", rank=2),
-)
+def _about(row: Row) -> str:
+    parts = [f"{row['n_runs']:,} runs"]
+    if row["n_deleted"]:
+        parts.append(f"{row['n_deleted']:,} deleted")
+    if row["lifecycle"] == "deleted":
+        parts.append("deleted itself")
+    if row["problem"]:
+        parts.append(str(row["problem"]))
+    return ", ".join(parts)

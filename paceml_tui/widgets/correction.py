@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
@@ -15,6 +17,9 @@ class Correction(Vertical):
     """A prompt, an input and a sentence, shown while something is corrected."""
 
     BINDINGS = keys.bindings("correct")
+
+    SCOPES: ClassVar[tuple[str, ...]] = ("correct",)
+    """Scopes of the keys that the footer shows while one types."""
 
     class Given(Message):
         """Somebody gave a value; '' takes an earlier correction back."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
@@ -15,6 +17,9 @@ class FilterBar(Horizontal):
     """A prompt and an input, one row high, shown while a filter is typed."""
 
     BINDINGS = keys.bindings("filter")
+
+    SCOPES: ClassVar[tuple[str, ...]] = ("filter",)
+    """Scopes of the keys that the footer shows while one types."""
 
     class Typed(Message):
         """The text of the filter is another one."""

@@ -143,7 +143,11 @@ class RecordsScreen(Container):
             with Vertical(classes="list"):
                 yield RecordTable()
             yield Detail()
-        yield FilterBar(self.FILTER_HINT)
+        yield self.filter_bar()
+
+    def filter_bar(self) -> FilterBar:
+        """Return the line in which a filter is typed."""
+        return FilterBar(self.FILTER_HINT)
 
     @property
     def table(self) -> RecordTable:
@@ -293,7 +297,7 @@ class RecordsScreen(Container):
                 self.filled()
             self._become("filled")
             self._describe_soon()
-        self.query_one(".title", Label).update(self._title())
+        self._retitle()
         if self._lost_focus():
             self.focus_main()
 
@@ -315,6 +319,9 @@ class RecordsScreen(Container):
     def _lost_focus(self) -> bool:
         focused = self.screen.focused
         return focused is None or focused is self.notice or self not in focused.ancestors
+
+    def _retitle(self) -> None:
+        self.query_one(".title", Label).update(self._title())
 
     def _title(self) -> Text:
         noun = styled(self.noun[:1].upper() + self.noun[1:], "heading", limit=60)
@@ -409,7 +416,11 @@ class RecordsScreen(Container):
     @on(FilterBar.Typed)
     def _filter_typed(self, event: FilterBar.Typed) -> None:
         event.stop()
-        self.filter_text = event.text.strip()
+        self.narrow(event.text)
+
+    def narrow(self, text: str) -> None:
+        """List what matches another filter."""
+        self.filter_text = text.strip()
         self._offset = 0
         self.reload()
 

@@ -209,6 +209,7 @@ def test_every_action_exists() -> None:
     )
     from paceml_tui.widgets import (
         cells,
+        chooser,
         correction,
         detail,
         dialog,
@@ -220,6 +221,7 @@ def test_every_action_exists() -> None:
         picker,
         records,
         rows,
+        search_bar,
         table,
         view,
         welcome,
@@ -252,6 +254,9 @@ def test_every_action_exists() -> None:
         "profile": data_profile.ProfileView,
         "recipe": data_recipe.RecipeView,
         "diligence": data_diligence.DiligenceView,
+        "chooser": chooser.Chooser,
+        "turning": chooser.Chooser,
+        "search": search_bar.SearchBar,
         **app.SCREENS,
     }
     for key in keys.KEYS:

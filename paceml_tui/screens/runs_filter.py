@@ -1,0 +1,125 @@
+"""What is typed in the filter of runs: a search, words, or a search that is not whole yet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from local_stack.errors import InputError
+from paceml_tui.render import safe
+
+_HEAD = re.compile(
+    r"^[\s(]*(?:not[\s(]+)*[`\"]?(?:metrics?|params?|parameters?|tags?|attributes?|attr|run|datasets?)"
+    r"[`\"]?\.",
+    re.IGNORECASE,
+)
+_OPERATOR = re.compile(r"[<>=]|!=|\s(?:i?like|in|is|between)\s", re.IGNORECASE)
+_TYPED = re.compile(r"[\w.$#`-]*$")
+_PLAIN_KEY = re.compile(r"[\w$#]+(?:\.[\w$#]+)*")
+_WORDS = ("and", "or", "not", "like", "ilike", "in", "is null", "is not null", "between")
+_CONNECTOR = re.compile(r"\s+(?:and|or)\b", re.IGNORECASE)
+_NO_QUOTES = str.maketrans("", "", '`"')
+_MOST = 40
+_MOST_CUTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a filter's text is taken as: SQL of a search, words, or a search with a fault.
+
+    ``place`` is the index of the character at which the fault is.
+    """
+
+    kind: str
+    sql: str = "true"
+    values: tuple[str | float, ...] = ()
+    words: tuple[str, ...] = ()
+    problem: str = ""
+    hint: str = ""
+    place: int = 0
+
+
+def read(text: str) -> Reading:
+    """Take the text as a search where it is one or is meant as one, otherwise as words."""
+    if not text.strip():
+        return Reading("none")
+    from local_stack.runs import search
+
+    try:
+        clause = search.where(text)
+    except InputError as error:
+        if not is_meant_as_search(text):
+            return Reading("words", words=tuple(text.lower().split()))
+        details = error.details if isinstance(error.details, Mapping) else {}
+        place = int(details.get("position", len(text)))
+        said = error.message.splitlines()[0]
+        return Reading("fault", problem=said, hint=error.hint, place=place)
+    return Reading("search", clause.sql, clause.parameters)
+
+
+def whole_part(text: str) -> str:
+    """Return the beginning of a search that is being typed, up to where it is whole; or ''."""
+    for found in reversed(list(_CONNECTOR.finditer(text))[-_MOST_CUTS:]):
+        if read(text[: found.start()]).kind == "search":
+            return text[: found.start()]
+    return ""
+
+
+def is_meant_as_search(text: str) -> bool:
+    """Return whether the text begins like a comparison, or holds one's operator."""
+    return bool(_HEAD.match(text) or _OPERATOR.search(text))
+
+
+def typed_word(text: str, cursor: int) -> str:
+    """Return the word before the cursor that a completion would replace."""
+    found = _TYPED.search(text[:cursor])
+    return found.group() if found else ""
+
+
+def completions(
+    text: str, cursor: int, known: Mapping[str, Sequence[str]], *, most: int = _MOST
+) -> tuple[str, ...]:
+    """Return what the word before the cursor may become, the likeliest first.
+
+    ``known`` holds the keys of the workspace by group: params, metrics, tags, the most frequent
+    first.
+    """
+    before = text[:cursor]
+    if before.count("'") % 2 or before.count('"') % 2:  # within a text
+        return ()
+    word = typed_word(text, cursor)
+    low = _bare(word)
+    if not low:
+        return ()
+    fields = [*_fields(known), *_WORDS]
+    begins = [it for it in fields if _bare(it).startswith(low)]
+    holds = [it for it in fields if low in _bare(it).partition(".")[2] and it not in begins]
+    return tuple(it for it in [*begins, *holds] if it != word)[:most]
+
+
+def _bare(word: str) -> str:
+    return word.lower().translate(_NO_QUOTES)
+
+
+def _fields(known: Mapping[str, Sequence[str]]) -> list[str]:
+    from local_stack.runs.grammar import ATTRIBUTES, DATASET_KEYS
+
+    groups = ("metrics", "params", "tags")
+    return [
+        *(quoted(group, key) for group in groups for key in known.get(group, ()) if _can_type(key)),
+        *(f"attributes.{name}" for name in sorted(set(ATTRIBUTES.values()))),
+        *(f"datasets.{name}" for name in DATASET_KEYS),
+    ]
+
+
+def _can_type(key: str) -> bool:
+    """Return whether a key can stand in the line as it is: nothing in it is hidden."""
+    return safe(key, 0) == key and not ("`" in key and '"' in key)
+
+
+def quoted(group: str, key: str) -> str:
+    """Return a key as the grammar takes it, in backticks where it has to be."""
+    if _PLAIN_KEY.fullmatch(key):
+        return f"{group}.{key}"
+    return f'{group}."{key}"' if "`" in key else f"{group}.`{key}`"
