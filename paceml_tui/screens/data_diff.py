@@ -201,13 +201,19 @@ def _moved(it: Mapping[str, Any]) -> Text:
     movers = it.get("movers") or []
     for fact in ("mean", "max"):
         if before.get(fact) != after.get(fact):
-            sides = join(figure(before.get(fact)), styled(glyph("arrow"), "quiet"))
-            parts.append(join(styled(fact, "quiet"), sides, figure(after.get(fact))))
+            parts.append(join(styled(fact, "quiet"), *_apart(before.get(fact), after.get(fact))))
             break
     else:
         if movers and isinstance(movers[0], Mapping) and _score(it) > 0:
             parts.append(_mover(movers[0]))
     return join(*parts, gap="  ")
+
+
+def _apart(before: Any, after: Any) -> tuple[Text, Text, Text]:
+    """Return two values with an arrow between, with as few digits as tell them apart."""
+    alike = figure(before, 4).plain == figure(after, 4).plain
+    digits = 8 if alike else 4
+    return figure(before, digits), styled(glyph("arrow"), "quiet"), figure(after, digits)
 
 
 def _missing(it: Mapping[str, Any]) -> Text:
