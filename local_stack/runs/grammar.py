@@ -3,7 +3,9 @@
 Everything MLflow 3 documents for ``search_runs`` means here what it means there: entity types and
 their aliases, quoted keys, comparators per type, text taken raw between its quotation marks.
 Added are ``OR``, ``NOT``, parentheses, ``BETWEEN``, ``NOT LIKE``, lists for every text field,
-numeric comparison of params, metric against metric, and ``attributes.duration``.
+numeric comparison of params, numbers of a run against each other and added up
+(``metrics.a - metrics.b < 0.1``), ``attributes.duration``, and what was logged of a metric over
+time (``min(metrics.loss)``, ``step(min(metrics.loss))``).
 Words that the parser of MLflow lets pass by accident (a missing, doubled or dangling ``AND``,
 comments) are refused, because beside ``OR`` their meaning could not be guessed.
 """
@@ -11,177 +13,53 @@ comments) are refused, because beside ``OR`` their meaning could not be guessed.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from local_stack.errors import InputError, nearest
 from local_stack.runs.tokens import QUOTE_KEY, Token, brief, fault, tokens, unquoted
+from local_stack.runs.tree import (
+    ATTRIBUTES,
+    DATASET_KEYS,
+    EQUALITY,
+    KINDS,
+    NULL,
+    NUMERIC_ATTRIBUTES,
+    STEPPED,
+    Aggregate,
+    And,
+    Field,
+    Function,
+    Kind,
+    ListTest,
+    Node,
+    Not,
+    NullTest,
+    NumberTest,
+    Operand,
+    Or,
+    Ordering,
+    PairTest,
+    RangeTest,
+    Sum,
+    Test,
+    TextTest,
+)
+from local_stack.runs.tree import NUMERIC as _NUMERIC
+
+__all__ = ["ATTRIBUTES", "DATASET_KEYS", "KINDS", "Function", "parse_filter", "parse_order"]
 
 MAX_DEPTH: Final = 50
 """Parentheses and NOTs inside each other."""
 
 MAX_TERMS: Final = 200
-"""Comparisons in one filter."""
-
-
-class Kind(StrEnum):
-    """What a field belongs to, by MLflow's own word for it."""
-
-    METRIC = "metric"
-    PARAM = "parameter"
-    TAG = "tag"
-    ATTRIBUTE = "attribute"
-    DATASET = "dataset"
-
-
-KINDS: Final = {
-    **dict.fromkeys(("metrics", "metric"), Kind.METRIC),
-    **dict.fromkeys(("params", "param", "parameters", "parameter"), Kind.PARAM),
-    **dict.fromkeys(("tags", "tag"), Kind.TAG),
-    **dict.fromkeys(("attributes", "attribute", "attr", "run"), Kind.ATTRIBUTE),
-    **dict.fromkeys(("datasets", "dataset"), Kind.DATASET),
-}
-"""Each word that may stand before the dot. Case matters, as in MLflow."""
-
-ATTRIBUTES: Final = {
-    **{name: name for name in ("run_id", "run_name", "user_id", "status", "artifact_uri")},
-    **{name: name for name in ("start_time", "end_time", "duration")},
-    **dict.fromkeys(("created", "Created"), "start_time"),
-    **dict.fromkeys(("run name", "Run name", "Run Name"), "run_name"),
-}
-"""Each name of an attribute and the attribute it means."""
-
-NUMERIC_ATTRIBUTES: Final = frozenset({"start_time", "end_time", "duration"})
-"""Times are milliseconds since 1970 (MLflow's unit), the duration is seconds."""
-
-DATASET_KEYS: Final = ("name", "digest", "context")
+"""Comparisons in one filter, and further numbers added up in them."""
 
 _ATTRIBUTE_NAMES = tuple(sorted(set(ATTRIBUTES.values())))
-_EQUALITY = ("=", "!=")
-_NUMERIC = (*_EQUALITY, "<", "<=", ">", ">=", "BETWEEN")
-_TEXTUAL = (*_EQUALITY, "LIKE", "ILIKE", "IN")
-_NULL = ("IS NULL", "IS NOT NULL")
 _PHRASES = ("LIKE", "ILIKE", "IN", "BETWEEN")
 _KEYWORDS = (*_PHRASES, "AND", "OR", "NOT", "IS", "NULL")
 _LIKELY_MEANT = {"==": "=", "<>": "!=", "=>": ">=", "=<": "<=", "~": "LIKE", "!": "!="}
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One thing of a run that can be compared; ``key`` of an attribute is its canonical name."""
-
-    kind: Kind
-    key: str
-
-    @property
-    def holds_numbers(self) -> bool:
-        """Whether a number may stand on the other side."""
-        if self.kind is Kind.ATTRIBUTE:
-            return self.key in NUMERIC_ATTRIBUTES
-        return self.kind in (Kind.METRIC, Kind.PARAM)
-
-    @property
-    def holds_text(self) -> bool:
-        """Whether quoted text may stand on the other side."""
-        return self.kind is Kind.PARAM or not self.holds_numbers
-
-    @property
-    def operators(self) -> tuple[str, ...]:
-        """The comparators that fit, without the NOT that may precede a word."""
-        fitting = (
-            *(_NUMERIC if self.holds_numbers else ()),
-            *(_TEXTUAL if self.holds_text else ()),
-            *(_NULL if self.kind in (Kind.PARAM, Kind.TAG) else ()),
-        )
-        return tuple(dict.fromkeys(fitting))
-
-
-@dataclass(frozen=True, slots=True)
-class NumberTest:
-    """``field operator number``, the operator one of ``= != < <= > >=``."""
-
-    field: Field
-    operator: str
-    number: float
-
-
-@dataclass(frozen=True, slots=True)
-class MetricTest:
-    """``metric operator metric``."""
-
-    left: Field
-    operator: str
-    right: Field
-
-
-@dataclass(frozen=True, slots=True)
-class RangeTest:
-    """``field [NOT] BETWEEN low AND high``, both ends included."""
-
-    field: Field
-    low: float
-    high: float
-    negated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TextTest:
-    """``field operator text``: ``=``, ``!=``, ``LIKE``, ``ILIKE``, ``NOT LIKE``, ``NOT ILIKE``."""
-
-    field: Field
-    operator: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ListTest:
-    """``field [NOT] IN (texts)``."""
-
-    field: Field
-    texts: tuple[str, ...]
-    negated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class NullTest:
-    """``field IS [NOT] NULL``."""
-
-    field: Field
-    negated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class And:
-    """All of the items hold."""
-
-    items: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Or:
-    """At least one of the items holds."""
-
-    items: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
-    """The item does not hold; a run that lacks the field counts as one where it does not."""
-
-    item: Node
-
-
-Test = NumberTest | MetricTest | RangeTest | TextTest | ListTest | NullTest
-Node = Test | And | Or | Not
-
-
-@dataclass(frozen=True, slots=True)
-class Ordering:
-    """One key to sort by."""
-
-    field: Field
-    descending: bool
+_CALLS = (*Function, "step")
+_OTHER_CALLS = {"avg": "mean", "average": "mean", "latest": "last", "len": "count", "n": "count"}
 
 
 def parse_filter(text: str) -> Node | None:
@@ -196,8 +74,8 @@ def parse_filter(text: str) -> Node | None:
     return None if parser.at_end else parser.whole_filter()
 
 
-def parse_order(text: str) -> Ordering:
-    """Return the sort key of one order clause, ``field [ASC|DESC]``.
+def parse_order(text: str) -> tuple[Ordering, ...]:
+    """Return the sort keys of ``field [ASC|DESC], ...``; a field may be any number of the run.
 
     Raises
     ------
@@ -229,18 +107,23 @@ class _Parser:
             raise self._no_connector()
         return node
 
-    def whole_order(self) -> Ordering:
-        field = self._field()
-        direction = self._advance()
-        if direction.kind == "end":
+    def whole_order(self) -> tuple[Ordering, ...]:
+        keys = [self._sort_key()]
+        while self._take(","):
+            keys.append(self._sort_key())
+        if not self.at_end:
+            message = "After ASC or DESC an order clause ends, or ',' and a further one follow."
+            raise self._fault(self._token, message, "Remove what follows, or write ',' before it.")
+        return tuple(keys)
+
+    def _sort_key(self) -> Ordering:
+        field = self._operand()
+        direction = self._token
+        if direction.kind == "end" or direction.says(","):
             return Ordering(field, descending=False)
-        if not (direction.says("ASC") or direction.says("DESC")):
+        if not (self._take("ASC") or self._take("DESC")):
             hint = nearest(direction.text.upper(), ("ASC", "DESC")) or "Use ASC or DESC."
             raise self._fault(direction, "After the field stands ASC or DESC.", hint)
-        if not self.at_end:
-            raise self._fault(
-                self._token, "An order clause ends after ASC or DESC.", "Remove what follows."
-            )
         return Ordering(field, descending=direction.says("DESC"))
 
     @property
@@ -290,23 +173,83 @@ class _Parser:
         return node
 
     def _test(self) -> Test:
+        self._count()
+        subject = self._operand()
+        first = self._token
+        operator = self._operator(subject)
+        negated = operator.startswith("NOT ")
+        if operator.endswith("BETWEEN"):
+            return self._range(subject, negated)
+        if not isinstance(subject, Field):
+            return self._numbers(subject, operator)
+        if operator in NULL:
+            return NullTest(subject, operator == "IS NOT NULL")
+        if operator in ("IN", "NOT IN"):
+            return ListTest(subject, self._list(), negated)
+        if operator.endswith("LIKE"):
+            return TextTest(subject, operator, self._quoted())
+        return self._comparison(subject, operator, first)
+
+    def _count(self) -> None:
         self._terms += 1
         if self._terms > MAX_TERMS:
             message = f"A filter has at most {MAX_TERMS} comparisons."
             raise self._fault(self._token, message, "Use IN for many values of one field.")
-        field = self._field()
-        first = self._token
-        operator = self._operator(field)
-        negated = operator.startswith("NOT ")
-        if operator in _NULL:
-            return NullTest(field, operator == "IS NOT NULL")
-        if operator.endswith("BETWEEN"):
-            return self._range(field, negated)
-        if operator in ("IN", "NOT IN"):
-            return ListTest(field, self._list(), negated)
-        if operator.endswith("LIKE"):
-            return TextTest(field, operator, self._quoted())
-        return self._comparison(field, operator, first)
+
+    def _operand(self, *, is_right: bool = False) -> Operand:
+        """Return a field, or a number of the run: an aggregate, or several added up."""
+        place = self._token
+        first = self._number() if is_right and place.kind == "number" else self._single()
+        if self._token.kind != "sign":
+            return first
+        terms = [(1, self._summand(first, place))]
+        while self._token.kind == "sign":
+            self._count()
+            sign, place = -1 if self._advance().text == "-" else 1, self._token
+            found = self._number() if place.kind == "number" else self._single()
+            terms.append((sign, self._summand(found, place)))
+        return Sum(tuple(terms))
+
+    def _is_call(self) -> bool:
+        token, after = self._token, self._tokens[min(self._index + 1, len(self._tokens) - 1)]
+        is_word = token.kind == "word" and token.text.upper() not in _KEYWORDS
+        return is_word and after.says("(")
+
+    def _single(self) -> Field | Aggregate:
+        return self._aggregate() if self._is_call() else self._field()
+
+    def _summand(self, found: Operand, place: Token) -> Field | Aggregate | float:
+        if isinstance(found, Field) and not found.holds_numbers:
+            hint = "Compare and add up metrics, params, times and numbers."
+            raise self._fault(place, f"{_described(found)} is not a number.", hint)
+        assert not isinstance(found, Sum)
+        return found
+
+    def _aggregate(self) -> Aggregate:
+        word = self._advance()
+        name = word.text.lower()
+        if name not in _CALLS:
+            meant = _OTHER_CALLS.get(name)
+            hint = f"Did you mean '{meant}'?" if meant else _suggest(name, _CALLS, _CALLS)
+            raise self._fault(word, f"'{brief(word.text)}' is nothing to ask of a metric.", hint)
+        self._take("(")
+        inner = self._token
+        if name == "step" and self._is_call():
+            if inner.text.lower() not in STEPPED:
+                message = "Only one of the logged values has a step."
+                raise self._fault(inner, message, f"Write one of {', '.join(STEPPED)} here.")
+            picked = self._aggregate()
+            made = Aggregate(picked.function, picked.key, is_step=True)
+        else:
+            found = self._field() if inner.kind == "field" else None
+            if found is None or found.kind is not Kind.METRIC:
+                message = f"In the parentheses of {name} stands a metric."
+                raise self._fault(inner, message, f"Write {name}(metrics.loss).")
+            is_step = name == "step"
+            made = Aggregate(Function.LAST if is_step else Function(name), found.key, is_step)
+        if not self._take(")"):
+            raise self._fault(self._token, f"{name} takes one metric and then ')'.", "Add ')'.")
+        return made
 
     def _field(self) -> Field:
         token = self._advance()
@@ -346,8 +289,9 @@ class _Parser:
             raise fault(self._text, place, f"A dataset has no '{brief(key)}'.", hint)
         return Field(kind, key)
 
-    def _operator(self, field: Field) -> str:
+    def _operator(self, field: Operand) -> str:
         first = self._advance()
+        fitting = field.operators if isinstance(field, Field) else _NUMERIC
         word = first.text.upper()
         negation = ""
         if first.says("IS"):
@@ -356,36 +300,47 @@ class _Parser:
                 raise self._fault(self._token, "After IS stands NULL or NOT NULL.", "Write NULL.")
         elif first.says("NOT") and self._token.text.upper() in _PHRASES:
             negation, word = "NOT ", self._advance().text.upper()
-        if word in field.operators:
+        if word in fitting:
             return negation + word
-        if first.kind != "operator" and word not in (*_PHRASES, *_NULL):
-            raise self._no_operator(first, field)
+        if first.kind != "operator" and word not in (*_PHRASES, *NULL):
+            raise self._no_operator(first, fitting)
         meant = _LIKELY_MEANT.get(word, "")
         raise self._fault(
             first,
-            f"A {_described(field)} cannot be compared with '{negation}{brief(word)}'.",
-            f"Did you mean '{meant}'?"
-            if meant in field.operators
-            else f"Use one of {', '.join(field.operators)}.",
+            f"{_described(field)} cannot be compared with '{negation}{brief(word)}'.",
+            f"Did you mean '{meant}'?" if meant in fitting else f"Use one of {', '.join(fitting)}.",
         )
 
     def _comparison(self, field: Field, operator: str, first: Token) -> Test:
         token = self._token
-        if token.kind == "field" and field.kind is Kind.METRIC:
-            other = self._field()
-            if other.kind is not Kind.METRIC:
-                message = "A metric is compared with a number or another metric."
-                raise self._fault(token, message, "Name a metric here.")
-            return MetricTest(field, operator, other)
-        if token.kind == "text" and field.holds_text and operator not in _EQUALITY:
+        if token.kind == "text" and field.holds_text and operator not in EQUALITY:
             message = f"Text in quotation marks cannot be compared with '{operator}'."
             raise self._fault(first, message, "Leave them out to compare as a number.")
-        wants_number = token.kind == "number" or operator not in _EQUALITY
-        if field.holds_numbers and (wants_number or not field.holds_text):
-            return NumberTest(field, operator, self._number())
+        may_be_text = field.holds_text and operator in EQUALITY
+        is_time = token.kind == "word" and ATTRIBUTES.get(token.text) in NUMERIC_ATTRIBUTES
+        is_number = is_time or token.kind in ("number", "field") or self._is_call()
+        if field.holds_numbers and (is_number or not may_be_text):
+            return self._numbers(field, operator)
         return TextTest(field, operator, self._quoted())
 
-    def _range(self, field: Field, negated: bool) -> RangeTest:
+    def _numbers(self, left: Operand, operator: str) -> Test:
+        token = self._token
+        if token.kind not in ("number", "field", "word"):
+            return NumberTest(left, operator, self._number())
+        right = self._operand(is_right=True)
+        if isinstance(right, float):
+            return NumberTest(left, operator, right)
+        if not isinstance(right, Sum):
+            self._summand(right, token)
+        is_unclear = operator in EQUALITY and all(
+            isinstance(side, Field) and side.holds_text for side in (left, right)
+        )
+        if is_unclear:
+            message = "Two params may be equal as text or as numbers, so this is not clear."
+            raise self._fault(token, message, "Compare numbers so: params.a - params.b = 0.")
+        return PairTest(left, operator, right)
+
+    def _range(self, field: Operand, negated: bool) -> RangeTest:
         low = self._number()
         if not self._take("AND"):
             message = "Between the two ends of BETWEEN stands AND."
@@ -427,16 +382,20 @@ class _Parser:
         hint = _suggest(name, _ATTRIBUTE_NAMES, _ATTRIBUTE_NAMES)
         if name in KINDS:
             hint = f"Name a key after it, such as {name}.key."
+        elif is_bare and name.lower() in _CALLS:
+            hint = f"Write {name}(metrics.loss)."
         elif is_bare and name.isidentifier() and len(name) <= 40:
             keys = f"metrics.{name}, params.{name} or tags.{name}"
             hint = f"{nearest(name[:60], _ATTRIBUTE_NAMES)} For a key of the run write {keys}."
         message = f"'{brief(name)}' is not an attribute of a run."
         return fault(self._text, place, message, hint.strip())
 
-    def _no_operator(self, token: Token, field: Field) -> InputError:
+    def _no_operator(self, token: Token, fitting: Iterable[str]) -> InputError:
         if token.kind != "end" and not self._text[token.start - 1].isspace():
             return self._fault(token, "This cannot follow a bare word.", QUOTE_KEY)
-        hint = _suggest(token.text.upper(), field.operators, field.operators)
+        hint = _suggest(token.text.upper(), fitting, fitting)
+        if token.kind == "number" and token.text[0] in "+-":
+            hint = f"Leave a blank behind the sign: {token.text[0]} {brief(token.text[1:])}."
         return self._fault(token, "A comparator has to stand here.", hint)
 
     def _no_connector(self) -> InputError:
@@ -447,10 +406,13 @@ class _Parser:
         return self._fault(self._token, "Between two comparisons stands AND or OR.", hint)
 
 
-def _described(field: Field) -> str:
-    if field.kind is Kind.ATTRIBUTE:
-        return f"run's {field.key}"
-    return {Kind.DATASET: f"dataset's {field.key}", Kind.PARAM: "param"}.get(field.kind, field.kind)
+def _described(operand: Operand) -> str:
+    if not isinstance(operand, Field):
+        return "A number"
+    if operand.kind is Kind.ATTRIBUTE:
+        return f"A run's {operand.key}"
+    whole = {Kind.DATASET: f"dataset's {operand.key}", Kind.PARAM: "param"}
+    return f"A {whole.get(operand.kind, operand.kind)}"
 
 
 def _suggest(word: str, choices: Iterable[str], fallback: Iterable[str]) -> str:

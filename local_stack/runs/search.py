@@ -7,6 +7,8 @@ The index is a relation with the columns ``run_id``, ``name``, ``status``, ``act
 ``artifact_uri``, ``started_at``, ``ended_at`` (UTC ISO 8601 text), ``params``, ``metrics``,
 ``tags`` (JSON objects; ``"NaN"``, ``"Infinity"``, ``"-Infinity"`` stand for the non-finite
 metrics) and ``datasets`` (a JSON array of objects with ``name``, ``digest``, ``context``).
+What a filter asks of a metric over time is read from the relation of logged values, with the
+columns ``run_id``, ``key``, ``step``, ``at_ms`` and ``value``.
 """
 
 from __future__ import annotations
@@ -16,21 +18,26 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from local_stack.errors import InputError
-from local_stack.runs.grammar import (
+from local_stack.runs.grammar import parse_filter, parse_order
+from local_stack.runs.relation import HISTORY
+from local_stack.runs.tree import (
+    Aggregate,
     And,
     Field,
+    Function,
     Kind,
     ListTest,
-    MetricTest,
     Node,
     Not,
     NullTest,
     NumberTest,
+    Operand,
     Or,
+    Ordering,
+    PairTest,
     RangeTest,
+    Sum,
     TextTest,
-    parse_filter,
-    parse_order,
 )
 
 MAX_ORDER_CLAUSES: Final = 20
@@ -65,6 +72,22 @@ _DATASET_VALUES: Final = {
 }
 _NAN = "'NaN'::DOUBLE"
 
+# NaN is left out of what is picked unless nothing else was logged. ``logged_by`` instead of
+# ``run_id``, so that the run_id of the outer relation can be named beside it.
+_LOGGED = f"(SELECT run_id AS logged_by, key AS logged_key, step, at_ms, value FROM {HISTORY})"  # noqa: S608
+_PICKED: Final = {
+    Function.MIN: "min(value) FILTER (NOT isnan(value)), min(value)",
+    Function.MAX: "max(value) FILTER (NOT isnan(value)), max(value)",
+    Function.MEAN: "avg(value) FILTER (NOT isnan(value)), min(value)",
+    Function.FIRST: "arg_min(value, (step, at_ms, value))",
+}
+_STEPS: Final = {
+    Function.MIN: "arg_min(step, (value, step)) FILTER (NOT isnan(value))",
+    Function.MAX: "arg_min(step, (-value, step)) FILTER (NOT isnan(value))",
+    Function.FIRST: "min(step)",
+    Function.LAST: "max(step)",
+}
+
 
 def where(filter_text: str | None) -> Clause:
     """Return the condition of a WHERE for a filter; nothing to filter by lets every run pass.
@@ -85,22 +108,24 @@ def where(filter_text: str | None) -> Clause:
 def order(clauses: Sequence[str]) -> Clause:
     """Return the expressions of an ORDER BY for clauses such as ``"metrics.rmse ASC"``.
 
-    As in MLflow, either direction puts NaN after every number and a missing value after that;
-    params sort as text; equal runs stand latest first, then by id.
+    A clause may hold several keys, as in ``"min(metrics.loss), params.model DESC"``. As in
+    MLflow, either direction puts NaN after every number and a missing value after that; params
+    sort as text; equal runs stand latest first, then by id.
 
     Raises
     ------
     InputError
-        A clause is none, or there are too many.
+        A clause is none, or there are too many keys.
     """
     if isinstance(clauses, str):
         clauses = [clauses]
-    if len(clauses) > MAX_ORDER_CLAUSES:
+    orderings = [key for clause in clauses for key in parse_order(clause)]
+    if len(orderings) > MAX_ORDER_CLAUSES:
         raise InputError(
-            f"There are {len(clauses)} order clauses; at most {MAX_ORDER_CLAUSES} are read.",
+            f"There are {len(orderings)} keys to order by; at most {MAX_ORDER_CLAUSES} are read.",
             "Leave out the last ones.",
         )
-    keys = [_sort_key(clause) for clause in clauses]
+    keys = [_sort_key(key) for key in orderings]
     last = Clause(f"{_ATTRIBUTES['start_time']} DESC NULLS LAST, run_id ASC")
     return _joined([*keys, last], ", ")
 
@@ -117,8 +142,8 @@ def _condition(node: Node) -> Clause:
         case NullTest(field, negated):
             subject = _text(field)
             return Clause(f"({subject.sql} IS {'NOT ' if negated else ''}NULL)", subject.parameters)
-        case MetricTest():
-            return _known(_metric_against_metric(node))
+        case PairTest(left, operator, right):
+            return _known(_pair(left, operator, right))
         case NumberTest(field, operator, number):
             subject = _number(field) if operator == "!=" else _comparable(field)
             return _known(Clause(f"{subject.sql} {operator} ?", (*subject.parameters, number)))
@@ -157,35 +182,73 @@ def _text(field: Field) -> Clause:
     return Clause(f"json_extract_string({_COLUMNS[field.kind]}, ?)", (_pointer(field.key),))
 
 
-def _number(field: Field) -> Clause:
-    """Return the field as a number, NULL where the run lacks it or a param is no number."""
-    if field.kind is Kind.ATTRIBUTE:
-        return Clause(f"CAST({_ATTRIBUTES[field.key]} AS DOUBLE)")
-    text = _text(field)
+def _number(operand: Operand) -> Clause:
+    """Return the number, NULL where the run lacks it or a param is no number."""
+    if isinstance(operand, Sum):
+        parts = [(sign, _number(term)) for sign, term in operand.terms]
+        return _enclosed(
+            _joined([Clause(f"{sign} * {n.sql}", n.parameters) for sign, n in parts], " + ")
+        )
+    if isinstance(operand, Aggregate):
+        return _aggregate(operand)
+    if isinstance(operand, float):
+        return Clause("CAST(? AS DOUBLE)", (operand,))
+    if operand.kind is Kind.ATTRIBUTE:
+        return Clause(f"CAST({_ATTRIBUTES[operand.key]} AS DOUBLE)")
+    text = _text(operand)
     return Clause(f"TRY_CAST({text.sql} AS DOUBLE)", text.parameters)
 
 
-def _comparable(field: Field) -> Clause:
+def _signed(sign: int, operand: Operand) -> Clause:
+    number = _number(operand)
+    return Clause(f"({sign} * {number.sql})", number.parameters)
+
+
+def _aggregate(asked: Aggregate) -> Clause:
+    """Return what was asked of a metric over time; a value logged elsewhere stands for itself.
+
+    A run that only the journal knows has its metrics, but no history of them.
+    """
+    known = _number(Field(Kind.METRIC, asked.key))
+    if asked.is_step:
+        return _of_history(f"CAST({_STEPS[asked.function]} AS DOUBLE)", asked.key)
+    if asked.function is Function.LAST:
+        return known
+    if asked.function is Function.COUNT:
+        counted = _of_history("nullif(count(*), 0)", asked.key)
+        other = Clause(f"({known.sql} IS NOT NULL)::INTEGER", known.parameters)
+    else:
+        counted, other = _of_history(f"coalesce({_PICKED[asked.function]})", asked.key), known
+    both = _joined([counted, other], ", ")
+    return Clause(f"CAST(coalesce({both.sql}) AS DOUBLE)", both.parameters)
+
+
+def _of_history(sql: str, key: str) -> Clause:
+    condition = "logged_by = run_id AND logged_key = ?"
+    return Clause(f"(SELECT {sql} FROM {_LOGGED} WHERE {condition})", (key,))  # noqa: S608 - our own SQL
+
+
+def _comparable(operand: Operand) -> Clause:
     """Return the number with NaN as NULL: to DuckDB NaN is the greatest number, equal to itself."""
-    number = _number(field)
+    number = _number(operand)
     return Clause(f"NULLIF({number.sql}, {_NAN})", number.parameters)
 
 
-def _metric_against_metric(node: MetricTest) -> Clause:
-    left, right = _comparable(node.left), _comparable(node.right)
-    plain = Clause(f"{left.sql} {node.operator} {right.sql}", (*left.parameters, *right.parameters))
-    if node.operator != "!=":
-        return plain
-    raw_left, raw_right = _number(node.left), _number(node.right)
-    with_nan = Clause(
-        f"(isnan({raw_left.sql}) OR isnan({raw_right.sql}))"
-        f" AND {raw_left.sql} IS NOT NULL AND {raw_right.sql} IS NOT NULL",
-        (*raw_left.parameters, *raw_right.parameters) * 2,
-    )
-    return _joined([plain, with_nan], " OR ")
+def _pair(left: Operand, operator: str, right: Operand) -> Clause:
+    """Return the comparison; as ``!=`` is true beside a NaN, it is the opposite of ``=``."""
+    if operator != "!=":
+        sides = [_comparable(left), _comparable(right)]
+        return _enclosed(_joined(sides, f" {operator} "))
+    raw_left, raw_right, equal = _number(left), _number(right), _pair(left, "=", right)
+    parts = [
+        Clause(f"{raw_left.sql} IS NOT NULL", raw_left.parameters),
+        Clause(f"{raw_right.sql} IS NOT NULL", raw_right.parameters),
+        Clause(f"NOT COALESCE({equal.sql}, FALSE)", equal.parameters),
+    ]
+    return _enclosed(_joined(parts, " AND "))
 
 
-def _within(field: Field, low: float, high: float, negated: bool) -> Clause:
+def _within(field: Operand, low: float, high: float, negated: bool) -> Clause:
     """NaN lies outside of every range, so only the plain form has to take it out."""
     subject = _number(field) if negated else _comparable(field)
     word = "NOT BETWEEN" if negated else "BETWEEN"
@@ -236,16 +299,15 @@ def _pointer(key: str) -> str:
     return "/" + key.replace("~", "~0").replace("/", "~1")
 
 
-def _sort_key(text: str) -> Clause:
-    ordering = parse_order(text)
+def _sort_key(ordering: Ordering) -> Clause:
     direction = "DESC NULLS LAST" if ordering.descending else "ASC NULLS LAST"
     field = ordering.field
-    if field.kind is Kind.DATASET:
+    if isinstance(field, Field) and field.kind is Kind.DATASET:
         raise InputError(
             "Runs cannot be ordered by a dataset, since a run may have several.",
             "Order by a metric, param, tag or attribute.",
         )
-    if field.kind is not Kind.METRIC:
+    if isinstance(field, Field) and field.kind is not Kind.METRIC:
         value = _text(field)
         return Clause(f"{value.sql} {direction}", value.parameters)
     value = _number(field)

@@ -45,6 +45,7 @@ _TOKEN = re.compile(
       (?P<space>\s+)
     | (?P<field>(?:[^\W\d]\w*|`[^`]*`)\.(?:{_BARE}(?:\.{_BARE})*|{_BACKTICK}|{_DOUBLE}|{_SINGLE}))
     | (?P<number>[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?(?![\w.]))
+    | (?P<sign>(?<=[\s)])[-+](?=\s))
     | (?P<text>{_SINGLE}|{_DOUBLE})
     | (?P<name>{_BACKTICK})
     | (?P<word>[^\W\d]\w*)
@@ -107,12 +108,12 @@ def _unreadable(text: str, place: int) -> InputError:
         return fault(text, place, "A filter is one expression.", "Join comparisons with AND or OR.")
     if place and re.match(r"\w", text[place - 1]):
         return fault(text, place, "This character cannot stand in a bare word.", QUOTE_KEY)
-    return fault(
-        text,
-        place,
-        "This cannot be read.",
-        "Put text in quotation marks, unusual keys in backticks.",
-    )
+    hint = "Put text in quotation marks, unusual keys in backticks."
+    if character in "+-":
+        hint = f"Leave a blank on both sides of {character}."
+    elif character in "*/^":
+        hint = "Numbers are only added and subtracted."
+    return fault(text, place, "This cannot be read.", hint)
 
 
 def _printable(text: str) -> str:

@@ -29,6 +29,8 @@ class Run:
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     datasets: list[dict[str, str]] = field(default_factory=list)
+    history: dict[str, list[tuple[int, int, float]]] = field(default_factory=dict)
+    """By metric: step, time in ms, value."""
 
 
 def _moment(milliseconds: int | None) -> str | None:
@@ -59,6 +61,10 @@ def connected() -> duckdb.DuckDBPyConnection:
             " started_at VARCHAR, ended_at VARCHAR, artifact_uri VARCHAR,"
             " params JSON, metrics JSON, tags JSON, datasets JSON)"
         )
+        _connection.execute(
+            "CREATE TABLE metric_history"
+            " (run_id VARCHAR, key VARCHAR, step BIGINT, at_ms BIGINT, value DOUBLE)"
+        )
     return _connection
 
 
@@ -66,6 +72,7 @@ def load(runs: list[Run]) -> duckdb.DuckDBPyConnection:
     """Fill the table with these runs alone."""
     database = connected()
     database.execute("DELETE FROM runs")
+    database.execute("DELETE FROM metric_history")
     rows = [
         (
             *(run.run_id, run.name, "e", "1", run.status, run.actor, "active"),
@@ -77,6 +84,14 @@ def load(runs: list[Run]) -> duckdb.DuckDBPyConnection:
     ]
     if rows:
         database.executemany(f"INSERT INTO runs VALUES ({', '.join('?' * 14)})", rows)
+    logged = [
+        (run.run_id, key, *entry)
+        for run in runs
+        for key, entries in run.history.items()
+        for entry in entries
+    ]
+    if logged:
+        database.executemany("INSERT INTO metric_history VALUES (?, ?, ?, ?, ?)", logged)
     return database
 
 
@@ -98,7 +113,8 @@ def in_order(clauses: list[str]) -> list[str]:
     return [run_id for (run_id,) in rows.fetchall()]
 
 
-def _mlflow_run(run: Run) -> Any:
+def mlflow_run(run: Run) -> Any:
+    """Return the run as MLflow holds one."""
     from mlflow import entities
 
     return entities.Run(
@@ -135,7 +151,7 @@ def mlflow_matching(runs: list[Run], filter_text: str) -> set[str]:
     """Return the runs that MLflow finds."""
     from mlflow.utils.search_utils import SearchUtils
 
-    found = SearchUtils.filter([_mlflow_run(run) for run in runs], filter_text)
+    found = SearchUtils.filter([mlflow_run(run) for run in runs], filter_text)
     return {run.info.run_id for run in found}
 
 
@@ -143,9 +159,7 @@ def mlflow_in_order(runs: list[Run], clauses: list[str]) -> list[str]:
     """Return the runs in the order of MLflow."""
     from mlflow.utils.search_utils import SearchUtils
 
-    return [
-        run.info.run_id for run in SearchUtils.sort([_mlflow_run(run) for run in runs], clauses)
-    ]
+    return [run.info.run_id for run in SearchUtils.sort([mlflow_run(run) for run in runs], clauses)]
 
 
 SMALL = [

@@ -11,7 +11,7 @@ import pytest
 from search_kit import Run, in_order, load, matching, place_of
 
 from local_stack.errors import InputError
-from local_stack.runs import grammar
+from local_stack.runs import grammar, tree
 from local_stack.runs.search import order, where
 
 
@@ -33,18 +33,18 @@ def _cases(group: str, text: str = "filter") -> Any:
     return [pytest.param(case, id=str(case[text])) for case in TRUTH["cases"][group]]
 
 
-def _parsed(node: grammar.Node | None) -> list[dict[str, Any]]:
+def _parsed(node: tree.Node | None) -> list[dict[str, Any]]:
     """Return a tree of AND-ed tests in the form of MLflow's parser."""
-    tests = node.items if isinstance(node, grammar.And) else () if node is None else (node,)
+    tests = node.items if isinstance(node, tree.And) else () if node is None else (node,)
     return [_clause(test) for test in tests]
 
 
 def _clause(test: Any) -> dict[str, Any]:
     comparator, value = {
-        grammar.NumberTest: lambda: (test.operator, test.number),
-        grammar.TextTest: lambda: (test.operator, test.text),
-        grammar.ListTest: lambda: ("NOT IN" if test.negated else "IN", list(test.texts)),
-        grammar.NullTest: lambda: ("IS NOT NULL" if test.negated else "IS NULL", None),
+        tree.NumberTest: lambda: (test.operator, test.number),
+        tree.TextTest: lambda: (test.operator, test.text),
+        tree.ListTest: lambda: ("NOT IN" if test.negated else "IN", list(test.texts)),
+        tree.NullTest: lambda: ("IS NOT NULL" if test.negated else "IS NULL", None),
     }[type(test)]()
     return {
         "type": test.field.kind.value,
@@ -56,7 +56,7 @@ def _clause(test: Any) -> dict[str, Any]:
 
 def _canonical(clause: dict[str, Any]) -> dict[str, Any]:
     """Return a clause of MLflow's parser with the alias and the number read, as ours are."""
-    numeric = clause["comparator"] in grammar.Field(grammar.Kind.METRIC, "").operators
+    numeric = clause["comparator"] in tree.Field(tree.Kind.METRIC, "").operators
     is_number = clause["type"] == "metric" or not isinstance(clause["value"], str | list | None)
     return {
         **clause,
@@ -115,8 +115,8 @@ def test_runs_stand_in_the_order_of_mlflow(case):
 @pytest.mark.parametrize("case", _cases("order_by_valid", "order_by"))
 def test_an_order_clause_reads_as_mlflow_reads_it(case):
     kind, key, is_ascending = case[RELEASE]["parsed"]
-    expected = grammar.Ordering(grammar.Field(grammar.Kind(kind), key), not is_ascending)
-    assert grammar.parse_order(case["order_by"]) == expected
+    expected = tree.Ordering(tree.Field(tree.Kind(kind), key), not is_ascending)
+    assert grammar.parse_order(case["order_by"]) == (expected,)
 
 
 @pytest.mark.parametrize("case", _cases("order_by_invalid", "order_by"))

@@ -40,7 +40,7 @@ from local_stack.runs.search import MAX_ORDER_CLAUSES, Clause, order, where
         ("metrics.a <", "", "Write one"),
         ("metrics.a", "", "Use one of"),
         ("metrics.a = 'x'", "'x'", "Leave the quotation marks out"),
-        ("metrics.a > params.b", "params.b", "Name a metric"),
+        ("metrics.a > tags.b", "tags.b", "Compare and add up metrics"),
         ("params.a = LR", "LR", "Write 'LR' in single or double"),
         ("params.a = `LR`", "`LR`", "Write 'LR' in single or double"),
         ("tags.a = 5", "5", "Write '5' in single or double"),
@@ -149,7 +149,7 @@ def test_length_is_bounded():
         where(longest + " ")
     with pytest.raises(InputError, match="characters"):
         order(["metrics." + "a" * tokens.MAX_LENGTH])
-    with pytest.raises(InputError, match="order clauses"):
+    with pytest.raises(InputError, match="keys to order by"):
         order(["metrics.a"] * (MAX_ORDER_CLAUSES + 1))
 
 

@@ -8,7 +8,7 @@ import pytest
 from filters_kit import ORDERS, TESTS, UNHURRIED, filters, some_runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from search_kit import Run, in_order, load, matching, mlflow_in_order, mlflow_matching
+from search_kit import Run, in_order, load, matching, mlflow_in_order, mlflow_matching, mlflow_run
 
 from local_stack.errors import InputError
 
@@ -124,22 +124,27 @@ def _is_by_accident(text: str) -> bool:
         for part in _join_in_comparison_tokens(sqlparse.parse(text)[0].tokens)
         if not part.is_whitespace
     ]
-    return any(isinstance(part, Comparison) != (i % 2 == 0) for i, part in enumerate(parts)) or (
-        len(parts) % 2 == 0
-    )
+    compared = [part for part in parts if isinstance(part, Comparison)]
+    if any(part.tokens[0].has_alias() for part in compared):  # a word after the field
+        return True
+    is_chain = all(isinstance(part, Comparison) == (i % 2 == 0) for i, part in enumerate(parts))
+    return not is_chain or len(parts) % 2 == 0
 
 
 def _as_mlflow_or_refused(runs, text):
     from mlflow.exceptions import MlflowException
+    from mlflow.utils.search_utils import SearchUtils
 
     load(runs)
     expected = found = None
     with contextlib.suppress(MlflowException):
+        for clause in SearchUtils.parse_search_filter(text):  # each, where filtering stops early
+            SearchUtils._does_run_match_clause(mlflow_run(Run("1")), clause)
         expected = mlflow_matching(runs, text)
     with contextlib.suppress(InputError):
         found = matching(text)
     if expected is not None and not (found is None and _is_by_accident(text)):
-        assert found == expected
+        assert found == expected, text
 
 
 @UNHURRIED
