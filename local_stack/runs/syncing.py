@@ -12,11 +12,13 @@ from local_stack.progress import Progress, silent
 from local_stack.results import Result
 from local_stack.stores.places import redacted
 from local_stack.stores.run_index import generations
-from local_stack.stores.run_index.syncing import Outcome, synced_at
+from local_stack.stores.run_index.syncing import Outcome, behind, idle_seconds, synced_at
 from local_stack.stores.run_index.syncing import sync as index_store
 from local_stack.workspace import Workspace
 
 _LOOK_SECONDS = 0.1
+_QUESTION_SECONDS = 0.005
+_SHARE_OF_IDLE = 0.001
 _REST, _LONGEST_REST = 10.0, 2.0
 
 
@@ -54,26 +56,38 @@ def sync(workspace: Workspace, *, full: bool = False, progress: Progress = silen
 def refresh(
     workspace: Workspace,
     *,
-    seconds: float | None = 0.02,
+    seconds: float | None = _QUESTION_SECONDS,
     again: Collection[str] = (),
     progress: Progress = silent,
 ) -> Outcome:
     """Bring the index in step; a read-only workspace is left as it is. Never raises for a store.
 
-    The runs ``again`` are read anew in any case.
+    The runs ``again`` are read anew in any case. An index that is damaged is built anew.
     """
     if workspace.is_readonly:
         return Outcome()
-    began = time.monotonic()
+    index, began = workspace.run_index, time.monotonic()
+
+    def attempt() -> Outcome:
+        return index_store(index, workspace.query, seconds=seconds, again=again, progress=progress)
+
     try:
-        return index_store(
-            workspace.run_index, workspace.query, seconds=seconds, again=again, progress=progress
-        )
+        try:
+            return attempt()
+        except UnavailableError:  # the index was damaged and has been removed
+            return attempt()
+        except generations.errors():
+            if index.is_whole():
+                raise
+            index.discard()
+            return attempt()
+    except UnavailableError as error:
+        return Outcome(problem=error.message.rstrip("."))
     except (OSError, generations.errors()) as error:
         return Outcome(problem=f"{type(error).__name__}: {error}")
     finally:
         ended, seq = time.monotonic(), workspace.metadata.position.seq
-        workspace.run_index.looked = (ended, ended - began, seq)
+        index.looked = (ended, ended - began, seq)
 
 
 def before_reading(workspace: Workspace, progress: Progress = silent) -> tuple[str, ...]:
@@ -82,16 +96,40 @@ def before_reading(workspace: Workspace, progress: Progress = silent) -> tuple[s
     Questions in a row share a sync: none follows within ten times what the last one took, unless
     the workspace has recorded something since.
     """
-    ended, cost, seq = workspace.run_index.looked
+    index = workspace.run_index
+    ended, cost, seq = index.looked
     is_recent = time.monotonic() - ended < min(_LONGEST_REST, _REST * cost)
     if is_recent and seq == workspace.metadata.position.seq:
-        return workspace.run_index.warnings
-    problem = refresh(workspace, progress=progress).problem
-    workspace.run_index.warnings = () if problem is None else (_warning(workspace, problem),)
-    return workspace.run_index.warnings
+        return index.warnings
+    if workspace.is_readonly:
+        warning = _behind(workspace)
+    else:
+        # Whoever asks now and then waits longer, so that single files are looked at as often.
+        seconds = min(_LOOK_SECONDS, max(_QUESTION_SECONDS, _SHARE_OF_IDLE * idle_seconds(index)))
+        problem = refresh(workspace, seconds=seconds, progress=progress).problem
+        warning = problem and f"The MLflow store was not indexed: {problem}; {_shown(workspace)}."
+    index.warnings = (warning,) if warning else ()
+    return index.warnings
 
 
-def _warning(workspace: Workspace, problem: str) -> str:
+def _behind(workspace: Workspace) -> str | None:
+    """Return what a read-only workspace has to warn of; its index is left as it is."""
+    index, began = workspace.run_index, time.monotonic()
+    try:
+        n_behind, problem = behind(index, workspace.query), ""
+    except (OSError, UnavailableError, generations.errors()) as error:
+        n_behind, problem = 0, str(error)
+    ended, seq = time.monotonic(), workspace.metadata.position.seq
+    index.looked = (ended, ended - began, seq)
+    if not n_behind and not problem:
+        return None
+    what = problem.rstrip(".") or f"{n_behind:,} of its runs have changed"
+    return (
+        f"The MLflow store is not indexed, as the workspace is read-only: {_shown(workspace)} "
+        f"({what})."
+    )
+
+
+def _shown(workspace: Workspace) -> str:
     since = synced_at(workspace.run_index)
-    shown = f"it is shown as it was at {since}" if since else "only the journal's runs are shown"
-    return f"The MLflow store was not indexed: {problem}; {shown}."
+    return f"it is shown as it was at {since}" if since else "only the journal's runs are shown"

@@ -117,7 +117,11 @@ class Metadata:
             self._flush()
             if self._attached is not None:
                 self._attached.follow()
-            return self._rows(sql, parameters)
+            try:
+                return self._rows(sql, parameters)
+            except _duckdb_errors():
+                self._index.doubt()
+                raise
 
     def state_hash(self) -> str:
         """Return a SHA-256 over every row of every table: equal states give equal hashes."""

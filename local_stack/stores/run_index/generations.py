@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from local_stack.errors import UnavailableError
 from local_stack.stores.places import redacted
 from local_stack.stores.run_index import relations
 
@@ -27,6 +28,10 @@ _CONFIG: Final[dict[str, Any]] = {
     "python_enable_replacements": "false",
     "memory_limit": "2GB",
 }
+_FEW: Final = 1_000
+_SHARE: Final = 10
+"""So many runs, or one in so many, may stand beside the base."""
+_ATTEMPTS: Final = 5
 _Stamp = tuple[int, int, int] | None
 
 
@@ -48,36 +53,107 @@ class RunIndex:
         return _stamp(self.base), _stamp(self.fresh)
 
     def publish(self, folder: Path, touched: Sequence[str]) -> None:
-        """Write the next generation: the last one without ``touched``, and ``folder``'s rows."""
+        """Write the next generation: the last one without ``touched``, and ``folder``'s rows.
+
+        A change of a few runs becomes rows beside the base, which is written anew only when
+        they have become many.
+        """
         import duckdb
 
         scratch = folder / "next.duckdb"
         connection = duckdb.connect(":memory:", config=_CONFIG)
         try:
             connection.execute("SET enable_progress_bar = false")
-            connection.execute(f"ATTACH '{_quoted(scratch)}' AS next")
-            connection.execute(
-                "CREATE TABLE touched AS SELECT unnest(?) AS run_id", [list(touched)]
-            )
-            has_last = _is_of(connection, self.base, "last", self.uri)
-            for name, columns in relations.TABLES.items():
-                connection.execute(relations.create(f"next.{name}", columns))
-                if has_last and name in ("runs", "history"):
-                    connection.execute(
-                        f"INSERT INTO next.{name} "
-                        f"SELECT * FROM last.{name} ANTI JOIN touched USING (run_id)"
-                    )
-                connection.execute(_load(name, columns, folder))
-            connection.execute(
-                "CREATE TABLE next.about AS SELECT ? AS version, ? AS uri, ? AS base",
-                [relations.VERSION, self.uri, secrets.token_hex(8)],
-            )
-            connection.execute("DETACH next")
+            is_small = _write(connection, self, folder, scratch, touched)
         finally:
             connection.close()
         _sync(scratch)
-        scratch.replace(self.base)
+        scratch.replace(self.fresh if is_small else self.base)
+        if not is_small:
+            self.fresh.unlink(missing_ok=True)
         _sync(self.cache)
+
+    def is_whole(self) -> bool:
+        """Return whether every row of the files can be read; what is not there is whole."""
+        import duckdb
+
+        connection = duckdb.connect(":memory:", config=_CONFIG)
+        try:
+            for number, file in enumerate(
+                each for each in (self.base, self.fresh) if each.exists()
+            ):
+                connection.execute(f"ATTACH '{_quoted(file)}' AS file_{number} (READ_ONLY)")
+                for name in relations.TABLES:
+                    connection.execute(f"SELECT sum(hash(t)) FROM file_{number}.{name} t")
+        except errors():
+            return False
+        finally:
+            connection.close()
+        return True
+
+    def doubt(self) -> None:
+        """Look whether the index is the reason why a question failed, and remove it then.
+
+        Raises
+        ------
+        UnavailableError
+            It was damaged; the next sync builds it anew.
+        """
+        if not self.is_whole():
+            self.discard()
+            raise UnavailableError(
+                "The run index was damaged and has been removed.",
+                "Ask again: it is built anew from the MLflow store.",
+            )
+
+    def discard(self) -> None:
+        """Remove the files, so that the next sync builds them anew."""
+        for file in (self.base, self.fresh):
+            file.unlink(missing_ok=True)
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection,
+    index: RunIndex,
+    folder: Path,
+    scratch: Path,
+    touched: Sequence[str],
+) -> bool:
+    """Write the next base or, and then return True, the rows that stand beside the last one."""
+    connection.execute(f"ATTACH '{_quoted(scratch)}' AS next")
+    connection.execute("CREATE TABLE newly AS SELECT unnest(?::VARCHAR[]) AS run_id", [touched])
+    connection.execute("CREATE TABLE touched AS SELECT * FROM newly")
+    has_base = _is_of(connection, index.base, "base", index.uri)
+    base = _mark_of(connection, "base") if has_base else None
+    has_fresh = has_base and _is_of(connection, index.fresh, "fresh", index.uri)
+    if has_fresh and _mark_of(connection, "fresh") != base:
+        has_fresh = False  # what a killed sync left beside a newer base
+    is_small = False
+    if has_base:
+        if has_fresh:
+            connection.execute("INSERT INTO touched SELECT run_id FROM fresh.touched")
+        (n_touched, n_runs) = connection.execute(
+            "SELECT (SELECT count(DISTINCT run_id) FROM touched), (SELECT count(*) FROM base.runs)"
+        ).fetchall()[0]
+        is_small = n_touched <= max(_FEW, n_runs // _SHARE)
+    for name, columns in relations.TABLES.items():
+        connection.execute(relations.create(f"next.{name}", columns))
+        if name in ("runs", "history"):
+            for source in ["base"] * (has_base and not is_small) + ["fresh"] * has_fresh:
+                which = "touched" if source == "base" else "newly"
+                connection.execute(
+                    f"INSERT INTO next.{name} "
+                    f"SELECT * FROM {source}.{name} ANTI JOIN {which} USING (run_id)"
+                )
+        connection.execute(_load(name, columns, folder))
+    if is_small:
+        connection.execute("CREATE TABLE next.touched AS SELECT DISTINCT run_id FROM touched")
+    connection.execute(
+        "CREATE TABLE next.about AS SELECT ? AS version, ? AS uri, ? AS base",
+        [relations.VERSION, index.uri, base if is_small else secrets.token_hex(8)],
+    )
+    connection.execute("DETACH next")
+    return is_small
 
 
 class Attached:
@@ -95,16 +171,20 @@ class Attached:
 
     def follow(self) -> None:
         """Attach the newest generation; one that is damaged or of another store counts as none."""
-        stamps = self._index.stamps()
-        if stamps == self._stamps:
-            return
+        for _ in range(_ATTEMPTS):  # both files may be replaced while they are attached
+            stamps = self._index.stamps()
+            if stamps == self._stamps:
+                return
+            self._attach_both(stamps)
+
+    def _attach_both(self, stamps: tuple[_Stamp, _Stamp]) -> None:
         self._define(None, None)
         for name in self._names:
             self._connection.execute(f"DETACH {name}")
         self._names = []
         base = self._attach(self._index.base, "base") if stamps[0] else None
         fresh = self._attach(self._index.fresh, "fresh") if stamps[1] and base else None
-        if base and fresh and self._mark(base) != self._mark(fresh):
+        if base and fresh and _mark_of(self._connection, base) != _mark_of(self._connection, fresh):
             fresh = None  # a newer base holds what the fresh rows of the older one said
         self._define(base, fresh)
         self._stamps = stamps
@@ -118,9 +198,6 @@ class Attached:
             return None
         self._names.append(name)
         return name if _is_about(self._connection, name, self._index.uri) else None
-
-    def _mark(self, name: str) -> Any:
-        return self._connection.execute(f"SELECT base FROM {name}.about").fetchone()
 
     def _define(self, base: str | None, fresh: str | None) -> None:
         for statement in relations.stored(base, fresh, redacted(self._index.uri)):
@@ -150,6 +227,12 @@ def _is_about(connection: duckdb.DuckDBPyConnection, name: str, uri: str) -> boo
         row = connection.execute(f"SELECT version, uri FROM {name}.about").fetchone()
         return row == (relations.VERSION, uri)
     return False
+
+
+def _mark_of(connection: duckdb.DuckDBPyConnection, name: str) -> Any:
+    """Return what tells the base that ``name`` is, or stands beside, from every other."""
+    row = connection.execute(f"SELECT base FROM {name}.about").fetchone()
+    return None if row is None else row[0]
 
 
 def _load(name: str, columns: Mapping[str, str], folder: Path) -> str:

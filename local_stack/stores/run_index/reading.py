@@ -11,7 +11,9 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +22,7 @@ from local_stack.results import iso
 from local_stack.stores.mlflow_stores.file_store import FileStore
 from local_stack.stores.mlflow_stores.records import (
     RunPlace,
+    Store,
     StoredExperiment,
     StoredModel,
     StoredRun,
@@ -28,15 +31,21 @@ from local_stack.stores.mlflow_stores.records import (
 _ALONE: Final = 500
 """Up to so many runs, starting another process costs more than it saves."""
 
+_CLOCK_NS: Final = 20_000_000
+"""Changes that are not so far apart (ns) may bear the same time in a file system."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def read(store: FileStore, places: Sequence[RunPlace], folder: Path) -> None:
+def read(store: Store, places: Sequence[RunPlace], folder: Path) -> None:
     """Write ``runs-*.json`` and ``history-*.json`` of the runs at ``places`` into ``folder``."""
-    n_parts = min(4, os.cpu_count() or 1) if len(places) > _ALONE else 1
+    is_many = isinstance(store, FileStore) and len(places) > _ALONE
+    n_parts = min(4, os.cpu_count() or 1) if is_many else 1
     parts = [places[number::n_parts] for number in range(n_parts)]
     children = [
-        _started(store, part, folder, number) for number, part in enumerate(parts[1:], start=1)
+        _started(store, part, folder, number)
+        for number, part in enumerate(parts[1:], start=1)
+        if isinstance(store, FileStore)  # the others answer many questions at once
     ]
     try:
         write(store, parts[0], folder, 0)
@@ -62,15 +71,21 @@ def _started(
         )
 
 
-def write(store: FileStore, places: Iterable[RunPlace], folder: Path, number: int) -> None:
+def write(store: Store, places: Iterable[RunPlace], folder: Path, number: int) -> None:
     """Read the runs one by one and write a line each."""
     with (
         (folder / f"runs-{number}.json").open("wb") as runs,
         (folder / f"history-{number}.json").open("wb") as history,
     ):
-        for place in places:
-            signs = signs_of(store, place)  # before reading: what changes meanwhile is seen again
-            run = store.read(place)
+        signed: deque[tuple[RunPlace, dict[str, int]]] = deque()
+
+        def signing() -> Iterator[RunPlace]:
+            for place in places:  # before reading: what changes meanwhile is seen again
+                signed.append((place, signs_of(store, place)))
+                yield place
+
+        for run in store.read_all(signing()):
+            place, signs = signed.popleft()
             runs.write(_line({**run_row(run, place), **signs}))
             for key, step, at, value in run.history:
                 history.write(
@@ -86,25 +101,30 @@ def write(store: FileStore, places: Iterable[RunPlace], folder: Path, number: in
                 )
 
 
-def sign(store: FileStore, place: RunPlace, tier: Any) -> int:
+def sign(store: Store, place: RunPlace, tier: Any) -> int:
     """Return a number that changes when what ``tier`` looks at does."""
     return hash(store.signature(place, tier))
 
 
-def signs_of(store: FileStore, place: RunPlace) -> dict[str, int]:
-    """Return the signatures of all tiers, and the newest time of change that they saw."""
-    folders = store.signature(place, "folders")
+def signs_of(store: Store, place: RunPlace) -> dict[str, int]:
+    """Return the signatures of all tiers, and the newest time of change that they saw.
+
+    A run that changed a moment ago gets a signature of nothing, so that it is read again: its
+    next change may bear the same time.
+    """
+    files = store.signature(place, "files")
+    newest = max(files[:-1], default=0)
+    is_fresh = abs(time.time_ns() - newest) < _CLOCK_NS
     return {
         "meta_sign": hash(store.signature(place, "meta")),
-        "folders_sign": hash(folders),
-        "files_sign": hash(store.signature(place, "files")),
-        "changed_ns": max(folders),
+        "folders_sign": hash(store.signature(place, "folders")),
+        "files_sign": 0 if is_fresh else hash(files),
+        "changed_ns": newest,
     }
 
 
 def run_row(run: StoredRun, place: RunPlace) -> dict[str, Any]:
     """Return a run as a row of the table ``runs``, its signatures aside."""
-    folder = place.path / "artifacts"
     return {
         "run_id": place.run_id,
         "experiment_id": run.experiment_id,
@@ -121,7 +141,7 @@ def run_row(run: StoredRun, place: RunPlace) -> dict[str, Any]:
         "artifact_uri": run.artifact_uri,
         "artifacts": [path for path, _ in run.artifacts],
         "artifact_sizes": dict(run.artifacts),
-        "artifact_folder": str(folder) if folder.is_dir() else None,
+        "artifact_folder": str(run.artifact_folder) if run.artifact_folder else None,
         "logged_models": run.models,
         "parent": run.tags.get("mlflow.parentRunId"),
         "problem": run.problem,

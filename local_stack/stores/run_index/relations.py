@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raise it with every change of the tables: files of another version are built anew."""
 
 _TEXT, _INT, _REAL, _JSON = "VARCHAR", "BIGINT", "DOUBLE", "JSON"

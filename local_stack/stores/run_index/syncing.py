@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import now
 from local_stack.stores.mlflow_stores.file_store import FileStore
-from local_stack.stores.mlflow_stores.records import RunPlace
-from local_stack.stores.places import redacted
-from local_stack.stores.run_index import reading
+from local_stack.stores.mlflow_stores.opening import opened
+from local_stack.stores.mlflow_stores.records import Store, UnreadableError
+from local_stack.stores.run_index import reading, watching
 from local_stack.stores.run_index.generations import RunIndex
-
-Known = dict[str, dict[str, Any]]
-_LATELY_NS: Final = 600 * 10**9
-_MOST_WATCHED: Final = 200
+from local_stack.stores.run_index.watching import Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +35,9 @@ class Outcome:
     problem: str | None = None
 
 
-def folder_of(uri: str) -> Path | None:
-    """Return the folder of a file store; None for a database or a server."""
-    parts = urlsplit(uri)
-    if parts.scheme == "file":
-        return Path(unquote(parts.path))
-    return None if parts.scheme else Path(uri)
-
-
 def sync(
     index: RunIndex,
-    query: Callable[[str], Sequence[dict[str, Any]]],
+    query: Query,
     *,
     seconds: float | None,
     again: Collection[str] = (),
@@ -59,90 +48,73 @@ def sync(
     The runs ``again`` are read in any case.
     A process that finds another one at it goes on with what is published.
     """
-    root = folder_of(index.uri)
-    if root is None:
-        return Outcome(problem=f"{redacted(index.uri)} is no folder, and only folders are indexed")
-    if not root.is_dir():
-        return Outcome(problem=f"{root} is not there")
-    with _only_one(index.cache / "run-index.lock") as is_ours:
-        if not is_ours:
-            return Outcome(is_busy=True)
-        return _synced(index, FileStore(root), query, seconds, again, progress)
+    try:
+        store = opened(index.uri)
+        with _only_one(index.cache / "run-index.lock") as is_ours:
+            if not is_ours:
+                return Outcome(is_busy=True)
+            return _synced(index, store, query, seconds, again, progress)
+    except UnreadableError as error:  # what was indexed stands
+        return Outcome(problem=str(error))
 
 
 def _synced(
     index: RunIndex,
-    store: FileStore,
-    query: Callable[[str], Sequence[dict[str, Any]]],
+    store: Store,
+    query: Query,
     seconds: float | None,
     again: Collection[str],
     progress: Progress,
 ) -> Outcome:
-    rows = query(
-        "SELECT run_id, status, place, meta_sign, folders_sign, files_sign, changed_ns "
-        "FROM stored_runs"
-    )
-    known: Known = {row["run_id"]: dict(row) for row in rows}
-    places: dict[str, RunPlace] = {}
-    for place in store.places():
-        places.setdefault(place.run_id, place)
-    progress(Step("Looking for changes", 0, len(places)))
-    changed = sorted({*_changed(index, store, places, known, seconds), *(places.keys() & again)})
-    gone = known.keys() - places.keys()
-    experiments = [reading.experiment_row(found) for found in store.experiments()]
-    mark = _digest(experiments)
-    state = _state(index)
-    if changed or gone or not index.base.exists() or mark != state.get("experiments"):
-        progress(Step("Reading runs", 0, len(changed)))
+    stamp, state = store.stamp(), _state(index)
+    n_known = query("SELECT count(*) AS n FROM stored_runs")[0]["n"]
+    if n_known != state.get("n_runs"):
+        state = {}  # the index was lost, or its last sync was killed before it noted what it did
+    if stamp is not None and stamp == state.get("stamp") and seconds is not None and not again:
+        return Outcome(n_known)
+    progress(Step("Looking for changes", 0, n_known))
+    seen = watching.look(store, query, state, seconds, again)
+    description = store.description() if isinstance(store, FileStore) else None
+    experiments = None
+    if description is None or description != state.get("description") or seen.changed:
+        experiments = [reading.experiment_row(found) for found in store.experiments()]
+    digest = state.get("experiments") if experiments is None else _digest(experiments)
+    if seen.changed or seen.gone or digest != state.get("experiments") or not n_known:
+        progress(Step("Reading runs", 0, len(seen.changed)))
+        if experiments is None:
+            experiments = [reading.experiment_row(found) for found in store.experiments()]
         with _scratch(index.cache) as folder:
-            reading.read(store, [places[run] for run in changed], folder)
+            reading.read(store, seen.changed, folder)
             reading.write_rows(experiments, folder / "experiments-0.json")
             reading.write_rows(map(reading.model_row, store.models()), folder / "models-0.json")
-            index.publish(folder, sorted({*changed, *gone}))
-    _save(index, {**_state(index), "experiments": mark, "synced_at": now()})
-    return Outcome(len(places), len(changed), len(gone))
+            index.publish(folder, [*sorted(seen.gone), *(place.run_id for place in seen.changed)])
+    told = {"experiments": digest, "description": description, "stamp": stamp}
+    _save(index, {**seen.state, **told, "synced_at": now(), "n_runs": seen.n_runs})
+    return Outcome(seen.n_runs, len(seen.changed), len(seen.gone))
 
 
-def _changed(
-    index: RunIndex,
-    store: FileStore,
-    places: dict[str, RunPlace],
-    known: Known,
-    seconds: float | None,
-) -> list[str]:
-    """Return the runs to read: new, moved, or with files that are not as they were.
+def behind(index: RunIndex, query: Query) -> int:
+    """Return how many runs of the store have changed since it was indexed; writes nothing.
 
-    Every run is looked at by its ``meta.yaml`` and folders; single files of the runs at work
-    and of the lately changed always, and of the others in turn while there is time.
+    Raises
+    ------
+    OSError
+        The store cannot be looked at.
     """
-    found: set[str] = set()
-    quiet: list[str] = []
-    for run, place in places.items():
-        row = known.get(run)
-        is_known = row is not None and row["place"] == str(place.path)
-        if is_known and reading.sign(store, place, "folders") == known[run]["folders_sign"]:
-            quiet.append(run)
-        else:
-            found.add(run)
-    newest = sorted(quiet, key=lambda run: -known[run]["changed_ns"])
-    first = [run for run in newest if _is_lively(known[run])][:_MOST_WATCHED]
-    watched = set(first)
-    rest = [run for run in quiet if run not in watched]
-    cursor = _state(index).get("cursor", 0) % max(1, len(rest))
-    n_seen, deadline = 0, time.monotonic() + (seconds or 0)
-    for number, run in enumerate([*first, *rest[cursor:], *rest[:cursor]]):
-        if number >= len(first):
-            if seconds is not None and time.monotonic() >= deadline:
-                break
-            n_seen += 1
-        if reading.sign(store, places[run], "files") != known[run]["files_sign"]:
-            found.add(run)
-    _save(index, {**_state(index), "cursor": (cursor + n_seen) % max(1, len(rest))})
-    return sorted(found)
+    store, state = opened(index.uri), _state(index)
+    stamp = store.stamp()
+    if stamp is not None and stamp == state.get("stamp"):
+        return 0
+    seen = watching.look(store, query, state, 0.0)
+    return len(seen.changed) + len(seen.gone)
 
 
-def _is_lively(row: dict[str, Any]) -> bool:
-    return bool(row["status"] == "RUNNING" or time.time_ns() - row["changed_ns"] < _LATELY_NS)
+def idle_seconds(index: RunIndex) -> float:
+    """Return how long ago any process last looked at the store; 0 when none ever did."""
+    try:
+        return max(0.0, time.time() - _state_file(index).stat().st_mtime)
+    except OSError:
+        return 0.0
 
 
 def synced_at(index: RunIndex) -> str | None:
@@ -152,12 +124,17 @@ def synced_at(index: RunIndex) -> str | None:
 
 
 def _digest(rows: list[dict[str, Any]]) -> str:
-    return json.dumps(rows, sort_keys=True)
+    text = json.dumps(rows, sort_keys=True).encode()
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def _state_file(index: RunIndex) -> Path:
+    return index.cache / "run-index.json"
 
 
 def _state(index: RunIndex) -> dict[str, Any]:
     try:
-        found = json.loads((index.cache / "run-index.json").read_text(encoding="utf-8"))
+        found = json.loads(_state_file(index).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) and found.get("uri") == index.uri else {}
@@ -166,7 +143,7 @@ def _state(index: RunIndex) -> dict[str, Any]:
 def _save(index: RunIndex, state: dict[str, Any]) -> None:
     scratch = index.cache / f".run-index.json.{os.getpid()}"
     scratch.write_text(json.dumps({**state, "uri": index.uri}), encoding="utf-8")
-    scratch.replace(index.cache / "run-index.json")
+    scratch.replace(_state_file(index))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,176 @@
+"""Which runs of a store have changed, found with as little looking as is safe.
+
+Of a folder store the next look sees
+
+* a run that came, went or moved;
+* a ``meta.yaml`` that was written anew (its run ended, was resumed, renamed, deleted or restored),
+  and a new tag; with more than ``_MOST_AT_ONCE`` runs in turn, so many with each look;
+* every change of a run that is at work or changed in the last ten minutes: new params and metrics,
+  overwritten tags, appended values (the ``_MOST_WATCHED`` that changed last).
+
+Of the other runs a new param or metric is seen within ``_FOLDER_TURNS`` looks (MLflow's fluent
+calls resume the run first, which is seen at once), and what was overwritten or appended to in turn:
+with each look so many runs as its time allows, at least ``_FEWEST``. Stores of another kind that
+cannot tell that nothing has changed are compared whole.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from local_stack.stores.mlflow_stores.file_store import TRASH, FileStore
+from local_stack.stores.mlflow_stores.records import Known, RunPlace, Store, Tier, Turning
+from local_stack.stores.run_index import reading
+
+Row = dict[str, Any]
+Query = Callable[..., Sequence[Row]]
+"""Runs a SELECT with its parameters on the index."""
+
+_LATELY_NS: Final = 600 * 10**9
+_MOST_WATCHED: Final = 200
+_MOST_AT_ONCE: Final = 50_000
+_FOLDER_TURNS: Final = 5
+_FEWEST: Final = 50
+_SLICE: Final = 1_000
+_COLUMNS: Final = "run_id, experiment_id, place, folders_sign, files_sign"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look found: runs to read anew, ids of those that are gone, and what to remember."""
+
+    n_runs: int
+    changed: tuple[RunPlace, ...]
+    gone: frozenset[str]
+    state: dict[str, Any]
+
+
+def look(
+    store: Store,
+    query: Query,
+    state: Mapping[str, Any],
+    seconds: float | None,
+    again: Collection[str] = (),
+) -> Look:
+    """Compare the store with the index; ``state`` is what the last look asked to remember.
+
+    ``seconds`` bounds the look at single files of runs that ended long ago; None looks at all.
+    The runs ``again`` count as changed.
+    """
+    if isinstance(store, Turning):
+        return _asked(store, query, state, seconds, again)
+    rows = query("SELECT run_id, experiment_id, place, meta_sign FROM stored_runs")
+    known = {row["run_id"]: row for row in rows}
+    listing = store.listing() if isinstance(store, FileStore) else None
+    found: dict[str, RunPlace] = {}
+    gone: frozenset[str] = frozenset()
+    if not known or listing is None or listing != state.get("listing"):
+        places: dict[str, RunPlace] = {}
+        for place in store.places():
+            places.setdefault(place.run_id, place)
+        for run, place in places.items():
+            if run not in known or known[run]["place"] != str(place.path):
+                found[run] = place
+        gone = frozenset(known.keys() - places.keys())
+    kept = [row for run, row in known.items() if run not in found and run not in gone]
+    found |= {row["run_id"]: _place(row) for row in kept if row["run_id"] in again}
+    remembered: dict[str, Any] = {"listing": listing}
+    if isinstance(store, FileStore) and seconds is not None:
+        remembered |= _glance(store, query, kept, state, seconds, found)
+    elif kept:
+        closely = query(f"SELECT {_COLUMNS} FROM stored_runs")
+        _compare(store, [row for row in closely if row["run_id"] not in gone], "files", found)
+    n_runs = len(known) - len(gone) + len(found.keys() - known.keys())
+    return Look(n_runs, tuple(found[run] for run in sorted(found)), gone, remembered)
+
+
+def _asked(
+    store: Turning,
+    query: Query,
+    state: Mapping[str, Any],
+    seconds: float | None,
+    again: Collection[str],
+) -> Look:
+    """Look at a store that says itself what has changed, as far as it can."""
+    started = "epoch_ms(started_at::TIMESTAMP) AS started_ms"
+    rows = query(f"SELECT {_COLUMNS}, {started} FROM stored_runs")
+    known = {
+        row["run_id"]: Known(row["run_id"], row["files_sign"], row["started_ms"]) for row in rows
+    }
+    seen = store.changes(known, state.get("turn_cursor", 0), seconds)
+    found = {row["run_id"]: _place(row) for row in rows if row["run_id"] in again}
+    found = {run: place for run, place in found.items() if run not in seen.gone}
+    found |= {place.run_id: place for place in seen.changed}
+    n_runs = len(known) - len(seen.gone) + len(found.keys() - known.keys())
+    places = tuple(found[run] for run in sorted(found))
+    return Look(n_runs, places, seen.gone, {"turn_cursor": seen.cursor})
+
+
+def _glance(
+    store: FileStore,
+    query: Query,
+    kept: Sequence[Row],
+    state: Mapping[str, Any],
+    seconds: float,
+    found: dict[str, RunPlace],
+) -> dict[str, int]:
+    """Add to ``found`` what has changed as far as the look goes; return where it stopped."""
+    began, alive = time.monotonic(), {row["run_id"] for row in kept}
+    start = state.get("meta_cursor", 0) if len(kept) > _MOST_AT_ONCE else 0
+    at_once = [*kept[start:], *kept[:start]][:_MOST_AT_ONCE] if start else kept[:_MOST_AT_ONCE]
+    for row, marks in zip(at_once, store.metas(row["place"] for row in at_once), strict=True):
+        if hash(marks) != row["meta_sign"]:
+            found[row["run_id"]] = _place(row)
+    lately = time.time_ns() - _LATELY_NS
+    lively = query(
+        f"SELECT {_COLUMNS} FROM stored_runs WHERE status = 'RUNNING' OR changed_ns > ? "
+        "ORDER BY changed_ns DESC LIMIT ?",
+        lately,
+        _MOST_WATCHED,
+    )
+    _compare(store, [row for row in lively if row["run_id"] in alive], "files", found)
+    n_folders = min(len(kept), _MOST_AT_ONCE) // _FOLDER_TURNS + 1
+    folders, folder_cursor = _turn(query, len(kept), state.get("folder_cursor", 0), n_folders)
+    _compare(store, [row for row in folders if row["run_id"] in alive], "folders", found)
+    files, _ = _turn(query, len(kept), state.get("file_cursor", 0), _SLICE)
+    n_seen, deadline = 0, began + seconds
+    for n_seen, row in enumerate(files, start=1):
+        if row["run_id"] in alive:
+            _compare(store, [row], "files", found)
+        if n_seen >= _FEWEST and time.monotonic() > deadline:
+            break
+    return {
+        "meta_cursor": (start + _MOST_AT_ONCE) % max(1, len(kept)),
+        "folder_cursor": folder_cursor,
+        "file_cursor": (state.get("file_cursor", 0) + n_seen) % max(1, len(kept)),
+    }
+
+
+def _turn(query: Query, n_runs: int, cursor: int, n_wanted: int) -> tuple[Sequence[Row], int]:
+    """Return the runs whose turn it is, and where the next turn starts."""
+    cursor %= max(1, n_runs)
+    rows = query(
+        f"SELECT {_COLUMNS} FROM stored_runs ORDER BY run_id LIMIT ? OFFSET ?",
+        n_wanted,
+        cursor,
+    )
+    return rows, (cursor + n_wanted if cursor + n_wanted < n_runs else 0)
+
+
+def _compare(store: Store, rows: Iterable[Row], tier: Tier, found: dict[str, RunPlace]) -> None:
+    for row in rows:
+        run = row["run_id"]
+        if run not in found:
+            place = _place(row)
+            if reading.sign(store, place, tier) != row[f"{tier}_sign"]:
+                found[run] = place
+
+
+def _place(row: Row) -> RunPlace:
+    path = Path(row["place"])
+    experiment_id = "" if path.parent.name == TRASH else row["experiment_id"]
+    return RunPlace(row["run_id"], experiment_id, path)
