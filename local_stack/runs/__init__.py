@@ -8,6 +8,7 @@ VERBS = {
     "tag": "editing",
     "delete": "editing",
     "restore": "editing",
+    "compare": "comparison.comparing",
     "sync": "syncing",
 }
 """The module of this package that declares each verb: a command line imports no other."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,7 +35,8 @@ class HeldOut:
     """Held-out predictions of one run; arrays of (n_rows,) in the order of the row numbers.
 
     For a classification ``truth`` and ``predicted`` are places in ``classes`` (-1: a class that
-    the model has never seen), and ``probability`` is (n_rows, n_classes) or None.
+    the model has never seen), and ``probability`` is (n_rows, n_classes) or None. ``data`` is the
+    data version whose rows are numbered.
     """
 
     task: str
@@ -44,6 +45,27 @@ class HeldOut:
     truth: np.ndarray
     predicted: np.ndarray
     probability: np.ndarray | None
+    data: str = ""
+
+    def labels(self) -> list[Any]:
+        """Return the true value of each row, whatever the model calls it."""
+        if self.task == "regression":
+            return list(self.truth.tolist())
+        return [self.classes[place] if place >= 0 else None for place in self.truth.tolist()]
+
+    def in_order(self) -> HeldOut:
+        """Return the same predictions, ordered by the numbers of their rows."""
+        import numpy as np
+
+        order = np.argsort(self.rows, kind="stable")
+        probability = None if self.probability is None else self.probability[order]
+        return replace(
+            self,
+            rows=self.rows[order],
+            truth=self.truth[order],
+            predicted=self.predicted[order],
+            probability=probability,
+        )
 
     def metrics(self) -> dict[str, float]:
         """Return every metric that these predictions define."""
@@ -111,11 +133,13 @@ def _read(path: Path) -> HeldOut:
     rows = table["row"].to_numpy()
     if about["task"] == "regression":
         truth = table["target"].cast(pl.Float64).to_numpy()
-        return HeldOut("regression", (), rows, truth, table["prediction"].to_numpy(), None)
+        predicted = table["prediction"].cast(pl.Float64).to_numpy()
+        return HeldOut("regression", (), rows, truth, predicted, None, str(about["data"]))
     names = [name for name in table.columns if name.startswith(_PROBABILITY)]
     probability = table.select(names).to_numpy().astype(np.float64) if names else None
     truth, predicted = (_codes(table[name].to_list(), classes) for name in ("target", "prediction"))
-    return HeldOut(about["task"], classes, rows, truth, predicted, probability)
+    data = str(about["data"])
+    return HeldOut(about["task"], classes, rows, truth, predicted, probability, data)
 
 
 def _codes(labels: Sequence[Any], classes: Sequence[Any]) -> np.ndarray:

@@ -1,0 +1,215 @@
+"""A comparison as a table of other programs: CSV and Markdown side by side, Parquet typed."""
+
+from __future__ import annotations
+
+import csv as comma_separated
+import html
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local_stack.data.checkout import outside, replacing
+from local_stack.runs.comparison.shape import MetricComparison, RunComparison
+from local_stack.workspace import Workspace
+
+_FORMULA = re.compile(r"[=+\-@\t\r\n]")
+_MARKED = re.compile(r"([\\`*_\[\]|~$])")
+_UNSEEN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of a comparison: what it tells of each run as text, and as a number where it is one."""
+
+    section: str
+    key: str
+    differs: bool
+    texts: tuple[str | None, ...]
+    numbers: tuple[float | None, ...]
+    metric: MetricComparison | None = None
+
+
+def lines(comparison: RunComparison) -> Iterator[Line]:
+    """Yield every row of a comparison, section by section."""
+    runs = comparison.runs
+    for key in ("run_id", "name", "experiment", "status", "lifecycle", "actor", "start_time"):
+        yield _line("run", key, [getattr(run, key) for run in runs])
+    for key in ("end_time", "seconds", "cpu_seconds", "peak_memory_bytes", "parent", "problem"):
+        yield _line("run", key, [getattr(run, key) for run in runs])
+    for metric in comparison.metrics:
+        yield _line("metric", metric.key, metric.values, metric)
+    for section, found in (("param", comparison.params), ("tag", comparison.tags)):
+        for entry in found:
+            yield _line(section, entry.key, entry.values)
+    for dataset in comparison.datasets:
+        context = f" ({dataset.context})" if dataset.context else ""
+        yield _line("dataset", f"{dataset.name}{context}", dataset.versions)
+    for artifact in comparison.artifacts:
+        told = [
+            None if not there else digest[:12] if digest else ""
+            for there, digest in zip(artifact.is_there, artifact.hashes, strict=True)
+        ]
+        sizes = tuple(None if size is None else float(size) for size in artifact.sizes)
+        texts = [
+            None if text is None else f"{_size(size)} {text}".strip()
+            for text, size in zip(told, artifact.sizes, strict=True)
+        ]
+        yield Line("artifact", artifact.path, artifact.differs, tuple(texts), sizes)
+    for entry in comparison.environment:
+        yield _line("environment", entry.key, entry.values)
+
+
+def write(
+    workspace: Workspace,
+    comparison: RunComparison,
+    *,
+    csv: Path | None,
+    parquet: Path | None,
+    force: bool,
+) -> tuple[str, ...]:
+    """Write every row to the files that are named; return their paths.
+
+    A file appears whole or not at all.
+    """
+    wanted = [(path, save) for path, save in ((csv, _csv), (parquet, _parquet)) if path]
+    places = [(outside(workspace, Path(path)), save) for path, save in wanted]
+    for place, save in places:
+        with replacing(place, force=force) as scratch:
+            save(comparison, scratch)
+    return tuple(str(place) for place, _ in places)
+
+
+def _csv(comparison: RunComparison, path: Path) -> None:
+    titles = titles_of(comparison)
+    others = [at for at, run in enumerate(comparison.runs) if run.run_id != comparison.baseline]
+    head = ["section", "key", "differs", "direction", "verdict", *titles]
+    for at in others:
+        head += [f"{name}: {titles[at]}" for name in ("delta", "low", "high")]
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = comma_separated.writer(stream)
+        writer.writerow(map(guarded, head))
+        for line in lines(comparison):
+            metric = line.metric
+            told = [metric.direction, metric.verdict] if metric else ["", ""]
+            row: list[Any] = [line.section, line.key, "yes" if line.differs else "no", *told]
+            row += line.texts
+            for at in others:
+                interval = metric.intervals[at] if metric else None
+                row.append(metric.deltas[at] if metric else None)
+                row += [interval.low, interval.high] if interval else [None, None]
+            writer.writerow([guarded(cell) for cell in row])
+
+
+def _parquet(comparison: RunComparison, path: Path) -> None:
+    import polars as pl
+
+    schema = {
+        "section": pl.String,
+        "key": pl.String,
+        "run_id": pl.String,
+        "run": pl.String,
+        "value": pl.String,
+        "number": pl.Float64,
+        "delta": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "direction": pl.String,
+        "is_best": pl.Boolean,
+        "differs": pl.Boolean,
+    }
+    rows: list[tuple[Any, ...]] = []
+    for line in lines(comparison):
+        metric = line.metric
+        for at, run in enumerate(comparison.runs):
+            interval = metric.intervals[at] if metric else None
+            rows.append(
+                (
+                    *(line.section, line.key, run.run_id, run.name),
+                    *(_whole(line.texts[at]), line.numbers[at]),
+                    metric.deltas[at] if metric else None,
+                    *((interval.low, interval.high) if interval else (None, None)),
+                    metric.direction if metric else None,
+                    (metric.best == run.run_id) if metric and metric.best else None,
+                    line.differs,
+                )
+            )
+    pl.DataFrame(rows, schema=schema, orient="row").write_parquet(path)
+
+
+def markdown(comparison: RunComparison) -> str:
+    """Return every row as one table of Markdown, in which nothing of the runs is markup."""
+    titles = titles_of(comparison)
+    head = ["section", "key", *titles, "difference"]
+    table = [[escaped(cell) for cell in head], ["---"] * len(head)]
+    for line in lines(comparison):
+        told = line.metric.verdict if line.metric else "differs" if line.differs else ""
+        texts = ["" if text is None else text for text in line.texts]
+        table.append([escaped(cell) for cell in (line.section, line.key, *texts, told)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in table)
+
+
+def titles_of(comparison: RunComparison) -> list[str]:
+    """Return what heads the column of each run; no two are the same."""
+    titles = [run.title for run in comparison.runs]
+    return [
+        run.run_id if titles.count(title) > 1 else title
+        for run, title in zip(comparison.runs, titles, strict=True)
+    ]
+
+
+def guarded(cell: Any) -> Any:
+    """Return a cell of CSV that no spreadsheet takes for a formula; numbers stay as they are."""
+    if not isinstance(cell, str):
+        return "" if cell is None else cell
+    text = _whole(cell) or ""
+    return f"'{text}" if _FORMULA.match(text) and not _is_number(text) else text
+
+
+def escaped(text: str) -> str:
+    """Return a text as a cell of a Markdown table shows it."""
+    return _MARKED.sub(r"\\\1", html.escape(visible(text), quote=False))
+
+
+def visible(text: str) -> str:
+    """Return a text without characters that nobody sees or that reorder a line."""
+    return _UNSEEN.sub(" ", text)
+
+
+def _line(
+    section: str, key: str, values: Sequence[Any], metric: MetricComparison | None = None
+) -> Line:
+    texts = tuple(None if value is None else _text(value) for value in values)
+    numbers = tuple(
+        float(value) if isinstance(value, int | float) else _number(value) for value in values
+    )
+    differs = metric.differs if metric else len(set(texts)) > 1
+    return Line(section, key, differs, texts, numbers, metric)
+
+
+def _text(value: Any) -> str:
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, str) and _is_number(value) else None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text and text == text.strip()
+
+
+def _whole(text: str | None) -> str | None:
+    """Return a text that every encoding can hold: lone surrogates become question marks."""
+    return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _size(size: int | None) -> str:
+    return "" if size is None else f"{size} bytes"
