@@ -35,8 +35,12 @@ def opened(uri: str) -> Store:
         from local_stack.stores.mlflow_stores.sql_store import SqlStore
 
         return SqlStore(file)
+    if urlsplit(uri).scheme in ("http", "https"):
+        from local_stack.stores.mlflow_stores.http_store import HttpStore
+
+        return HttpStore(uri)
     raise UnreadableError(
-        f"{redacted(uri)} is no folder and no SQLite file, and only those are indexed"
+        f"{redacted(uri)} is no folder, SQLite file or http server, and only those are indexed"
     )
 
 

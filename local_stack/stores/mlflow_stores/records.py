@@ -5,10 +5,10 @@ Times are milliseconds since 1970 in UTC, as MLflow writes them; None when the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 HistoryRow: TypeAlias = "tuple[str, int, int, float]"
 """One logged value of a metric: (key, step, timestamp in ms, value)."""
@@ -129,6 +129,35 @@ class Store(Protocol):
 
     def models(self) -> list[StoredModel]:
         """Return every logged model (MLflow 3), deleted ones too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the index knows of a run: the hash of its signature, and when it began (ms)."""
+
+    run_id: str
+    sign: int
+    started_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Runs to read anew, ids of those that are gone, and where the next turn begins."""
+
+    changed: tuple[RunPlace, ...]
+    gone: frozenset[str]
+    cursor: int
+
+
+@runtime_checkable
+class Turning(Protocol):
+    """A store that is too far away to be looked at whole each time."""
+
+    def changes(self, known: Mapping[str, Known], cursor: int, seconds: float | None) -> Changes:
+        """Compare the store with what is ``known``; without ``seconds`` look at every run.
+
+        ``cursor`` says whose turn it is.
+        """
 
 
 def latest(history: Iterable[HistoryRow]) -> dict[str, float]:
