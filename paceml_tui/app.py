@@ -43,6 +43,7 @@ from paceml_tui.tasks import (
     Outcome,
     Pulse,
     Request,
+    Revealed,
     attempt,
     command,
     machine,
@@ -303,6 +304,17 @@ class PacemlApp(App[int], inherit_bindings=False):
             self.action_jobs()
         else:
             self.action_go(event.word)
+
+    @on(Revealed)
+    def _reveal(self, event: Revealed) -> None:
+        self.action_go("data")
+        self._reveal_once_there(event)
+
+    def _reveal_once_there(self, event: Revealed) -> None:
+        if self.page is not None and self.page.is_mounted:
+            self.page.reveal(event.dataset, event.version)
+        else:
+            self.call_after_refresh(self._reveal_once_there, event)
 
     @on(StatusLine.Opened)
     def action_jobs(self) -> None:

@@ -266,6 +266,7 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("profile", "back", "escape,q", "back", "back", "From a detail to its list, and out.", 6),
     Key("correct", "apply", "enter", "apply", "apply", "Read again with this value.", 1),
     Key("correct", "drop", "escape", "drop", "drop", "Leave it as it is.", 2),
+    Key("runs", "open", "o", "open_run", "open", "Everything about the run: curves, files.", 1),
     Key("runs", "mark", "space", "mark", "mark", "Mark a run to compare, delete or restore.", 2),
     Key("runs", "experiment", "E", "experiment", "experiment", "Choose one experiment, or all."),
     Key("runs", "state", "a", "state", "state", "Active, deleted or all runs."),
@@ -279,6 +280,20 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("runs", "train", "n", "ask('runs.train')", "train", "Train from a recipe.", 5),
     Key("runs", "explain", "x", "ask('explain.model')", "explain", "Explain the selected run."),
     Key("runs", "register", "r", "ask('registry.register')", "register", "Register its model."),
+    *(
+        Key("run", part, str(place), f"part('{part}')", part, f"Show this part: {part}.")
+        for place, part in enumerate(("overview", "metrics", "params", "files", "nested"), 1)
+    ),
+    Key("run", "next", "tab,right", "turn(1)", "next part", "To the next part.", 1),
+    Key("run", "previous", "shift+tab,left", "turn(-1)", "previous", "To the part before."),
+    Key("run", "filter", "slash", "filter", "filter", "Show only lines that match.", 2),
+    Key("run", "sort", "s", "sort", "sort", "Sort by the next column."),
+    Key("run", "log", "l", "log", "log", "Curves by powers of ten, or plainly.", 3),
+    Key("run", "relative", "o", "relative", "relative", "Open its parent, or the selected run.", 4),
+    Key("run", "data", "v", "data", "data", "To the version of the data it was made of.", 5),
+    Key("run", "copy", "y", "copy", "copy", "Copy the selected value, or the run's id."),
+    Key("run", "repeat", "c", "repeat", "as command", "The command for this."),
+    Key("run", "back", "escape,q", "back", "back", "From a detail to its list, and out.", 6),
     Key("chooser", "take", "enter", "take", "take", "Take what is chosen.", 1),
     Key("chooser", "type", "slash", "type", "find", "Type words that the name holds.", 4),
     Key("chooser", "remove", "D", "remove", "remove", "Remove the selected name."),

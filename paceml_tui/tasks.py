@@ -85,6 +85,15 @@ class Asked(Message):
         self.is_form = is_form
 
 
+class Revealed(Message):
+    """Somebody wants to see a version of a data set where it stands."""
+
+    def __init__(self, dataset: str, version: str) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.version = version
+
+
 class Beat(Message):
     """The workspace has changed; ``before`` is None for the first look."""
 

@@ -64,6 +64,7 @@ class DataScreen(RecordsScreen):
     dataset = ""
     """The data set whose versions are listed; '' when the data sets are."""
     _left = ""
+    _wanted = ""
     _marked: tuple[str, ...] = ()
 
     @property
@@ -151,13 +152,23 @@ class DataScreen(RecordsScreen):
         self._list("")
         return True
 
+    def reveal(self, dataset: str, version: str) -> None:
+        """List the versions of a data set, with the cursor on the one that begins so."""
+        self._wanted = version
+        self._list(dataset)
+
     def _list(self, dataset: str) -> None:
         self.dataset = dataset
         self._marked = ()
         self.begin_again()
 
     def filled(self) -> None:
-        """Go back to the data set whose versions were listed."""
+        """Go back to the data set whose versions were listed, or to the wanted version."""
+        listed = self.listing.rows if self.listing and self._wanted and self.dataset else ()
+        for place, row in enumerate(listed):
+            if str(row["version"]).startswith(self._wanted):
+                self.table.move_cursor(row=place, animate=False)
+        self._wanted = "" if listed else self._wanted
         rows = self.listing.rows if self.listing and self._left and not self.dataset else ()
         for place, row in enumerate(rows):
             if row["name"] == self._left:

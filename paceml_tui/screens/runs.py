@@ -16,7 +16,8 @@ from paceml_tui.render import Block, Text, join, safe, styled
 from paceml_tui.screens import runs_columns, runs_detail, runs_filter
 from paceml_tui.screens.runs_list import STATES, RunsList, keys_of
 from paceml_tui.screens.runs_remembered import MOST_FILTERS, Remembered, remember
-from paceml_tui.tasks import Outcome, Request, Row, attempt
+from paceml_tui.screens.runs_view import RunView
+from paceml_tui.tasks import Outcome, Request, Revealed, Row, attempt
 from paceml_tui.widgets.chooser import Choice, Chooser, Chosen
 from paceml_tui.widgets.correction import Correction
 from paceml_tui.widgets.search_bar import SearchBar
@@ -279,6 +280,17 @@ class RunsScreen(RunsList):
         self.table.action_cursor_down()
 
     # The selected run.
+
+    def action_open_run(self) -> None:
+        """Show everything about the selected run; from there one may go to its data."""
+        row = self.selected
+        if row is not None:
+            view = RunView(self.desk, str(row["run_id"]), str(row["name"] or ""))
+            self.app.push_screen(view, self._went)
+
+    def _went(self, version: tuple[str, str] | None) -> None:
+        if version is not None:
+            self.post_message(Revealed(*version))
 
     def arguments_for(self, command: str, row: Row | None) -> dict[str, Any]:
         """Explain or register the selected run."""

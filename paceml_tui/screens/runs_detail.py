@@ -61,7 +61,7 @@ def block(desk: Desk, row: Row) -> Block:
         styled(run["problem"], "warning", 600) if run["problem"] else None,
         styled(run.get("error"), "bad", limit=600) if run.get("error") else None,
         *note(run),
-        *_metrics(desk, run),
+        *metric_part(run, history(desk, run["run_id"])),
         *_part("Params", run["params"]),
         *_part("Tags", own_tags(run)),
         *_family(desk, run),
@@ -133,11 +133,11 @@ def _float(value: Any) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _metrics(desk: Desk, run: Row) -> list[Block]:
+def metric_part(run: Row, logged: Mapping[str, list[tuple[int, float]]]) -> list[Block]:
+    """Return the metrics, each with a curve as small as a word."""
     metrics: Mapping[str, Any] = run["metrics"] or {}
     if not metrics:
         return []
-    logged = history(desk, run["run_id"])
     rows = []
     for name, value in metrics.items():
         points = logged.get(name, [])

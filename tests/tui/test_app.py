@@ -206,6 +206,7 @@ def test_every_action_exists() -> None:
         data_profile,
         data_recipe,
         data_rows,
+        runs_view,
     )
     from paceml_tui.widgets import (
         cells,
@@ -257,6 +258,7 @@ def test_every_action_exists() -> None:
         "chooser": chooser.Chooser,
         "turning": chooser.Chooser,
         "search": search_bar.SearchBar,
+        "run": runs_view.RunView,
         **app.SCREENS,
     }
     for key in keys.KEYS:

@@ -1,0 +1,499 @@
+"""One run in full: what it is, its curves, its params and tags, its files, its relatives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.message import Message
+from textual.widgets import ContentSwitcher, Input, Static
+
+from local_stack.errors import NotFoundError
+from paceml_tui import keys
+from paceml_tui.plots import Curve, curve_chart, spark
+from paceml_tui.render import (
+    Block,
+    Text,
+    fields,
+    heading,
+    join,
+    moment,
+    number,
+    safe,
+    size,
+    stack,
+    status,
+    styled,
+    value_text,
+)
+from paceml_tui.screens import runs_detail, runs_files
+from paceml_tui.screens.data_parts import PartsView
+from paceml_tui.screens.data_profile_parts import Lines, ListPart
+from paceml_tui.screens.runs_columns import metric_value, status_of
+from paceml_tui.tasks import Desk, Outcome, Request, Row
+from paceml_tui.widgets.detail import Detail
+from paceml_tui.widgets.filter import FilterBar
+from paceml_tui.widgets.records import Copied
+from paceml_tui.widgets.sheet import Sheet
+from paceml_tui.widgets.table import Column
+from paceml_tui.widgets.view import IsLeft
+
+PARTS = ("overview", "metrics", "params", "files", "nested")
+"""The parts in the order of their keys 1 to 5."""
+
+
+class Previewed(Message):
+    """A file was looked into."""
+
+    def __init__(self, path: str, outcome: Outcome[Block]) -> None:
+        super().__init__()
+        self.path = path
+        self.outcome = outcome
+
+
+class Reread(Message):
+    """The run was read again."""
+
+    def __init__(self, outcome: Outcome[dict[str, Any]]) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
+class FilesPart(ListPart):
+    """The artefacts; the selected one is looked into in a thread."""
+
+    class Wanted(Message):
+        """Another file is selected."""
+
+    def describe(self) -> None:
+        """Ask for the selected file."""
+        if self.selected is None:
+            super().describe()
+        else:
+            self.post_message(self.Wanted())
+
+
+class RunView(PartsView):
+    """Everything that is known of one run."""
+
+    BINDINGS = keys.bindings("run")
+    SCOPES = ("run",)
+    NOUN = "run"
+    PARTS = PARTS
+
+    def __init__(self, desk: Desk, run_id: str, name: str = "") -> None:
+        super().__init__(desk)
+        self._run_id = run_id
+        self._name = name or run_id
+        self._is_log = False
+
+    @property
+    def request(self) -> Request:
+        """Return the command that shows the run."""
+        return Request("runs.show", {"run": self._run_id})
+
+    def requests(self) -> list[tuple[str, Request]]:
+        """Return the command that shows the run."""
+        return [("This run", self.request)]
+
+    def heading(self) -> Text:
+        """Return the title: the name, how it ended, and of which experiment it is."""
+        run = self._result.get("run")
+        parts = [styled("Run", "heading"), styled(self._name, limit=40)]
+        if run:
+            parts += [status_of(run), styled(run["experiment"], "quiet", 30)]
+        if self.state == "filled" and self.listed is not None and self.listed.place:
+            parts.append(styled(self.listed.place, "warning", 40))
+        return join(*parts, gap="  ")
+
+    def body(self) -> ComposeResult:
+        """Lay out the strip of the parts, and the parts."""
+        yield Static(styled(""), classes="strip")
+        with ContentSwitcher(initial=PARTS[0]):
+            yield Sheet(id="overview")
+            yield ListPart(id="metrics")
+            yield ListPart(id="params")
+            yield FilesPart(id="files")
+            yield ListPart(id="nested")
+
+    def foot(self) -> ComposeResult:
+        """Lay out the line in which one types a filter."""
+        yield FilterBar("words that must appear")
+
+    def scopes(self) -> tuple[str, ...]:
+        """Return the scopes of the keys that work in the part that is shown."""
+        return ("run", "detail" if self._part == "overview" else "table")
+
+    # Reading.
+
+    def on_mount(self) -> None:
+        """Read the run."""
+        self.fetch()
+
+    def stored(self, request: Request) -> dict[str, Any]:
+        """Return what is recorded of the run; no command has to be carried out for it."""
+        found = self.desk.query("SELECT * FROM found_runs WHERE run_id = ? LIMIT 1", self._run_id)
+        if not found:
+            raise NotFoundError(f"There is no run '{self._run_id}' any more.", "Go back with esc.")
+        run = found[0]
+        from local_stack.runs.records import status as true_status
+
+        run["status"] = true_status(self.desk.workspace, run)
+        return {
+            "run": run,
+            "facts": runs_detail.facts(self.desk, run),
+            "history": runs_detail.history(self.desk, self._run_id),
+            "family": self._family(run),
+        }
+
+    def _family(self, run: Row) -> list[Row]:
+        columns = "run_id, name, status, started_at, metrics"
+        above = self.desk.query(
+            f"SELECT 'parent' AS kin, {columns} FROM found_runs "  # noqa: S608 - names of ours
+            "WHERE run_id = ? AND run_id <> ?",
+            run["parent"],
+            self._run_id,
+        )
+        below = self.desk.query(
+            f"SELECT 'child' AS kin, {columns} FROM found_runs "  # noqa: S608 - names of ours
+            "WHERE parent = ? AND run_id <> ? ORDER BY started_at, run_id LIMIT 5000",
+            self._run_id,
+            self._run_id,
+        )
+        return [*above, *below]
+
+    def changed(self) -> None:
+        """Read the run again: it may be at work."""
+        if self.state == "filled":
+            self.aside(lambda _: self.stored(self.request), Reread, "reread")
+
+    @on(Reread)
+    def _reread(self, event: Reread) -> None:
+        event.stop()
+        if event.outcome.value is not None and self.state == "filled":
+            self._result = event.outcome.value
+            self.retitle()
+            self._fill()
+
+    def show(self) -> None:
+        """Show the run."""
+        self.retitle()
+        self.become("filled")
+        self.call_after_refresh(self._fill)
+
+    def _fill(self) -> None:
+        run, history = self._result["run"], self._result["history"]
+        self.query_one("#overview", Sheet).show(*self._overview())
+        metrics = metric_rows(run, history)
+        self._list("metrics", metrics, METRIC_COLUMNS, METRIC_ORDERS, self._curve)
+        self._list("params", text_rows(run), TEXT_COLUMNS, TEXT_ORDERS, _whole)
+        files = [{"name": p, "bytes": n} for p, n in runs_detail.artifact_sizes(run)]
+        self._list("files", files, FILE_COLUMNS, FILE_ORDERS, lambda _: styled(""))
+        family = [{**row, "title": row["name"] or row["run_id"]} for row in self._result["family"]]
+        self._list("nested", family, KIN_COLUMNS, KIN_ORDERS, _kin)
+        self.action_part(self._part)
+
+    def _list(self, part: str, rows: list[Row], columns: Any, orders: Any, describe: Any) -> None:
+        name = "run_id" if part == "nested" else "name"
+        self.query_one(f"#{part}", ListPart).fill(
+            Lines(
+                tuple(rows),
+                columns,
+                orders,
+                lambda row: f"{row.get('group', '')}{row[name]}",
+                describe,
+                lambda row: " ".join(str(row.get(it, "")) for it in ("name", "value", "title")),
+            )
+        )
+
+    def _overview(self) -> tuple[Block, Block]:
+        run = self._result["run"]
+        left = stack(
+            fields(self._result["facts"]),
+            styled(run["problem"], "warning", 600) if run["problem"] else None,
+            styled(run["error"], "bad", 600) if run["error"] else None,
+            *runs_detail.note(run),
+            *cost(run),
+        )
+        right = stack(*runs_detail.metric_part(run, self._result["history"]))
+        return left, right
+
+    def _curve(self, row: Row) -> Block:
+        points = self._result["history"].get(row["name"], [])
+        title = heading(row["name"], metric_value(row["value"]))
+        if len(points) < 2:
+            return stack(title, styled("It was logged once, so it has no curve.", "quiet"))
+        detail = self.query_one("#metrics Detail", Detail)
+        width = max(24, min(120, detail.content_size.width or self.app.size.width - 6))
+        height = max(6, min(24, (detail.size.height or 20) - 9))
+        curve = Curve(row["name"], tuple((float(step), value) for step, value in points))
+        lowest, highest = row["least"], row["most"]
+        return stack(
+            join(title, styled("log" if self._is_log else "", "accent"), gap="  "),
+            *curve_chart([curve], width=width, height=height, is_log=self._is_log),
+            styled("steps", "quiet"),
+            fields(
+                [
+                    ("values", number(len(points))),
+                    ("least", join(number(lowest[1]), styled("at step"), number(lowest[0]))),
+                    ("greatest", join(number(highest[1]), styled("at step"), number(highest[0]))),
+                ]
+                if lowest
+                else [("values", number(len(points)))]
+            ),
+        )
+
+    @on(FilesPart.Wanted)
+    def _look_into(self, event: FilesPart.Wanted) -> None:
+        event.stop()
+        part = self.query_one(FilesPart)
+        row, run = part.selected, self._result.get("run")
+        if row is None or run is None:
+            return
+        detail = part.query_one(Detail)
+        path = str(row["name"])
+        width = max(20, min(160, detail.content_size.width or self.app.size.width - 6))
+        height = max(6, (detail.size.height or 20) - 4)
+
+        def look(_: IsLeft) -> Block:
+            return runs_files.preview(run, path, width, height)
+
+        self.aside(look, lambda it: Previewed(path, it), "preview")
+
+    @on(Previewed)
+    def _previewed(self, event: Previewed) -> None:
+        event.stop()
+        part = self.query_one(FilesPart)
+        if part.selected is not None and part.selected["name"] == event.path:
+            error = event.outcome.error
+            why = styled(error.message if error else "", "bad", 300)
+            part.query_one(Detail).show(event.outcome.value or why)
+
+    # Going about.
+
+    def on_resize(self) -> None:
+        """Draw curves and pictures again in the room that there is now."""
+        super().on_resize()
+        if self.state == "filled" and self._part in ("metrics", "files") and self.listed:
+            self.call_after_refresh(self.listed.describe)
+
+    def counts(self) -> Mapping[str, int | None]:
+        """Return how much there is in each part."""
+        run = self._result.get("run")
+        if not run:
+            return {}
+        return {
+            "metrics": len(run["metrics"] or {}),
+            "params": len(text_rows(run)),
+            "files": len(runs_detail.artifact_sizes(run)),
+            "nested": len(self._result["family"]),
+        }
+
+    @on(ListPart.Filtered)
+    def _filtered(self, event: ListPart.Filtered) -> None:
+        event.stop()
+        self.retitle()
+
+    def action_back(self) -> None:
+        """Go back one step: from the detail to the list, from a filter to all, and out."""
+        if self.back():
+            return
+        if self.listed is not None and self.listed.filter_text:
+            self.listed.filter("")
+            return
+        self.dismiss(None)
+
+    def action_filter(self) -> None:
+        """Open the line in which a filter is typed."""
+        if self.state != "filled":
+            return
+        if self.listed is None:
+            self.action_part("params")
+        self.part.remove_class("-detail")
+        line = self.query_one(FilterBar)
+        with line.prevent(Input.Changed):
+            line.input.value = safe(self.listed.filter_text if self.listed else "", 0)
+        line.add_class("-open")
+        self.show_keys("filter")
+        self.call_after_refresh(line.input.focus)
+
+    @on(FilterBar.Typed)
+    def _typed(self, event: FilterBar.Typed) -> None:
+        event.stop()
+        if self.listed is not None:
+            self.listed.filter(event.text.strip())
+
+    @on(FilterBar.Left)
+    def _filter_left(self, event: FilterBar.Left) -> None:
+        event.stop()
+        self.query_one(FilterBar).remove_class("-open")
+        self.show_keys(*self.SCOPES)
+        if not event.is_kept and self.listed is not None:
+            self.listed.filter("")
+        self.main().focus()
+
+    def action_log(self) -> None:
+        """Draw curves by powers of ten, or plainly again."""
+        self._is_log = not self._is_log
+        if self.state == "filled":
+            self.query_one("#metrics", ListPart).describe()
+
+    def action_relative(self) -> None:
+        """Open the run that this one is nested in, or the selected one nested in it."""
+        rows = self._result.get("family") or []
+        row = self.listed.selected if self._part == "nested" and self.listed else None
+        row = row or next((it for it in rows if it["kin"] == "parent"), None)
+        if row is None:
+            self.say("This run is not nested; 5 lists those nested in it.")
+            return
+        view = RunView(self.desk, str(row["run_id"]), str(row["name"] or ""))
+        self.app.push_screen(view, self._went_on)
+
+    def _went_on(self, version: tuple[str, str] | None) -> None:
+        if version is not None:  # to the data of the other run
+            self.dismiss(version)
+
+    def action_data(self) -> None:
+        """Go to the version of the data that the run was made of."""
+        run = self._result.get("run") or {}
+        found = [it for it in run.get("datasets") or [] if isinstance(it, Mapping)]
+        known = {(row["dataset"], str(row["version"])[:12]) for row in self._versions()}
+        for it in found:
+            wanted = str(it.get("name")), str(it.get("digest"))[:12]
+            if wanted in known:
+                self.dismiss(wanted)
+                return
+        named = ", ".join(safe(it.get("name"), 30) for it in found)
+        self.say(f"{named} is no data set of this workspace." if named else "It names no data.")
+
+    def _versions(self) -> list[Row]:
+        return self.desk.query("SELECT dataset, version FROM data_versions")
+
+    def action_copy(self) -> None:
+        """Copy the value that is selected, or the id of the run."""
+        row = self.listed.selected if self.listed is not None else None
+        value = (row or {}).get("value") if self._part in ("metrics", "params") else None
+        value = (row or {}).get("name") if self._part == "files" else value
+        self.app.post_message(Copied(safe(self._run_id if value is None else value, 0)))
+
+
+def metric_rows(run: Row, history: Mapping[str, list[tuple[int, float]]]) -> list[Row]:
+    """Return a line for each metric: its value, how often it was logged, and its extremes."""
+    rows = []
+    for name, value in (run["metrics"] or {}).items():
+        points = history.get(name, [])
+        finite = [it for it in points if math.isfinite(it[1])]
+        rows.append(
+            {
+                "name": name,
+                "value": value,
+                "points": [it for _, it in points],
+                "least": min(finite, key=lambda it: it[1]) if finite else None,
+                "most": max(finite, key=lambda it: it[1]) if finite else None,
+            }
+        )
+    return rows
+
+
+def text_rows(run: Row) -> list[Row]:
+    """Return a line for each param and each tag."""
+    found = [("param", run["params"] or {}), ("tag", run["tags"] or {})]
+    return [
+        {"group": group, "name": name, "value": value}
+        for group, values in found
+        for name, value in values.items()
+    ]
+
+
+def cost(run: Row) -> list[Block]:
+    """Return what the run took of the machine, as far as it was recorded."""
+    tags = run["tags"] or {}
+    titles = {
+        "paceml.seconds": "fit, s",
+        "paceml.cpu_seconds": "processor, s",
+        "paceml.peak_memory_bytes": "peak memory",
+    }
+    rows = [
+        (title, size(int(tags[key])) if key.endswith("bytes") and tags[key].isdigit()
+         else styled(tags[key], limit=20))
+        for key, title in titles.items()
+        if tags.get(key)
+    ]  # fmt: skip
+    return [styled(""), heading("Cost"), fields(rows)] if rows else []
+
+
+def _whole(row: Row) -> Block:
+    text = styled(row["value"], limit=0, is_block=True)
+    return stack(heading(row["name"], styled(row["group"], "quiet")), styled(""), text)
+
+
+def _kin(row: Row) -> Block:
+    rows = [(name, metric_value(it)) for name, it in (row["metrics"] or {}).items()]
+    return stack(
+        heading(row["title"], status(row["status"])),
+        fields([("run", styled(row["run_id"])), ("started", moment(row["started_at"]))]),
+        styled(""),
+        fields(rows[:100]),
+        join(styled("o", "accent"), styled("opens it", "quiet")),
+    )
+
+
+def _place(_: Row) -> int:
+    return 0
+
+
+def _last(row: Row) -> float:
+    value = row["value"]
+    return value if isinstance(value, int | float) else math.inf
+
+
+METRIC_COLUMNS = (
+    Column("metric", lambda row: styled(row["name"], limit=60), is_wide=True, rank=0, most=40),
+    Column("last", lambda row: metric_value(row["value"]), is_number=True, rank=1),
+    Column(
+        "least",
+        lambda row: number(row["least"][1] if row["least"] else None),
+        is_number=True,
+        rank=3,
+    ),
+    Column(
+        "most", lambda row: number(row["most"][1] if row["most"] else None), is_number=True, rank=4
+    ),
+    Column("values", lambda row: number(len(row["points"])), is_number=True, rank=5),
+    Column("over steps", lambda row: spark(row["points"], 16), rank=2, most=16),
+)
+METRIC_ORDERS: Mapping[str, Any] = {
+    "": _place,
+    "metric": lambda row: row["name"],
+    "last": _last,
+    "values": lambda row: -len(row["points"]),
+}
+TEXT_COLUMNS = (
+    Column("kind", lambda row: styled(row["group"], "quiet"), rank=2),
+    Column("name", lambda row: styled(row["name"], limit=60), rank=0, most=36),
+    Column("value", lambda row: value_text(row["value"]), is_wide=True, rank=1, most=60),
+)
+TEXT_ORDERS: Mapping[str, Any] = {
+    "": _place,
+    "name": lambda row: row["name"],
+    "value": lambda row: str(row["value"]),
+}
+FILE_COLUMNS = (
+    Column("file", lambda row: styled(row["name"], limit=120), is_wide=True, rank=0, most=60),
+    Column("size", lambda row: size(row["bytes"]), is_number=True, rank=1),
+)
+FILE_ORDERS: Mapping[str, Any] = {
+    "": _place,
+    "file": lambda row: row["name"],
+    "size": lambda row: -(row["bytes"] or 0),
+}
+KIN_COLUMNS = (
+    Column("kin", lambda row: styled(row["kin"], "quiet"), rank=1),
+    Column("run", lambda row: styled(row["title"]), is_wide=True, rank=0, most=36),
+    Column("status", lambda row: status(row["status"]), rank=2),
+    Column("started", lambda row: moment(row["started_at"]), rank=3),
+)
+KIN_ORDERS: Mapping[str, Any] = {"": _place, "run": lambda row: row["title"]}
