@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -123,7 +124,7 @@ class HttpStore:
         """Yield the runs at ``places``, in order, as far as they can be read."""
         waiting = iter(places)
         with ThreadPoolExecutor(_THREADS) as threads:
-            while batch := [place for place, _ in zip(waiting, range(_AHEAD), strict=False)]:
+            while batch := list(islice(waiting, _AHEAD)):
                 yield from threads.map(self._read, batch)
 
     def models(self) -> list[StoredModel]:

@@ -19,6 +19,7 @@ from local_stack.results import now
 from local_stack.stores.mlflow_stores.file_store import FileStore
 from local_stack.stores.mlflow_stores.opening import opened
 from local_stack.stores.mlflow_stores.records import Store, UnreadableError
+from local_stack.stores.places import redacted
 from local_stack.stores.run_index import reading, watching
 from local_stack.stores.run_index.generations import RunIndex
 from local_stack.stores.run_index.watching import Query
@@ -137,12 +138,12 @@ def _state(index: RunIndex) -> dict[str, Any]:
         found = json.loads(_state_file(index).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and found.get("uri") == index.uri else {}
+    return found if isinstance(found, dict) and found.get("uri") == redacted(index.uri) else {}
 
 
 def _save(index: RunIndex, state: dict[str, Any]) -> None:
     scratch = index.cache / f".run-index.json.{os.getpid()}"
-    scratch.write_text(json.dumps({**state, "uri": index.uri}), encoding="utf-8")
+    scratch.write_text(json.dumps({**state, "uri": redacted(index.uri)}), encoding="utf-8")
     scratch.replace(_state_file(index))
 
 
