@@ -115,9 +115,9 @@ class Metadata:
         with self._lock:
             self._open()
             self._flush()
-            if self._attached is not None:
-                self._attached.follow()
             try:
+                if self._attached is not None:
+                    self._attached.follow(sql)
                 return self._rows(sql, parameters)
             except _duckdb_errors():
                 self._index.doubt()
@@ -189,9 +189,11 @@ class Metadata:
         config: dict[str, Any] = {**_CONFIG, "temp_directory": str(self._cache / "duckdb")}
         self._connection = duckdb.connect(":memory:", config=config)
         self._connection.execute("SET enable_progress_bar = false")
+        self._connection.execute("BEGIN")  # one commit is quicker than one a table
         for name, table in _ALL.items():
             self._connection.execute(_create(name, table))
         self._attached = Attached(self._connection, self._index)
+        self._connection.execute("COMMIT")
 
     def _reset(self) -> None:
         if self._connection is not None:
@@ -212,11 +214,13 @@ class Metadata:
             is_ours = meta["version"] == VERSION and self._journal.holds(position)
             if not is_ours or meta["digest"] != self._journal.digest(position):
                 return
+            connection.execute("BEGIN")
             for name, table in _ALL.items():
                 columns = ", ".join(f'"{column}"' for column in table.columns)
                 connection.execute(
                     f'INSERT INTO memory."{name}" SELECT {columns} FROM generation."{name}"'
                 )
+            connection.execute("COMMIT")
             self.position = position
         finally:
             connection.execute("DETACH generation")
@@ -275,6 +279,8 @@ class Metadata:
             connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
+        if self._attached is not None:
+            self._attached.is_stale = True
         self._pending.clear()
         self._pending_events.clear()
 

@@ -150,7 +150,7 @@ def _write(
         connection.execute("CREATE TABLE next.touched AS SELECT DISTINCT run_id FROM touched")
     connection.execute(
         "CREATE TABLE next.about AS SELECT ? AS version, ? AS uri, ? AS base",
-        [relations.VERSION, index.uri, base if is_small else secrets.token_hex(8)],
+        [relations.VERSION, redacted(index.uri), base if is_small else secrets.token_hex(8)],
     )
     connection.execute("DETACH next")
     return is_small
@@ -165,17 +165,37 @@ class Attached:
         self._stamps: tuple[_Stamp, _Stamp] = (None, None)
         self._names: list[str] = []
         self._number = 0
+        self.is_stale = True
+        """Whether the journal's runs have changed since they were united with the store's."""
         self._define(None, None)
-        for statement in relations.FOUND:
+        for statement in (relations.OWN[0], *relations.FOUND):
             connection.execute(statement)
 
-    def follow(self) -> None:
-        """Attach the newest generation; one that is damaged or of another store counts as none."""
+    def follow(self, sql: str) -> None:
+        """Attach the newest generation; one that is damaged or of another store counts as none.
+
+        What takes longer is done only when ``sql`` asks for it.
+        """
         for _ in range(_ATTEMPTS):  # both files may be replaced while they are attached
             stamps = self._index.stamps()
             if stamps == self._stamps:
-                return
+                break
             self._attach_both(stamps)
+            self.is_stale = True
+        if self.is_stale and "found_" in sql:
+            self._unite()
+
+    def _unite(self) -> None:
+        self._connection.execute("BEGIN")
+        try:
+            self._connection.execute("DELETE FROM own_runs")
+            if self._connection.execute("SELECT 1 FROM runs LIMIT 1").fetchone():
+                self._connection.execute(relations.OWN[1])
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+        self.is_stale = False
 
     def _attach_both(self, stamps: tuple[_Stamp, _Stamp]) -> None:
         self._define(None, None)
@@ -225,7 +245,7 @@ def _is_of(connection: duckdb.DuckDBPyConnection, file: Path, name: str, uri: st
 def _is_about(connection: duckdb.DuckDBPyConnection, name: str, uri: str) -> bool:
     with contextlib.suppress(errors()):
         row = connection.execute(f"SELECT version, uri FROM {name}.about").fetchone()
-        return row == (relations.VERSION, uri)
+        return row == (relations.VERSION, redacted(uri))
     return False
 
 

@@ -221,8 +221,16 @@ def _listed(values: Mapping[str, str]) -> str:
     )
 
 
+OWN: Final = (
+    "CREATE OR REPLACE TEMP TABLE own_runs AS "
+    f"SELECT {_listed(dict.fromkeys(_ALL, 'NULL'))} WHERE FALSE",
+    f"INSERT INTO own_runs {_both()} UNION ALL {_ours()}",
+)
+"""What makes the table of the journal's runs, united with what the store says of them, and what
+fills it. It is kept because to plan these two branches takes longer than a search does."""
+
 FOUND: Final = (
-    f"CREATE OR REPLACE VIEW found_runs AS {_foreign()} UNION ALL {_both()} UNION ALL {_ours()}",
+    f"CREATE OR REPLACE VIEW found_runs AS {_foreign()} UNION ALL SELECT * FROM own_runs",
     f"CREATE OR REPLACE VIEW metric_history AS SELECT {', '.join(HISTORY)} FROM stored_history",
     f"CREATE OR REPLACE VIEW logged_models AS SELECT {', '.join(MODELS)} FROM stored_models",
     """
