@@ -50,6 +50,10 @@ def _for_people(name: str, values: Any) -> Iterator[str]:
 
         is_recipe = name == "data.recipe"
         return (printing.recipe_lines if is_recipe else printing.preparation_lines)(values)
+    if name == "runs.search":
+        from paceml_tui import printing_runs
+
+        return printing_runs.lines(values)
     if name == "runs.compare":
         from paceml_tui import printing_comparison
 

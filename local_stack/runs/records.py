@@ -2,44 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from local_stack import jobs
 from local_stack.command import command
-from local_stack.errors import NotFoundError
+from local_stack.errors import InputError, NotFoundError, nearest
 from local_stack.progress import Progress, silent
 from local_stack.results import Result
+from local_stack.runs import exporting
 from local_stack.runs import search as grammar
-from local_stack.runs.relation import RUNS
+from local_stack.runs.relation import EXPERIMENTS, RUNS
 from local_stack.runs.syncing import before_reading
+from local_stack.runs.tokens import brief
 from local_stack.stores.metadata import Row
 from local_stack.workspace import Workspace
+
+if TYPE_CHECKING:
+    import polars
+
+    from local_stack.runs.exporting import Column
+
+_READ: Final = ", ".join(
+    [
+        *("run_id", "name", "experiment", "experiment_id", "status", "lifecycle", "actor"),
+        *("artifact_uri", "started_at", "ended_at", "params", "metrics", "tags", "source", "job"),
+    ]
+)
+_EVERYTHING: Final = 2**62
+"""More rows than there are, for a LIMIT that is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run(Result):
-    """A run as a search returns it. Times are UTC ISO 8601."""
+    """A run as a search returns it. Times are UTC ISO 8601, None where the store says none."""
 
     run_id: str
     name: str
     experiment: str
     status: str
-    start_time: str
+    start_time: str | None
     end_time: str | None
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
+    experiment_id: str = ""
+    lifecycle: str = "active"
+    user_id: str | None = None
+    artifact_uri: str | None = None
+
+    @property
+    def duration(self) -> float | None:
+        """Return how long the run took, in seconds; None while it has no end."""
+        if not self.start_time or not self.end_time:
+            return None
+        began, ended = map(datetime.fromisoformat, (self.start_time, self.end_time))
+        return (ended - began).total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
 class RunList(Result):
-    """The runs that match, in the order asked for, out of ``total``."""
+    """The runs that match, in the order asked for, out of ``total``.
+
+    It is a sequence of its runs, a table by :meth:`to_polars`, and shows itself in notebooks.
+    ``columns`` are those that were asked for; ``written`` are the files with every matching run.
+    """
 
     runs: tuple[Run, ...]
     total: int
     warnings: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
+    markdown: str = ""
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self.runs)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __getitem__(self, place: int) -> Run:
+        return self.runs[place]
+
+    def to_polars(self) -> polars.DataFrame:
+        """Return a row a run, with columns named as ``mlflow.search_runs`` names them.
+
+        ``metrics.*`` are Float64, ``params.*`` and ``tags.*`` String, the times Datetime in UTC.
+        """
+        return exporting.frame(self.runs, self.table_columns())
+
+    def table_columns(self) -> tuple[Column, ...]:
+        """Return the columns of the table of these runs."""
+        return exporting.columns_of(self.runs, exporting.read_columns(self.columns))
+
+    def _repr_html_(self) -> str:
+        """Return the table, as notebooks show it."""
+        return exporting.page(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +128,12 @@ class RunDetails(Result):
     model_versions: tuple[str, ...]
     error: str | None
 
+    def _repr_html_(self) -> str:
+        """Return what is known of the run as tables, as notebooks show it."""
+        from local_stack.runs.comparison import page
+
+        return page.details(self)
+
 
 @command(
     "runs.search",
@@ -76,42 +143,124 @@ def search(
     workspace: Workspace,
     filter: str = "",
     *,
-    experiment: str | None = None,
-    order_by: tuple[str, ...] = (),
+    experiment: tuple[str, ...] | str = (),
+    order_by: tuple[str, ...] | str = (),
     state: Literal["active", "deleted", "all"] = "active",
+    columns: tuple[str, ...] | str = (),
     limit: int = 100,
+    csv: Path | None = None,
+    parquet: Path | None = None,
+    md: bool = False,
+    force: bool = False,
     progress: Progress = silent,
 ) -> RunList:
-    """Search runs with MLflow's filter grammar.
+    """Search runs with MLflow's filter grammar, and more.
+
+    The grammar adds OR, NOT, parentheses, BETWEEN, attributes.duration (seconds), numbers
+    against each other and added up (metrics.a - metrics.b < 0.1), and what was logged over
+    time: min, max, mean, first, last, count and step of a metric, such as
+    step(min(metrics.loss)) > 10. --csv, --parquet and --md hold every matching run, whatever
+    --limit says.
 
     Parameters
     ----------
     filter
         Such as: metrics.rmse < 1 and params.model = "lightgbm". Empty matches every run.
     experiment
-        Only runs of this experiment.
+        Only runs of this experiment, by name or id; repeat it for more.
     order_by
-        Such as "metrics.rmse ASC"; repeat it for a second key.
+        Such as "metrics.rmse ASC, params.model DESC"; repeat it for further keys.
     state
         Which runs: active, deleted or all.
+    columns
+        Columns of the table, such as name,metrics.rmse,params.*; all when left out.
     limit
-        How many runs to return.
+        How many runs to return; 0 returns all.
+    csv
+        Write every matching run to this file; texts that a spreadsheet would run as a formula
+        get an apostrophe.
+    parquet
+        Write every matching run to this file, typed.
+    md
+        Print every matching run as a table of Markdown.
+    force
+        Replace files that are there.
     """
     matched, ordered = grammar.where(filter), grammar.order(order_by)
+    if limit < 0:
+        raise InputError("--limit cannot be negative.", "Take 0 for all runs.")
+    columns = (columns,) if isinstance(columns, str) else columns
+    if columns:
+        exporting.read_columns(columns)  # a bad name is told before anything is read
     warnings = before_reading(workspace, progress)
-    sql, values = matched.sql, list(matched.parameters)
-    if experiment is not None:
-        sql, values = f"({sql}) AND experiment = ?", [*values, experiment]
+    sql, values = f"({matched.sql})", list(matched.parameters)
+    if experiment:
+        names = (experiment,) if isinstance(experiment, str) else experiment
+        _check_experiments(workspace, names)
+        marks = ", ".join("?" * len(names))
+        sql = f"{sql} AND (experiment IN ({marks}) OR experiment_id IN ({marks}))"
+        values += [*names, *names]
     if state != "all":
-        sql, values = f"({sql}) AND lifecycle = ?", [*values, state]
+        sql, values = f"{sql} AND lifecycle = ?", [*values, state]
+    is_whole = bool(csv or parquet or md or not limit)
+    # To count in passing spares a second search, but costs more than a count without conditions.
+    counted = ", count(*) OVER () AS n_match" if filter and not is_whole else ""
     rows = workspace.query(
-        f"SELECT * FROM {RUNS} WHERE {sql} ORDER BY {ordered.sql} LIMIT ?",  # noqa: S608 - parameters only
+        f"SELECT {_READ}{counted} FROM {RUNS} WHERE {sql} ORDER BY {ordered.sql} LIMIT ?",  # noqa: S608 - parameters only
         *values,
         *ordered.parameters,
-        max(0, limit),
+        _EVERYTHING if is_whole else limit,
     )
-    total = workspace.query(f"SELECT count(*) AS n FROM {RUNS} WHERE {sql}", *values)  # noqa: S608
-    return RunList(tuple(_run(workspace, row) for row in rows), total[0]["n"], warnings)
+    total = len(rows)
+    if counted and rows:
+        total = rows[0]["n_match"]
+    elif not is_whole and total == limit:
+        total = workspace.query(f"SELECT count(*) AS n FROM {RUNS} WHERE {sql}", *values)[0]["n"]  # noqa: S608
+    runs = tuple(_run(workspace, row) for row in rows)
+    if not runs:
+        warnings += _unknown_keys(workspace, filter)
+    table = (
+        exporting.columns_of(runs, exporting.read_columns(columns)) if is_whole or columns else ()
+    )
+    found = RunList(
+        runs=runs if not limit else runs[:limit],
+        total=total,
+        warnings=(*warnings, *exporting.unseen(runs, table)),
+        columns=tuple(columns),
+    )
+    if not (csv or parquet or md):
+        return found
+    written = exporting.write(workspace, runs, table, csv=csv, parquet=parquet, force=force)
+    text = exporting.markdown(runs, table) if md else ""
+    return replace(found, written=written, markdown=text)
+
+
+def _check_experiments(workspace: Workspace, names: Sequence[str]) -> None:
+    """Raise for an experiment that nobody knows, with the nearest name."""
+    rows = workspace.query(f"SELECT name, experiment_id FROM {EXPERIMENTS}")  # noqa: S608 - our own name
+    known = [str(row["name"]) for row in rows] + [str(row["experiment_id"]) for row in rows]
+    for name in names:
+        if name not in known:
+            raise NotFoundError(
+                f"There is no experiment '{brief(name)}'.",
+                nearest(name[:60], known) or "List the runs of all: paceml-tui runs search",
+            )
+
+
+def _unknown_keys(workspace: Workspace, filter: str) -> tuple[str, ...]:
+    """Return a sentence for each key of a filter that no run has: then the filter has a slip."""
+    told = []
+    for group, key in grammar.keys(filter):
+        known = [
+            row["key"]
+            for row in workspace.query(
+                f"SELECT DISTINCT unnest(json_keys({group})) AS key FROM {RUNS}"  # noqa: S608 - our own names
+            )
+        ]
+        if known and key not in known:
+            near = nearest(key[:60], known)
+            told.append(f"No run has {group}.{brief(key)}. {near}".strip())
+    return tuple(told)
 
 
 @command("runs.show", example="paceml-tui runs show RUN_ID")
@@ -200,6 +349,10 @@ def _run(workspace: Workspace, row: Row) -> Run:
         params=row["params"] or {},
         metrics=_numbers(row["metrics"]),
         tags=row["tags"] or {},
+        experiment_id=row["experiment_id"],
+        lifecycle=row["lifecycle"],
+        user_id=row["actor"],
+        artifact_uri=row["artifact_uri"],
     )
 
 

@@ -13,7 +13,7 @@ columns ``run_id``, ``key``, ``step``, ``at_ms`` and ``value``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -128,6 +128,29 @@ def order(clauses: Sequence[str]) -> Clause:
     keys = [_sort_key(key) for key in orderings]
     last = Clause(f"{_ATTRIBUTES['start_time']} DESC NULLS LAST, run_id ASC")
     return _joined([*keys, last], ", ")
+
+
+def keys(filter_text: str) -> tuple[tuple[str, str], ...]:
+    """Return the (column, key) of each metric, param and tag that a filter names."""
+    node = parse_filter(filter_text)
+    return tuple(dict.fromkeys(_keys(node))) if node else ()
+
+
+def _keys(part: object) -> Iterator[tuple[str, str]]:
+    match part:
+        case Field(kind, key) if kind in _COLUMNS:
+            yield _COLUMNS[kind], key
+        case Aggregate(_, key):
+            yield _COLUMNS[Kind.METRIC], key
+        case NullTest():
+            return  # it asks for runs that lack the key
+        case And(parts) | Or(parts) | Sum(parts) | tuple(parts):
+            for each in parts:
+                yield from _keys(each)
+        case Not(inner) | NumberTest(inner) | RangeTest(inner) | TextTest(inner) | ListTest(inner):
+            yield from _keys(inner)
+        case PairTest(left, _, right):
+            yield from _keys((left, right))
 
 
 def _condition(node: Node) -> Clause:
