@@ -25,6 +25,8 @@ from local_stack.serving import prediction_log
 from local_stack.stores.artifacts import Stored, stored
 from local_stack.stores.journal import Draft
 from local_stack.stores.metadata import Metadata, Row
+from local_stack.stores.mlflow_stores import moving
+from local_stack.stores.mlflow_stores.opening import folder_of
 from local_stack.workspace import Workspace
 
 Severity = Literal["error", "warning", "note"]
@@ -88,6 +90,7 @@ def check(
         _torn_runs,
         _mirror,
         _edits,
+        _moved,
     )
     for number, examine in enumerate(examinations):
         progress(Step("Examining", number, len(examinations)))
@@ -266,6 +269,42 @@ def _edits(workspace: Workspace, repair: bool) -> list[Finding]:
         )
         for run in runs
     ]
+
+
+def _moved(workspace: Workspace, repair: bool) -> list[Finding]:
+    """Find URIs of artefacts that lead to where their store was before it was moved."""
+    root = folder_of(workspace.tracking.uri)
+    if root is None:
+        return []
+    try:
+        local, remote = moving.moved(root)
+    except OSError:  # said by the examination of the mirror
+        return []
+    found = []
+    if local:
+        is_own = root.resolve() == (workspace.root / "mlruns").resolve()
+        left = [one for one in local if not (repair and is_own and moving.rebase(one))]
+        if len(left) < len(local):
+            body = {"store": str(root), "n_rebased": len(local) - len(left)}
+            workspace.append(lambda _: Draft("mlflow.rebased", "mlflow", body))
+        message = (
+            f"{len(local):,} URIs of artefacts in MLflow's store lead to where it was before, "
+            f"such as {local[0].uri[:200]}; PACE-ML reads the artefacts where they lie now."
+        )
+        fix = "Let MLflow find them, too: paceml-tui doctor --repair"
+        if not is_own:
+            fix = "The store is not the workspace's own: whoever moved it has to mend it."
+        elif left and repair:
+            fix = f"Look at {left[0].folder / 'meta.yaml'}: it was not as expected."
+        found.append(Finding("artifacts_moved", "warning", "mlflow", message, fix, not left))
+    if remote:
+        message = (
+            f"{len(remote):,} URIs of artefacts in MLflow's store lead to a server or bucket, such "
+            f"as {remote[0].uri[:200]}, but artefacts lie in the store, where PACE-ML reads them."
+        )
+        fix = "Nothing needs to be done: MLflow itself asks the server."
+        found.append(Finding("artifacts_remote", "note", "mlflow", message, fix, False))
+    return found
 
 
 def _mirror_run(workspace: Workspace, run: str) -> None:

@@ -69,7 +69,8 @@ class FileStore:
             The folder of the store is not there or cannot be listed.
         """
         return [
-            self._experiment(name, path, is_deleted) for name, path, is_deleted in self._folders()
+            self._experiment(name, path, is_deleted)
+            for name, path, is_deleted in self.experiment_folders()
         ]
 
     def places(self) -> list[RunPlace]:
@@ -81,7 +82,7 @@ class FileStore:
             The folder of the store is not there or cannot be listed.
         """
         found = []
-        for name, path, _ in self._folders():
+        for name, path, _ in self.experiment_folders():
             found += [
                 RunPlace(folders.text_of(entry.name), folders.text_of(name), Path(entry.path))
                 for entry in _subfolders(path)
@@ -133,7 +134,7 @@ class FileStore:
         """
         marks = [("", folders.folder_time(str(self.root)))]
         marks.append((TRASH, folders.folder_time(str(self.root / TRASH))))
-        marks += [(path, folders.folder_time(path)) for _, path, _ in self._folders()]
+        marks += [(path, folders.folder_time(path)) for _, path, _ in self.experiment_folders()]
         return _mark([f"{path}\0{at}" for path, at in marks], max(at for _, at in marks))
 
     def description(self) -> str | None:
@@ -143,7 +144,7 @@ class FileStore:
         """
         marks: list[str] = []
         newest = 0
-        for _, path, _ in self._folders():
+        for _, path, _ in self.experiment_folders():
             at, size = folders.marks(f"{path}/{META}")
             models = folders.folder_time(f"{path}/models")
             marks.append(f"{path}\0{at}\0{size}\0{models}")
@@ -172,7 +173,7 @@ class FileStore:
     def models(self) -> list[StoredModel]:
         """Return every logged model (MLflow 3), deleted ones too."""
         found = []
-        for name, path, is_deleted in self._folders():
+        for name, path, is_deleted in self.experiment_folders():
             found += [
                 _model(entry.path, entry.name, name, is_deleted)
                 for entry in _subfolders(f"{path}/models")
@@ -184,9 +185,7 @@ class FileStore:
         history: list[HistoryRow] = []
         for key, data in folders.files("metrics", above, folders.MAX_LINES, faults):
             history += metric_lines.parse(folders.text_of(key), data, faults)
-        folder: Path | None = place.path / "artifacts"
-        if not folders.folder_time(str(folder)):
-            folder = folders.inside(self.root, text(meta.get("artifact_uri")))
+        folder = self._artifacts(place, text(meta.get("artifact_uri")))
         return run_from(
             place,
             meta,
@@ -201,7 +200,19 @@ class FileStore:
             faults=faults,
         )
 
-    def _folders(self) -> Iterator[tuple[str, str, bool]]:
+    def _artifacts(self, place: RunPlace, uri: str) -> Path | None:
+        """Return where a run's artefacts lie: in its own folder, also when the store was moved.
+
+        MLflow makes that folder for every run; of one that keeps them elsewhere it stays empty.
+        """
+        own = place.path / "artifacts"
+        tail = f"{place.path.parent.name}/{place.run_id}/artifacts"
+        is_default = (folders.local_path(uri) or "").endswith(tail)
+        if folders.folder_time(str(own)) and (is_default or folders.listing(own, 1)):
+            return own
+        return folders.inside(self.root, uri)
+
+    def experiment_folders(self) -> Iterator[tuple[str, str, bool]]:
         """Yield name, path and whether it is deleted of every experiment's folder.
 
         Raises OSError when the store cannot be listed: it has not become empty then.

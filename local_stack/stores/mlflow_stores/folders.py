@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 MAX_TEXT: Final = 1_048_576
 """Most bytes of a param or tag that are read."""
@@ -26,6 +27,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A pipe that nobody writes to would block the reader for ever.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _CHUNK = 65_536
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/]")
 
 
 def why(error: OSError) -> str:
@@ -142,14 +144,32 @@ def listing(path: Path | None, most: int) -> list[tuple[str, int]]:
     return sorted(found)
 
 
+def local_path(uri: str) -> str | None:
+    """Return the place on a machine that ``uri`` names, with slashes; None when it is remote."""
+    if _WINDOWS.match(uri):
+        return uri.replace("\\", "/").rstrip("/")
+    parts = _split(uri)
+    if parts is None or parts.scheme not in ("", "file"):
+        return None
+    path = unquote(parts.path) if parts.scheme else uri
+    return path.replace("\\", "/").rstrip("/") or None
+
+
+def _split(uri: str) -> SplitResult | None:
+    try:
+        return urlsplit(uri)
+    except ValueError:  # half an address in brackets
+        return None
+
+
 def inside(base: Path, uri: str) -> Path | None:
     """Return the folder on this machine that ``uri`` names, if it lies below ``base``.
 
     A link on the way, or ``..``, is as good as nothing: a store says where its artefacts lie, and
     must not thereby show what else lies on this machine.
     """
-    parts = urlsplit(uri)
-    if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
+    parts = _split(uri)
+    if parts is None or parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
         return None
     path = unquote(parts.path) if parts.scheme else uri
     if not path or "\0" in path:
