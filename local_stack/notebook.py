@@ -1,13 +1,23 @@
-"""The workspace as notebooks and scripts use it: ``ws.data.profile("wine")``."""
+"""The workspace as notebooks and scripts use it: ``ws.data.profile("wine")``.
+
+What a verb returned may be given to the next one in place of its name::
+
+    first, second = ws.runs.search("metrics.rmse < 1", limit=2)
+    ws.runs.compare(first, second)
+    ws.runs.tag(first, {"reviewed": "yes"})
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from local_stack import environment
 from local_stack.catalog import WORDS, commands
+from local_stack.command import Command, Parameter
 from local_stack.errors import nearest
 from local_stack.workspace import Workspace as _Workspace
 
@@ -29,11 +39,45 @@ class Verbs:
         )
         if command is None:
             raise AttributeError(f"{self._word} has no verb '{verb}'. {nearest(verb, dir(self))}")
-        return functools.partial(command.call, self._workspace)
+        return _bound(command, self._workspace)
 
     def __dir__(self) -> list[str]:
         mine = [command for command in commands().values() if command.word == self._word]
         return [command.verb.replace("-", "_") for command in mine]
+
+
+def _bound(command: Command, workspace: _Workspace) -> Callable[..., Any]:
+    """Return the verb of a workspace; where it takes several things, they may follow each other."""
+    known = {parameter.name: parameter for parameter in command.parameters}
+    positional = [parameter for parameter in known.values() if parameter.is_positional]
+
+    @functools.wraps(command.call)
+    def verb(*given: Any, **options: Any) -> Any:
+        values = list(given)
+        if positional and positional[-1].is_repeated and len(given) > len(positional):
+            values[len(positional) - 1 :] = [given[len(positional) - 1 :]]
+        suited = map(_suited, values, positional)
+        named = {key: _suited(value, known.get(key.rstrip("_"))) for key, value in options.items()}
+        return command.call(workspace, *suited, *values[len(positional) :], **named)
+
+    signature = inspect.signature(command.call)
+    parameters = list(signature.parameters.values())[1:]
+    verb.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return verb
+
+
+def _suited(value: Any, parameter: Parameter | None) -> Any:
+    """Return a value as a verb takes it: a run by its id, a path as one, several as a tuple."""
+    if parameter is not None and parameter.is_repeated:
+        is_one = isinstance(value, str | Mapping) or not isinstance(value, Iterable)
+        return value if isinstance(value, Mapping) else _several([value] if is_one else value)
+    if parameter is not None and parameter.kind is Path and isinstance(value, str):
+        return Path(value)
+    return getattr(value, "run_id", value)
+
+
+def _several(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(getattr(value, "run_id", value) for value in values)
 
 
 class Workspace(_Workspace):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from local_stack.progress import Progress, Step, silent
+from local_stack.stores.quiet import quiet
 
 if TYPE_CHECKING:
     import duckdb
@@ -43,7 +44,7 @@ def connect(
 
     connection = duckdb.connect(":memory:")
     try:
-        connection.execute("SET enable_progress_bar = false")
+        quiet(connection)
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET python_enable_replacements = false")
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")

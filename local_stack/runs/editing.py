@@ -82,7 +82,11 @@ def note(workspace: Workspace, run: str, text: str, *, progress: Progress = sile
     example="paceml-tui runs tag latest team=risk reviewed=yes draft=",
 )
 def tag(
-    workspace: Workspace, run: str, tags: tuple[str, ...] | str, *, progress: Progress = silent
+    workspace: Workspace,
+    run: str,
+    tags: tuple[str, ...] | str | Mapping[str, str],
+    *,
+    progress: Progress = silent,
 ) -> EditedRun:
     """Set tags of a run, or take them away.
 
@@ -93,10 +97,12 @@ def tag(
     tags
         KEY=VALUE; KEY= takes the tag away. Several may follow each other.
     """
-    given = [tags] if isinstance(tags, str) else list(tags)
-    if not given:
+    if isinstance(tags, Mapping):
+        wanted = {str(key): str(value) for key, value in tags.items()}
+    else:
+        wanted = pairs([tags] if isinstance(tags, str) else tags, "A tag", "team=risk")
+    if not wanted:
         raise InputError("runs.tag needs KEY=VALUE.", "Example: team=risk")
-    wanted = pairs(given, "A tag", "team=risk")
     for key, value in wanted.items():
         _refuse_key(key)
         _refuse_value(f"value of the tag '{key}'", value)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from local_stack.errors import DamagedError
 from local_stack.stores.journal import START, Draft, Event, Journal, Position
+from local_stack.stores.quiet import quiet
 from local_stack.stores.run_index import Attached, RunIndex
 from local_stack.stores.schema import EVENTS, TABLES, VERSION, Table
 
@@ -188,7 +189,7 @@ class Metadata:
         self._cache.mkdir(mode=0o700, exist_ok=True)
         config: dict[str, Any] = {**_CONFIG, "temp_directory": str(self._cache / "duckdb")}
         self._connection = duckdb.connect(":memory:", config=config)
-        self._connection.execute("SET enable_progress_bar = false")
+        quiet(self._connection)
         self._connection.execute("BEGIN")  # one commit is quicker than one a table
         for name, table in _ALL.items():
             self._connection.execute(_create(name, table))

@@ -8,11 +8,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local_stack.data.checkout import outside, replacing
 from local_stack.runs.comparison.shape import MetricComparison, RunComparison
 from local_stack.workspace import Workspace
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _FORMULA = re.compile(r"[=+\-@\t\r\n]")
 _MARKED = re.compile(r"([\\`*_\[\]|~$])")
@@ -105,31 +108,28 @@ def _csv(comparison: RunComparison, path: Path) -> None:
 
 
 def _parquet(comparison: RunComparison, path: Path) -> None:
+    frame(comparison).write_parquet(path)
+
+
+def frame(comparison: RunComparison) -> pl.DataFrame:
+    """Return every row as a typed table: one row a run and key."""
     import polars as pl
 
-    schema = {
-        "section": pl.String,
-        "key": pl.String,
-        "run_id": pl.String,
-        "run": pl.String,
-        "value": pl.String,
-        "number": pl.Float64,
-        "delta": pl.Float64,
-        "low": pl.Float64,
-        "high": pl.Float64,
-        "direction": pl.String,
-        "is_best": pl.Boolean,
-        "differs": pl.Boolean,
-    }
+    texts = ("section", "key", "run_id", "run", "value")
+    numbers = ("number", "delta", "low", "high")
+    schema: dict[str, Any] = dict.fromkeys(texts, pl.String)
+    schema |= dict.fromkeys(numbers, pl.Float64)
+    schema |= {"direction": pl.String, "is_best": pl.Boolean, "differs": pl.Boolean}
     rows: list[tuple[Any, ...]] = []
     for line in lines(comparison):
         metric = line.metric
         for at, run in enumerate(comparison.runs):
             interval = metric.intervals[at] if metric else None
+            told = (line.section, line.key, run.run_id, run.name, line.texts[at])
             rows.append(
                 (
-                    *(line.section, line.key, run.run_id, run.name),
-                    *(_whole(line.texts[at]), line.numbers[at]),
+                    *map(_whole, told),
+                    line.numbers[at],
                     metric.deltas[at] if metric else None,
                     *((interval.low, interval.high) if interval else (None, None)),
                     metric.direction if metric else None,
@@ -137,7 +137,7 @@ def _parquet(comparison: RunComparison, path: Path) -> None:
                     line.differs,
                 )
             )
-    pl.DataFrame(rows, schema=schema, orient="row").write_parquet(path)
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def markdown(comparison: RunComparison) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local_stack.results import Result
 from local_stack.runs.comparison.directions import Direction
+
+if TYPE_CHECKING:
+    import polars as pl
 
 NO_CLEAR: str = "no clear difference"
 
@@ -185,6 +188,12 @@ class RunComparison(Result):
         for name in _PARTS:
             values[name] = [dict(_by_run(entry, ids)) for entry in values[name]]
         return values
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return the comparison as a typed table: one row a run and key."""
+        from local_stack.runs.comparison import exporting
+
+        return exporting.frame(self)
 
     def _repr_html_(self) -> str:
         """Return the tables of the comparison, as notebooks show them."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from local_stack.errors import UnavailableError
 from local_stack.stores.places import redacted
+from local_stack.stores.quiet import quiet
 from local_stack.stores.run_index import relations
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class RunIndex:
         scratch = folder / "next.duckdb"
         connection = duckdb.connect(":memory:", config=_CONFIG)
         try:
-            connection.execute("SET enable_progress_bar = false")
+            quiet(connection)
             is_small = _write(connection, self, folder, scratch, touched)
         finally:
             connection.close()
