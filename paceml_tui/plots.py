@@ -118,11 +118,12 @@ def curve_chart(
     xs, ys = _spans([point for it in drawn for point in it.points if it.points])
     if xs is None or ys is None:
         return [styled("No finite value to draw.", "quiet")]
-    canvas = Canvas(max(8, width - _room(ys, is_log) - 2), height)
+    titles = (*_across(xs), *_ends(ys, is_log=is_log))
+    canvas = Canvas(max(8, width - max(map(cells, titles[2:])) - 2), height)
     for number, curve in enumerate(drawn):
         tone, mark = TONES[number % len(TONES)], _MARKS[number % len(_MARKS)]
         _draw_curve(canvas, curve.points, xs, ys, tone, mark)
-    return _framed(canvas, xs, ys, is_log)
+    return _framed(canvas, titles)
 
 
 def _finite(points: Sequence[Point], is_log: bool) -> list[Point]:
@@ -165,13 +166,13 @@ def _thinned(points: Sequence[Point], canvas: Canvas, xs: Span) -> list[Point]:
     return kept
 
 
-def _room(ys: Span, is_log: bool) -> int:
-    return max(cells(it) for it in _ends(ys, is_log))
+def _ends(ys: Span, *, is_log: bool = False) -> tuple[Text, Text]:
+    low, high = (10**ys.low, 10**ys.high) if is_log else (ys.low, ys.high)
+    return _number(low), _number(high)
 
 
-def _ends(ys: Span, is_log: bool) -> tuple[Text, Text]:
-    high, low = (10**ys.high, 10**ys.low) if is_log else (ys.high, ys.low)
-    return _number(high), _number(low)
+def _across(xs: Span) -> tuple[Text, Text]:
+    return _number(xs.low), _number(xs.high) if xs.high > xs.low else styled("")
 
 
 def _number(value: float) -> Text:
@@ -179,8 +180,9 @@ def _number(value: float) -> Text:
     return styled(f"{int(value):,}" if is_whole else figure(value, 4).plain, "quiet")
 
 
-def _framed(canvas: Canvas, xs: Span, ys: Span, is_log: bool = False) -> list[Text]:
-    top, bottom = _ends(ys, is_log)
+def _framed(canvas: Canvas, titles: Sequence[Text]) -> list[Text]:
+    """Return a canvas over and beside its axes; ``titles``: left, right, lower, upper end."""
+    first, last, bottom, top = titles
     room = max(cells(top), cells(bottom))
     axis, corner, rule = ("|", "+", "-") if is_ascii() else ("│", "└", "─")
     shown = []
@@ -189,12 +191,11 @@ def _framed(canvas: Canvas, xs: Span, ys: Span, is_log: bool = False) -> list[Te
         left = join(_blank(room - cells(title)), title, _blank(1), styled(axis, "quiet"), gap="")
         shown.append(join(left, row, gap=""))
     line = join(_blank(room + 1), styled(corner + rule * canvas.width, "quiet", 0), gap="")
-    return [*shown, line, join(_blank(room + 2), _under(canvas.width, xs), gap="")]
+    return [*shown, line, join(_blank(room + 2), _under(canvas.width, first, last), gap="")]
 
 
-def _under(width: int, xs: Span) -> Text:
-    first, last = _number(xs.low), _number(xs.high)
-    if xs.low == xs.high:
+def _under(width: int, first: Text, last: Text) -> Text:
+    if not last.plain:
         return join(_blank((width - cells(first)) // 2), first, gap="")
     return join(first, _blank(width - cells(first) - cells(last)), last, gap="")
 
@@ -219,20 +220,37 @@ def legend(names: Sequence[str], width: int) -> list[Text]:
 
 
 def scatter_chart(
-    points: Sequence[Point], *, width: int = 60, height: int = 12, marked: Sequence[Point] = ()
+    points: Sequence[Point],
+    *,
+    width: int = 60,
+    height: int = 12,
+    numbers: Sequence[int] = (),
+    ends: Sequence[str] = (),
 ) -> list[Text]:
-    """Return points as dots; those of ``marked`` stand out."""
-    found = _finite(points, is_log=False)
-    xs, ys = _spans(found)
+    """Return points as dots.
+
+    Parameters
+    ----------
+    numbers
+        The number of each point in the legend, which gives its tone; all are of one otherwise.
+    ends
+        What stands at the left, right, lower and upper end of the axes in place of numbers.
+    """
+    found = [it for it in enumerate(points) if all(map(math.isfinite, it[1]))]
+    xs, ys = _spans([point for _, point in found])
     if xs is None or ys is None:
         return [styled("No finite point to draw.", "quiet")]
-    canvas = Canvas(max(8, width - _room(ys, is_log=False) - 2), height)
-    for group, tone, mark in ((found, "accent", "*"), (_finite(marked, False), "warning", "o")):
-        for x, y in group:
-            at_x, at_y = _place(canvas, x, y, xs, ys)
-            for step_x, step_y in ((0, 0), (1, 0), (0, 1), (1, 1)):
-                canvas.dot(at_x + step_x, at_y + step_y, tone, mark)
-    return _framed(canvas, xs, ys)
+    titles = tuple(styled(it, "quiet", 24) for it in ends) or (*_across(xs), *_ends(ys))
+    room = max(map(cells, titles[2:]))
+    canvas = Canvas(max(8, width - room - 2), height)
+    for place, (x, y) in found:
+        number = numbers[place] if numbers else 0
+        tone, mark = TONES[number % len(TONES)], _MARKS[number % len(_MARKS)]
+        at_x, at_y = _place(canvas, x, y, xs, ys)
+        at_x, at_y = min(at_x, canvas.n_across - 2), min(at_y, canvas.n_down - 2)
+        for step_x, step_y in ((0, 0), (1, 0), (0, 1), (1, 1)):
+            canvas.dot(max(0, at_x) + step_x, max(0, at_y) + step_y, tone, mark)
+    return _framed(canvas, titles)
 
 
 def parallel_chart(

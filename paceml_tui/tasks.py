@@ -372,6 +372,11 @@ def question_for(request: Request) -> tuple[str, str] | None:
             f"Move {given.get('name')}/{given.get('version')} to {given.get('stage')}?",
             "The version that holds Staging or Production now is archived when this one takes it.",
         )
+    if request.command == "runs.delete":
+        runs = given.get("runs") or ()
+        what = f"{len(runs)} runs" if len(runs) > 1 else f"run {''.join(runs)}"
+        lost = "They leave the lists and MLflow's, and nothing of them is removed: a, then U."
+        return f"Delete {what}?", lost
     if request.command == "serving.stop":
         return (
             f"Stop endpoint {given.get('endpoint', '')}?",

@@ -11,15 +11,19 @@ from textual.app import ComposeResult
 from textual.message import Message
 from textual.widgets import Static
 
+from local_stack.errors import InputError
 from paceml_tui import keys
 from paceml_tui.render import Block, Text, join, safe, styled
 from paceml_tui.screens import runs_columns, runs_detail, runs_filter
+from paceml_tui.screens.runs_compare import RunsCompareView
+from paceml_tui.screens.runs_compare_parts import target_of
 from paceml_tui.screens.runs_list import STATES, RunsList, keys_of
 from paceml_tui.screens.runs_remembered import MOST_FILTERS, Remembered, remember
 from paceml_tui.screens.runs_view import RunView
-from paceml_tui.tasks import Outcome, Request, Revealed, Row, attempt
+from paceml_tui.tasks import Asked, Outcome, Request, Revealed, Row, attempt
 from paceml_tui.widgets.chooser import Choice, Chooser, Chosen
 from paceml_tui.widgets.correction import Correction
+from paceml_tui.widgets.records import Copied
 from paceml_tui.widgets.search_bar import SearchBar
 
 _EXPERIMENTS = """
@@ -40,6 +44,9 @@ _EXPERIMENTS = """
 """
 
 
+_LONGEST_NAME = 80
+
+
 class Found(Message):
     """What a dialog chooses from was read."""
 
@@ -53,6 +60,9 @@ class RunsScreen(RunsList):
     """The list, what narrows it (filter, state, experiment, columns), and what is done to runs."""
 
     BINDINGS = keys.bindings("runs")
+
+    _subject = ""
+    """The run that something is typed for."""
 
     # What the screen is made of.
 
@@ -164,18 +174,37 @@ class RunsScreen(RunsList):
         event.stop()
         self.screen.set_focus(None)
         self.focus_main()
-        value = event.value.strip() if isinstance(event, Correction.Given) else ""
-        if value:
-            self.given(event.subject, value)
+        if isinstance(event, Correction.Given):
+            self.given(event.subject, event.value.strip())
 
     def given(self, subject: str, value: str) -> None:
-        """Take what was typed: here the name of a filter."""
-        filters = {**self._remembered.filters, value[:80]: self.filter_text}
+        """Take what was typed: a name for the filter, a note, a tag or a file."""
+        if subject == "note":
+            self._ask_for("runs.note", run=self._subject, text=value)
+        elif subject == "tag" and value:
+            self._ask_for("runs.tag", run=self._subject, tags=(value,))
+        elif subject == "export" and value:
+            self._export_to(value)
+        elif subject == "save filter" and value:
+            self._save_as(value[:_LONGEST_NAME])
+
+    def _export_to(self, path: str) -> None:
+        request = self._search()
+        try:
+            target = target_of(path)
+        except InputError as error:
+            self.say(f"{error.message} {error.hint}")
+            return
+        if request is not None:
+            self._ask_for(request.command, **request.arguments, **target)
+
+    def _save_as(self, name: str) -> None:
+        filters = {**self._remembered.filters, name: self.filter_text}
         if len(filters) > MOST_FILTERS:
             self.say(f"At most {MOST_FILTERS} filters are saved; remove one first.")
             return
         self._keep(replace(self._remembered, filters=filters))
-        self.say(f"Saved as {value[:80]}. Press f to take it.", is_good=True)
+        self.say(f"Saved as {name}. Press f to take it.", is_good=True)
 
     def _keep(self, what: Remembered) -> None:
         """Remember something else, on disk too where the workspace may be written to."""
@@ -278,6 +307,78 @@ class RunsScreen(RunsList):
         self._redraw()
         self._tell_chosen()
         self.table.action_cursor_down()
+
+    # What is done to runs.
+
+    @property
+    def _meant(self) -> tuple[str, ...]:
+        """Return the marked runs, or the selected one when none is."""
+        row = self.selected
+        return self._marked or ((str(row["run_id"]),) if row is not None else ())
+
+    def _ask_for(self, command: str, **arguments: Any) -> None:
+        self.post_message(Asked(Request(command, arguments), is_form=False))
+
+    def action_compare(self) -> None:
+        """Compare the marked runs; the one that was marked first is the baseline."""
+        if len(self._marked) < 2:
+            self.say("Mark two runs or more with space, then compare them.")
+        else:
+            self.app.push_screen(RunsCompareView(self.desk, self._marked))
+
+    def action_delete(self) -> None:
+        """Ask, and mark the runs as deleted."""
+        if self._meant:
+            self._ask_for("runs.delete", runs=self._meant)
+
+    def action_restore(self) -> None:
+        """Take the deletion of the runs back."""
+        if self._meant:
+            self._ask_for("runs.restore", runs=self._meant)
+
+    def action_note(self) -> None:
+        """Ask for the note of the selected run."""
+        row = self.selected
+        if row is not None:
+            self._subject = str(row["run_id"])
+            text = str((row["tags"] or {}).get(runs_detail.NOTE) or "")
+            help = "Markdown, as MLflow shows it as the description; empty takes it away."
+            self.ask("note", "note", text, help)
+
+    def action_tag(self) -> None:
+        """Ask for a tag of the selected run."""
+        row = self.selected
+        if row is not None:
+            self._subject = str(row["run_id"])
+            self.ask("tag", "tag", "", "KEY=VALUE, such as team=risk; KEY= takes the tag away.")
+
+    def action_export(self) -> None:
+        """Ask for the file that everything that matches is written to."""
+        if self._search() is not None:
+            help = "Every run that matches, not only this page: a file .csv or .parquet."
+            self.ask("export", "write to", "runs.csv", help)
+
+    def _search(self) -> Request | None:
+        """Return the command for everything that matches, or say that words have none."""
+        request = self.listed()
+        if request is None:
+            self.say("Words have no command; type a search such as metrics.rmse < 1.")
+            return None
+        return Request(request.command, {**request.arguments, "limit": 0})
+
+    def action_markdown(self) -> None:
+        """Copy everything that matches as a table of Markdown."""
+        request = self._search()
+        if request is None:
+            return
+        asked = Request(request.command, {**request.arguments, "md": True})
+
+        def work() -> None:
+            outcome = attempt(lambda: self.desk.perform(asked)[1].markdown)
+            if outcome.value is not None:
+                self.post_message(Copied(safe(outcome.value, 0, is_block=True)))
+
+        self.run_worker(work, thread=True, exclusive=True, group="copy")
 
     # The selected run.
 

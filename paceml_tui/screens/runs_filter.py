@@ -10,7 +10,7 @@ from local_stack.errors import InputError
 from paceml_tui.render import safe
 
 _HEAD = re.compile(
-    r"^[\s(]*(?:not[\s(]+)*[`\"]?(?:metrics?|params?|parameters?|tags?|attributes?|attr|run|datasets?)"
+    r"^[\s(]*(?:not[\s(]+)*(?:(?:min|max|mean|first|last|count|step)[\s(]+)*[`\"]?(?:metrics?|params?|parameters?|tags?|attributes?|attr|run|datasets?)"
     r"[`\"]?\.",
     re.IGNORECASE,
 )
