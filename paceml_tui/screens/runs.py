@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.message import Message
 from textual.widgets import Static
 
-from local_stack.errors import InputError
+from local_stack.errors import InputError, StackError
 from paceml_tui import keys
 from paceml_tui.render import Block, Text, join, safe, styled
 from paceml_tui.screens import runs_columns, runs_detail, runs_filter
@@ -23,6 +23,7 @@ from paceml_tui.screens.runs_view import RunView
 from paceml_tui.tasks import Asked, Outcome, Request, Revealed, Row, attempt
 from paceml_tui.widgets.chooser import Choice, Chooser, Chosen
 from paceml_tui.widgets.correction import Correction
+from paceml_tui.widgets.dialog import error_dialog
 from paceml_tui.widgets.records import Copied
 from paceml_tui.widgets.search_bar import SearchBar
 
@@ -54,6 +55,14 @@ class Found(Message):
         super().__init__()
         self.subject = subject
         self.outcome = outcome
+
+
+class Refused(Message):
+    """What was asked for cannot be had."""
+
+    def __init__(self, error: StackError) -> None:
+        super().__init__()
+        self.error = error
 
 
 class RunsScreen(RunsList):
@@ -377,8 +386,15 @@ class RunsScreen(RunsList):
             outcome = attempt(lambda: self.desk.perform(asked)[1].markdown)
             if outcome.value is not None:
                 self.post_message(Copied(safe(outcome.value, 0, is_block=True)))
+            elif outcome.error is not None:
+                self.post_message(Refused(outcome.error))
 
         self.run_worker(work, thread=True, exclusive=True, group="copy")
+
+    @on(Refused)
+    def _refused(self, event: Refused) -> None:
+        event.stop()
+        self.app.push_screen(error_dialog("The runs could not be copied", event.error))
 
     # The selected run.
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import on
 from textual.app import ComposeResult
+from textual.message import Message
 from textual.widgets import ContentSwitcher, Static
 
 from local_stack.errors import InputError
@@ -17,10 +19,11 @@ from paceml_tui.screens.data_diff import DiffView
 from paceml_tui.screens.data_parts import PartsView
 from paceml_tui.screens.data_profile_parts import ListPart
 from paceml_tui.screens.runs_view import RunView
-from paceml_tui.tasks import Asked, Desk, Request, attempt
+from paceml_tui.tasks import Asked, Desk, Outcome, Request
 from paceml_tui.widgets.chooser import Choice, Chooser, Chosen
 from paceml_tui.widgets.correction import Correction
 from paceml_tui.widgets.detail import Detail
+from paceml_tui.widgets.dialog import error_dialog
 from paceml_tui.widgets.records import Copied
 
 if TYPE_CHECKING:
@@ -28,6 +31,14 @@ if TYPE_CHECKING:
 
 PARTS = ("metrics", "params", "scatter", "parallel", "files", "origin")
 """The parts in the order of their keys 1 to 6."""
+
+
+class Written(Message):
+    """The comparison was written as Markdown."""
+
+    def __init__(self, outcome: Outcome[str]) -> None:
+        super().__init__()
+        self.outcome = outcome
 
 
 class RunsCompareView(PartsView):
@@ -273,12 +284,15 @@ class RunsCompareView(PartsView):
         """Copy everything as a table of Markdown."""
         request = Request("runs.compare", {**self.request.arguments, "md": True})
 
-        def work() -> None:
-            outcome = attempt(lambda: self.desk.perform(request)[1].markdown)
-            if outcome.value:
-                self.app.post_message(Copied(safe(outcome.value, 0, is_block=True)))
+        self.aside(lambda _: str(self.desk.perform(request)[1].markdown), Written, "copy")
 
-        self.run_worker(work, thread=True, group="copy")
+    @on(Written)
+    def _written(self, event: Written) -> None:
+        event.stop()
+        if event.outcome.value is not None:
+            self.app.post_message(Copied(safe(event.outcome.value, 0, is_block=True)))
+        elif event.outcome.error is not None:
+            self.app.push_screen(error_dialog("It could not be copied", event.outcome.error))
 
     def action_copy(self) -> None:
         """Copy the ids of the runs."""
