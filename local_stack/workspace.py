@@ -53,7 +53,7 @@ class Workspace:
             segment_bytes=self.settings.journal.segment_bytes,
         )
         tracking_uri = self.settings.storage.tracking_uri or (root / "mlruns").as_uri()
-        self.run_index = RunIndex(root / "cache", tracking_uri)
+        self.run_index = RunIndex(root / "cache", tracking_uri, is_readonly=is_readonly)
         self.metadata = Metadata(
             self.journal, root / "metadata.duckdb", root / "cache", self.run_index
         )

@@ -12,7 +12,7 @@ def put_run(root: Path, run: str, experiment: str = "1", **meta: Any) -> Path:
     for name in ("params", "metrics", "tags", "artifacts"):
         (folder / name).mkdir(parents=True)
     known = {
-        "artifact_uri": f"file:///elsewhere/{run}/artifacts",
+        "artifact_uri": f"file:///elsewhere/{experiment}/{run}/artifacts",
         "end_time": 1_600_000_060_000,
         "entry_point_name": "''",
         "experiment_id": f"'{experiment}'",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from run_store_kit import put_experiment, put_run, run_id
 
+from local_stack.errors import UnavailableError
 from local_stack.runs import records, syncing
 from local_stack.runs.relation import EXPERIMENTS, HISTORY, RUNS
 from local_stack.stores.run_index import reading
@@ -82,7 +83,11 @@ def test_the_index_may_be_deleted_or_damaged(workspace: Workspace, store: Path) 
     syncing.sync(workspace)
     base = workspace.root / "cache" / BASE
     base.write_bytes(b"junk" * 5000)
-    assert workspace.query(f"SELECT * FROM {RUNS}") == []
+    assert workspace.query("SELECT * FROM endpoints") == []  # who does not ask is not told
+    with pytest.raises(UnavailableError, match="was damaged"):
+        workspace.query(f"SELECT * FROM {RUNS}")
+    assert syncing.sync(workspace).n_read == 3
+    base.write_bytes(b"junk" * 5000)
     assert syncing.sync(workspace).n_read == 3
     base.unlink()
     assert syncing.sync(workspace).n_read == 3

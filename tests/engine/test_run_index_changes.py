@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from run_store_kit import put_experiment, put_run, run_id
 
+from local_stack.errors import UnavailableError
 from local_stack.runs import records, syncing
 from local_stack.runs.relation import HISTORY, RUNS
 from local_stack.stores.run_index import generations, reading, watching
@@ -94,7 +95,7 @@ def test_every_change_of_a_lively_run_is_seen_at_once(
     assert value(workspace, "tags", 100) == {"team": "tea"}
 
 
-def test_a_new_metric_of_an_old_run_is_seen_within_five_looks(
+def test_a_new_metric_of_an_old_run_is_seen_within_ten_looks(
     workspace: Workspace, old: Path
 ) -> None:
     (old / run_id(N_RUNS - 1) / "metrics" / "late").write_text("1600000000000 1.0 0\n")
@@ -221,3 +222,14 @@ def test_a_readonly_workspace_says_how_far_behind_it_is_and_writes_nothing(
         assert records.search(reader).warnings == ()
     after = {path: path.stat().st_mtime_ns for path in (workspace.root / "cache").iterdir()}
     assert after == before
+
+
+def test_a_readonly_workspace_leaves_a_damaged_index_as_it_is(
+    workspace: Workspace, old: Path
+) -> None:
+    base = workspace.run_index.base
+    base.write_bytes(b"junk" * 5000)
+    with Workspace.open(workspace.root, readonly=True) as reader:
+        with pytest.raises(UnavailableError, match="is damaged"):
+            records.search(reader)
+        assert base.read_bytes() == b"junk" * 5000

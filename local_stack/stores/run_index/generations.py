@@ -5,7 +5,6 @@ This is the only module of the run index that imports duckdb.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 from collections.abc import Mapping, Sequence
@@ -39,9 +38,10 @@ _Stamp = tuple[int, int, int] | None
 class RunIndex:
     """Where the index of the MLflow store at ``uri`` lies: two files in the folder ``cache``."""
 
-    def __init__(self, cache: Path, uri: str = "") -> None:
+    def __init__(self, cache: Path, uri: str = "", *, is_readonly: bool = False) -> None:
         self.cache = cache
         self.uri = uri
+        self.is_readonly = is_readonly
         self.base = cache / BASE
         self.fresh = cache / FRESH
         self.looked: tuple[float, float, int] = (0.0, 0.0, -1)
@@ -80,12 +80,13 @@ class RunIndex:
 
         connection = duckdb.connect(":memory:", config=_CONFIG)
         try:
-            for number, file in enumerate(
-                each for each in (self.base, self.fresh) if each.exists()
-            ):
-                connection.execute(f"ATTACH '{_quoted(file)}' AS file_{number} (READ_ONLY)")
-                for name in relations.TABLES:
-                    connection.execute(f"SELECT sum(hash(t)) FROM file_{number}.{name} t")
+            for file in (self.base, self.fresh):
+                if file.exists():
+                    connection.execute(f"ATTACH '{_quoted(file)}' AS checked (READ_ONLY)")
+                    names = connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+                    for (name,) in names:
+                        connection.execute(f'SELECT sum(hash(t)) FROM checked."{name}" t')
+                    connection.execute("DETACH checked")
         except errors():
             return False
         finally:
@@ -100,12 +101,18 @@ class RunIndex:
         UnavailableError
             It was damaged; the next sync builds it anew.
         """
-        if not self.is_whole():
-            self.discard()
+        if self.is_whole():
+            return
+        if self.is_readonly:
             raise UnavailableError(
-                "The run index was damaged and has been removed.",
-                "Ask again: it is built anew from the MLflow store.",
+                "The run index is damaged.",
+                "Open the workspace once without --readonly: it is built anew.",
             )
+        self.discard()
+        raise UnavailableError(
+            "The run index was damaged and has been removed.",
+            "Ask again: it is built anew from the MLflow store.",
+        )
 
     def discard(self) -> None:
         """Remove the files, so that the next sync builds them anew."""
@@ -166,6 +173,7 @@ class Attached:
         self._stamps: tuple[_Stamp, _Stamp] = (None, None)
         self._names: list[str] = []
         self._number = 0
+        self._is_damaged = False
         self.is_stale = True
         """Whether the journal's runs have changed since they were united with the store's."""
         self._define(None, None)
@@ -173,9 +181,9 @@ class Attached:
             connection.execute(statement)
 
     def follow(self, sql: str) -> None:
-        """Attach the newest generation; one that is damaged or of another store counts as none.
+        """Attach the newest generation; one of another store or version counts as none.
 
-        What takes longer is done only when ``sql`` asks for it.
+        What takes longer is done, and damage is told, only when ``sql`` asks for the index.
         """
         for _ in range(_ATTEMPTS):  # both files may be replaced while they are attached
             stamps = self._index.stamps()
@@ -183,7 +191,10 @@ class Attached:
                 break
             self._attach_both(stamps)
             self.is_stale = True
-        if self.is_stale and "found_" in sql:
+        is_asked = any(name in sql for name in relations.INDEXED)
+        if is_asked and self._is_damaged:
+            self._index.doubt()
+        if is_asked and self.is_stale:
             self._unite()
 
     def _unite(self) -> None:
@@ -203,6 +214,7 @@ class Attached:
         for name in self._names:
             self._connection.execute(f"DETACH {name}")
         self._names = []
+        self._is_damaged = False
         base = self._attach(self._index.base, "base") if stamps[0] else None
         fresh = self._attach(self._index.fresh, "fresh") if stamps[1] and base else None
         if base and fresh and _mark_of(self._connection, base) != _mark_of(self._connection, fresh):
@@ -215,10 +227,11 @@ class Attached:
         name = f"index_{kind}_{self._number}"
         try:
             self._connection.execute(f"ATTACH '{_quoted(file)}' AS {name} (READ_ONLY)")
+            self._names.append(name)
+            return name if _is_about(self._connection, name, self._index.uri) else None
         except errors():
+            self._is_damaged = file.exists()
             return None
-        self._names.append(name)
-        return name if _is_about(self._connection, name, self._index.uri) else None
 
     def _define(self, base: str | None, fresh: str | None) -> None:
         for statement in relations.stored(base, fresh, redacted(self._index.uri)):
@@ -238,16 +251,14 @@ def _is_of(connection: duckdb.DuckDBPyConnection, file: Path, name: str, uri: st
         return False
     try:
         connection.execute(f"ATTACH '{_quoted(file)}' AS {name} (READ_ONLY)")
+        return _is_about(connection, name, uri)
     except errors():
         return False
-    return _is_about(connection, name, uri)
 
 
 def _is_about(connection: duckdb.DuckDBPyConnection, name: str, uri: str) -> bool:
-    with contextlib.suppress(errors()):
-        row = connection.execute(f"SELECT version, uri FROM {name}.about").fetchone()
-        return row == (relations.VERSION, redacted(uri))
-    return False
+    row = connection.execute(f"SELECT version, uri FROM {name}.about").fetchone()
+    return row == (relations.VERSION, uri)
 
 
 def _mark_of(connection: duckdb.DuckDBPyConnection, name: str) -> Any:

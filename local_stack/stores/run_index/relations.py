@@ -221,6 +221,9 @@ def _listed(values: Mapping[str, str]) -> str:
     )
 
 
+INDEXED: Final = ("found_", "stored_", "metric_history", "logged_models")
+"""What stands in every question that the index answers."""
+
 OWN: Final = (
     "CREATE OR REPLACE TEMP TABLE own_runs AS "
     f"SELECT {_listed(dict.fromkeys(_ALL, 'NULL'))} WHERE FALSE",
