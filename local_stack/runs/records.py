@@ -190,8 +190,7 @@ def search(
     if limit < 0:
         raise InputError("--limit cannot be negative.", "Take 0 for all runs.")
     columns = (columns,) if isinstance(columns, str) else columns
-    if columns:
-        exporting.read_columns(columns)  # a bad name is told before anything is read
+    wanted = exporting.read_columns(columns)
     warnings = before_reading(workspace, progress)
     sql, values = f"({matched.sql})", list(matched.parameters)
     if experiment:
@@ -204,35 +203,34 @@ def search(
         sql, values = f"{sql} AND lifecycle = ?", [*values, state]
     is_whole = bool(csv or parquet or md or not limit)
     # To count in passing spares a second search, but costs more than a count without conditions.
-    counted = ", count(*) OVER () AS n_match" if filter and not is_whole else ""
+    is_counted = bool(filter.strip()) and not is_whole
+    counted = ", count(*) OVER () AS n_match" if is_counted else ""
     rows = workspace.query(
         f"SELECT {_READ}{counted} FROM {RUNS} WHERE {sql} ORDER BY {ordered.sql} LIMIT ?",  # noqa: S608 - parameters only
         *values,
         *ordered.parameters,
         _EVERYTHING if is_whole else limit,
     )
-    total = len(rows)
-    if counted and rows:
-        total = rows[0]["n_match"]
-    elif not is_whole and total == limit:
-        total = workspace.query(f"SELECT count(*) AS n FROM {RUNS} WHERE {sql}", *values)[0]["n"]  # noqa: S608
+    total = rows[0]["n_match"] if is_counted and rows else len(rows)
+    if not is_counted and not is_whole and total == limit:
+        found = workspace.query(f"SELECT count(*) AS n FROM {RUNS} WHERE {sql}", *values)  # noqa: S608
+        total = found[0]["n"]
     runs = tuple(_run(workspace, row) for row in rows)
     if not runs:
         warnings += _unknown_keys(workspace, filter)
-    table = (
-        exporting.columns_of(runs, exporting.read_columns(columns)) if is_whole or columns else ()
-    )
-    found = RunList(
-        runs=runs if not limit else runs[:limit],
+    is_written = bool(csv or parquet or md)
+    table = exporting.columns_of(runs, wanted) if columns or is_written else ()
+    result = RunList(
+        runs=runs[:limit] if limit else runs,
         total=total,
         warnings=(*warnings, *exporting.unseen(runs, table)),
         columns=tuple(columns),
     )
-    if not (csv or parquet or md):
-        return found
+    if not is_written:
+        return result
     written = exporting.write(workspace, runs, table, csv=csv, parquet=parquet, force=force)
     text = exporting.markdown(runs, table) if md else ""
-    return replace(found, written=written, markdown=text)
+    return replace(result, written=written, markdown=text)
 
 
 def _check_experiments(workspace: Workspace, names: Sequence[str]) -> None:

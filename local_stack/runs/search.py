@@ -168,8 +168,7 @@ def _condition(node: Node) -> Clause:
         case PairTest(left, operator, right):
             return _known(_pair(left, operator, right))
         case NumberTest(field, operator, number):
-            subject = _number(field) if operator == "!=" else _comparable(field)
-            return _known(Clause(f"{subject.sql} {operator} ?", (*subject.parameters, number)))
+            return _known(_against_number(field, operator, number))
         case RangeTest(field, low, high, negated):
             return _known(_within(field, low, high, negated))
         case TextTest(field, operator, text):
@@ -257,6 +256,18 @@ def _comparable(operand: Operand) -> Clause:
     return Clause(f"NULLIF({number.sql}, {_NAN})", number.parameters)
 
 
+def _against_number(operand: Operand, operator: str, number: float) -> Clause:
+    """Return the comparison; NaN, to DuckDB above every number, is kept from being so by a sign.
+
+    It stays NaN with a minus before it, and is then below nothing.
+    """
+    subject = _number(operand)
+    if not operator.startswith(">"):
+        return Clause(f"{subject.sql} {operator} ?", (*subject.parameters, number))
+    turned = operator.replace(">", "<")
+    return Clause(f"-{subject.sql} {turned} ?", (*subject.parameters, -number))
+
+
 def _pair(left: Operand, operator: str, right: Operand) -> Clause:
     """Return the comparison; as ``!=`` is true beside a NaN, it is the opposite of ``=``."""
     if operator != "!=":
@@ -272,8 +283,8 @@ def _pair(left: Operand, operator: str, right: Operand) -> Clause:
 
 
 def _within(field: Operand, low: float, high: float, negated: bool) -> Clause:
-    """NaN lies outside of every range, so only the plain form has to take it out."""
-    subject = _number(field) if negated else _comparable(field)
+    """NaN, to DuckDB above every number, lies outside of every range."""
+    subject = _number(field)
     word = "NOT BETWEEN" if negated else "BETWEEN"
     return Clause(f"{subject.sql} {word} ? AND ?", (*subject.parameters, low, high))
 
@@ -334,6 +345,5 @@ def _sort_key(ordering: Ordering) -> Clause:
         value = _text(field)
         return Clause(f"{value.sql} {direction}", value.parameters)
     value = _number(field)
-    return Clause(
-        f"isnan({value.sql}) ASC NULLS LAST, {value.sql} {direction}", value.parameters * 2
-    )
+    sign = "-" if ordering.descending else ""  # DESC would put NaN, the greatest, first
+    return Clause(f"{sign}{value.sql} ASC NULLS LAST", value.parameters)

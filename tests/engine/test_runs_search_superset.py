@@ -15,7 +15,7 @@ from local_stack.errors import InputError
 from local_stack.runs.search import MAX_ORDER_CLAUSES, order, where
 
 
-@settings(UNHURRIED, max_examples=100)
+@settings(UNHURRIED, max_examples=60)
 @given(runs=logged_runs(), case=superset_filter())
 def test_every_filter_means_what_plain_python_makes_of_it(runs, case):
     text, holds = case
@@ -23,7 +23,7 @@ def test_every_filter_means_what_plain_python_makes_of_it(runs, case):
     assert matching(text) == {run.run_id for run in runs if holds(run)}, text
 
 
-@settings(UNHURRIED, max_examples=100)
+@settings(UNHURRIED, max_examples=60)
 @given(runs=logged_runs(), case=superset_order())
 def test_every_order_is_that_of_plain_python(runs, case):
     clauses, sort = case
