@@ -258,7 +258,7 @@ def _is_of(connection: duckdb.DuckDBPyConnection, file: Path, name: str, uri: st
 
 def _is_about(connection: duckdb.DuckDBPyConnection, name: str, uri: str) -> bool:
     row = connection.execute(f"SELECT version, uri FROM {name}.about").fetchone()
-    return row == (relations.VERSION, uri)
+    return row == (relations.VERSION, redacted(uri))
 
 
 def _mark_of(connection: duckdb.DuckDBPyConnection, name: str) -> Any:
