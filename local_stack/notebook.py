@@ -50,19 +50,20 @@ def _bound(command: Command, workspace: _Workspace) -> Callable[..., Any]:
     """Return the verb of a workspace; where it takes several things, they may follow each other."""
     known = {parameter.name: parameter for parameter in command.parameters}
     positional = [parameter for parameter in known.values() if parameter.is_positional]
+    signature = inspect.signature(command.call)
+    own = signature.replace(parameters=list(signature.parameters.values())[1:])
 
     @functools.wraps(command.call)
     def verb(*given: Any, **options: Any) -> Any:
         values = list(given)
         if positional and positional[-1].is_repeated and len(given) > len(positional):
             values[len(positional) - 1 :] = [given[len(positional) - 1 :]]
+        own.bind(*values, **options)  # a wrong call is the caller's TypeError, no defect of ours
         suited = map(_suited, values, positional)
         named = {key: _suited(value, known.get(key.rstrip("_"))) for key, value in options.items()}
-        return command.call(workspace, *suited, *values[len(positional) :], **named)
+        return command.call(workspace, *suited, **named)
 
-    signature = inspect.signature(command.call)
-    parameters = list(signature.parameters.values())[1:]
-    verb.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    verb.__signature__ = own  # type: ignore[attr-defined]
     return verb
 
 

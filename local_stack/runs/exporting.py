@@ -191,13 +191,13 @@ def frame(runs: Sequence[Run], columns: Sequence[Column]) -> polars.DataFrame:
     for column in columns:
         values = [column.of(run) for run in runs]
         if column.group == "metrics" or column.title == "duration":
-            series.append(pl.Series(_whole(column.title), values, pl.Float64))
+            series.append(pl.Series(whole(column.title), values, pl.Float64))
         elif column.title in _TIMES:
             moments = [datetime.fromisoformat(value) if value else None for value in values]
             series.append(pl.Series(column.title, moments, time))
         else:
-            texts = [None if value is None else _whole(str(value)) for value in values]
-            series.append(pl.Series(_whole(column.title), texts, pl.String))
+            texts = [None if value is None else whole(str(value)) for value in values]
+            series.append(pl.Series(whole(column.title), texts, pl.String))
     return pl.DataFrame(series)
 
 
@@ -205,11 +205,12 @@ def guarded(cell: Any) -> Any:
     """Return a cell of CSV that no spreadsheet takes for a formula; numbers stay as they are."""
     if not isinstance(cell, str):
         return "" if cell is None else cell
-    text = _whole(cell)
-    return f"'{text}" if _FORMULA.match(text) and not _is_number(text) else text
+    text = whole(cell)
+    return f"'{text}" if _FORMULA.match(text) and not is_number(text) else text
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return whether a text is a number and nothing else."""
     try:
         float(text)
     except ValueError:
@@ -217,7 +218,7 @@ def _is_number(text: str) -> bool:
     return "_" not in text and text == text.strip()
 
 
-def _whole(text: str) -> str:
+def whole(text: str) -> str:
     """Return a text that every encoding can hold: lone surrogates become question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv as comma_separated
-import html
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from local_stack.data.checkout import outside, replacing
 from local_stack.runs.comparison.shape import MetricComparison, RunComparison
+from local_stack.runs.exporting import escaped, guarded, is_number, whole
 from local_stack.workspace import Workspace
 
 if TYPE_CHECKING:
     import polars as pl
-
-_FORMULA = re.compile(r"[=+\-@\t\r\n]")
-_MARKED = re.compile(r"([\\`*_\[\]|~$])")
-_UNSEEN = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +121,7 @@ def frame(comparison: RunComparison) -> pl.DataFrame:
             told = (line.section, line.key, run.run_id, run.name, line.texts[at])
             rows.append(
                 (
-                    *map(_whole, told),
+                    *(None if text is None else whole(text) for text in told),
                     line.numbers[at],
                     metric.deltas[at] if metric else None,
                     *((interval.low, interval.high) if interval else (None, None)),
@@ -161,24 +154,6 @@ def titles_of(comparison: RunComparison) -> list[str]:
     ]
 
 
-def guarded(cell: Any) -> Any:
-    """Return a cell of CSV that no spreadsheet takes for a formula; numbers stay as they are."""
-    if not isinstance(cell, str):
-        return "" if cell is None else cell
-    text = _whole(cell) or ""
-    return f"'{text}" if _FORMULA.match(text) and not _is_number(text) else text
-
-
-def escaped(text: str) -> str:
-    """Return a text as a cell of a Markdown table shows it."""
-    return _MARKED.sub(r"\\\1", html.escape(visible(text), quote=False))
-
-
-def visible(text: str) -> str:
-    """Return a text without characters that nobody sees or that reorder a line."""
-    return _UNSEEN.sub(" ", text)
-
-
 def _line(
     section: str, key: str, values: Sequence[Any], metric: MetricComparison | None = None
 ) -> Line:
@@ -195,20 +170,7 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, str) and _is_number(value) else None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return "_" not in text and text == text.strip()
-
-
-def _whole(text: str | None) -> str | None:
-    """Return a text that every encoding can hold: lone surrogates become question marks."""
-    return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
+    return float(value) if isinstance(value, str) and is_number(value) else None
 
 
 def _size(size: int | None) -> str:

@@ -6,8 +6,9 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from local_stack.runs.comparison.exporting import titles_of, visible
+from local_stack.runs.comparison.exporting import titles_of
 from local_stack.runs.comparison.shape import MetricComparison, RunComparison
+from local_stack.runs.exporting import visible
 
 if TYPE_CHECKING:
     from local_stack.runs.records import RunDetails

@@ -1,0 +1,98 @@
+"""Notebooks: the example runs from its first cell to its last, and verbs take what verbs return."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comparison_kit import put_run, run_id
+
+from local_stack import Workspace
+
+SAMPLES = Path(__file__).parents[2] / "sample_data"
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Any:
+    with Workspace.create(tmp_path / "ws", actor="ann") as opened:
+        yield opened
+
+
+def test_the_example_runs_and_shows_tables(tmp_path: Path, monkeypatch: Any) -> None:
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    samples = tmp_path / "sample_data"
+    shutil.copytree(SAMPLES, samples)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    document = nbformat.read(SAMPLES / "runs.ipynb", as_version=4)
+    nbformat.validate(document)
+    assert not any(cell.get("outputs") for cell in document.cells)  # nobody's machine is in it
+    client = nbclient.NotebookClient(
+        document, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(samples)}}
+    )
+    client.execute()
+    pages = [
+        output["data"]["text/html"]
+        for cell in document.cells
+        for output in cell.get("outputs", ())
+        if "text/html" in output.get("data", {})
+    ]
+    searched, _, compared, _, shown = pages
+    assert "a curve" in searched
+    assert "2 runs compared" in compared
+    assert "reviewed" in shown
+    texts = {
+        cell["id"]: output["data"]["text/plain"]
+        for cell in document.cells
+        for output in cell.get("outputs", ())
+        if "data" in output
+    }
+    assert "'The reference for *wine*.'" in texts.values()
+    assert "['80 trees']" in texts.values()
+    assert any("log_loss': '80 trees'" in text for text in texts.values())
+
+
+def test_verbs_take_runs_one_by_one_in_a_list_or_as_they_were_found(notebook: Any) -> None:
+    for number in range(3):
+        put_run(notebook, number, metrics={"rmse": float(number)})
+    names = [run_id(number) for number in range(3)]
+    wanted = notebook.runs.compare(*names).to_dict()
+    assert notebook.runs.compare(names).to_dict() == wanted
+    assert notebook.runs.compare(runs=tuple(names)).to_dict() == wanted
+    found = notebook.runs.search(order_by=("metrics.rmse ASC",))
+    assert notebook.runs.compare(found.runs).to_dict() == wanted
+    assert notebook.runs.compare(*found.runs).to_dict() == wanted
+    assert notebook.runs.compare(runs=list(found.runs)).to_dict() == wanted
+    with pytest.raises(TypeError):
+        notebook.runs.show(names[0], names[1])
+    assert notebook.runs.compare(names[1:], baseline=found.runs[0]).baseline == names[0]
+    assert notebook.runs.show(found.runs[2]).run_id == names[2]
+
+
+def test_tags_may_be_a_mapping_or_texts(notebook: Any) -> None:
+    with notebook.tracking._writing() as client:
+        run = client.create_run(client.create_experiment("x")).info.run_id
+    assert notebook.runs.tag(run, {"a": "1", "b": "2"}).tags.items() >= {"a": "1", "b": "2"}.items()
+    assert "a" not in notebook.runs.tag(run, "a=", "c=3").tags
+    assert notebook.runs.tag(run, ["c="]).changed
+
+
+def test_a_path_may_be_a_text(notebook: Any, tmp_path: Path) -> None:
+    for number in range(2):
+        put_run(notebook, number, metrics={"rmse": float(number)})
+    target = tmp_path / "x.csv"
+    notebook.runs.compare(run_id(0), run_id(1), csv=str(target))
+    assert target.is_file()
+
+
+def test_a_verb_tells_its_arguments(notebook: Any) -> None:
+    signature = inspect.signature(notebook.runs.compare)
+    assert list(signature.parameters)[:2] == ["runs", "baseline"]
+    assert (inspect.getdoc(notebook.runs.compare) or "").startswith("Compare runs")
+    assert {"compare", "note", "tag", "search"} <= set(dir(notebook.runs))
+    with pytest.raises(AttributeError, match="Did you mean 'compare'"):
+        notebook.runs.compar  # noqa: B018
