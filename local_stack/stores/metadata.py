@@ -304,13 +304,16 @@ class Metadata:
         cursor = self._connection.execute(sql, list(parameters))
         assert cursor.description is not None
         names = [column[0] for column in cursor.description]
+        records = cursor.fetchall()
         is_json = [str(column[1]) == "JSON" for column in cursor.description]
+        if not any(is_json):
+            return [dict(zip(names, record, strict=True)) for record in records]
         return [
             {
                 name: json.loads(value) if decode and value is not None else value
                 for name, value, decode in zip(names, record, is_json, strict=True)
             }
-            for record in cursor.fetchall()
+            for record in records
         ]
 
 

@@ -46,6 +46,9 @@ TRASH: Final = ".trash"
 _RESERVED: Final = frozenset({"tags", "datasets", "traces", "models"})
 _RUN_ID = re.compile("[0-9a-f]{32}")
 _NUMBER = re.compile("[0-9]{1,40}")
+N_META: Final = 3
+N_FOLDERS: Final = 6
+"""How many numbers of the signature ``files`` are those of ``meta`` and of ``folders``."""
 _COARSEST_CLOCK_NS: Final = 2 * 10**9
 """How coarse the times of a file system may be."""
 _WATCHED: Final = ("params", "metrics", "tags", "inputs", "outputs")

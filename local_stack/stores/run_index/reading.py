@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from local_stack.results import iso
-from local_stack.stores.mlflow_stores.file_store import FileStore
+from local_stack.stores.mlflow_stores.file_store import N_FOLDERS, N_META, FileStore
 from local_stack.stores.mlflow_stores.records import (
     RunPlace,
     Store,
@@ -87,18 +87,7 @@ def write(store: Store, places: Iterable[RunPlace], folder: Path, number: int) -
         for run in store.read_all(signing()):
             place, signs = signed.popleft()
             runs.write(_line({**run_row(run, place), **signs}))
-            for key, step, at, value in run.history:
-                history.write(
-                    _line(
-                        {
-                            "run_id": place.run_id,
-                            "key": key,
-                            "step": step,
-                            "at_ms": at,
-                            "value": _plain(value),
-                        }
-                    )
-                )
+            history.write(_history_lines(run, place))
 
 
 def sign(store: Store, place: RunPlace, tier: Any) -> int:
@@ -115,9 +104,9 @@ def signs_of(store: Store, place: RunPlace) -> dict[str, int]:
     files = store.signature(place, "files")
     newest = max(files[:-1], default=0)
     is_fresh = abs(time.time_ns() - newest) < _CLOCK_NS
-    return {
-        "meta_sign": hash(store.signature(place, "meta")),
-        "folders_sign": hash(store.signature(place, "folders")),
+    return {  # a closer look begins with what a quicker one sees
+        "meta_sign": hash(files[:N_META]),
+        "folders_sign": hash(files[:N_FOLDERS]),
         "files_sign": 0 if is_fresh else hash(files),
         "changed_ns": newest,
     }
@@ -204,8 +193,23 @@ def _plain(value: float) -> float | str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
+_encoded = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def _line(row: dict[str, Any]) -> bytes:
-    return json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    return _encoded(row).encode("utf-8", "replace") + b"\n"
+
+
+def _history_lines(run: StoredRun, place: RunPlace) -> bytes:
+    """Return a line of JSON a value; put together by hand, as there are many."""
+    head = f'{{"run_id": {_encoded(place.run_id)}, "key": '
+    keys = {key: head + _encoded(key) for key in run.metrics}
+    lines = []
+    for key, step, at, value in run.history:
+        start = keys.get(key) or head + _encoded(key)
+        shown = repr(value) if math.isfinite(value) else f'"{_plain(value)}"'
+        lines.append(f'{start}, "step": {step}, "at_ms": {at}, "value": {shown}}}\n')
+    return "".join(lines).encode("utf-8", "replace")
 
 
 def _places() -> Iterable[RunPlace]:

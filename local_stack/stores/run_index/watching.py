@@ -33,8 +33,8 @@ Query = Callable[..., Sequence[Row]]
 _LATELY_NS: Final = 600 * 10**9
 _MOST_WATCHED: Final = 200
 _MOST_AT_ONCE: Final = 50_000
-_FOLDER_TURNS: Final = 10
-_FEWEST: Final = 50
+_FOLDER_TURNS: Final = 20
+_FEWEST: Final = 25
 _SLICE: Final = 1_000
 _COLUMNS: Final = "run_id, experiment_id, place, folders_sign, files_sign"
 
