@@ -306,6 +306,27 @@ def test_a_run_without_its_history_is_listed_with_what_is_wrong(
     assert row["params"] == {"depth": "3"}
 
 
+def test_histories_of_many_runs_are_asked_for_at_once(pointed: Workspace, stub: Stub) -> None:
+    runs = [{**RUN, "info": {**RUN["info"], "run_id": letter * 32}} for letter in ("a", "b", "c")]
+    stub.answers["runs/search"] = {"runs": runs}
+    values = [
+        {"run_id": letter * 32, "key": "loss", "value": at, "timestamp": at, "step": at}
+        for letter, n_values in (("a", 3), ("b", 1))  # and none of the third
+        for at in range(n_values)
+    ]
+    stub.answers[http_store._BULK] = {"metrics": values}
+    syncing.sync(pointed)
+    sql = f"SELECT run_id[1] AS run, count(*) AS n FROM {HISTORY} GROUP BY ALL ORDER BY ALL"
+    assert pointed.query(sql) == [
+        {"run": "a", "n": 3},
+        {"run": "b", "n": 1},
+        {"run": "c", "n": 1},
+    ]
+    asked = [path for path, _, _ in stub.asked]
+    assert asked.count(http_store._BULK) == 1
+    assert asked.count("metrics/get-history") == 1  # of the run that the answer left out
+
+
 # ------------------------------------------------------------------ whose turn it is
 
 
@@ -363,7 +384,7 @@ def test_old_runs_are_looked_at_in_turn(
     assert pointed.query(f"SELECT * FROM {RUNS} WHERE run_id = ?", removed) == []
     stub.asked.clear()
     assert syncing.sync(pointed, full=True).n_read == 0
-    assert len(stub.asked) == 4  # the experiments, and three pages of runs
+    assert len(stub.asked) == 5  # experiments, three pages of runs, logged models
 
 
 def test_a_server_without_filters_on_times_is_read_whole(pointed: Workspace, stub: Stub) -> None:

@@ -393,6 +393,19 @@ def test_logged_models_are_in_the_index(sample: str, tmp_path: Path) -> None:
         ]
 
 
+def test_a_logged_model_that_changed_alone_is_read_again(pointed: Workspace, file: Path) -> None:
+    put(
+        *(file, "logged_models"),
+        **{"model_id": "m-1", "experiment_id": 7, "name": "forest", "artifact_location": "x"},
+        **{"creation_timestamp_ms": 1, "last_updated_timestamp_ms": 1, "status": 1},
+    )
+    syncing.sync(pointed)
+    assert pointed.query(f"SELECT status FROM {MODELS}") == [{"status": "PENDING"}]
+    execute(file, "UPDATE logged_models SET status = 2")
+    syncing.sync(pointed)
+    assert pointed.query(f"SELECT status FROM {MODELS}") == [{"status": "READY"}]
+
+
 def test_a_search_is_that_of_mlflow(sample: str, tmp_path: Path) -> None:
     with Workspace.create(tmp_path / "ws", tracking_uri=sample, actor="tester") as workspace:
         for text in (

@@ -15,7 +15,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
@@ -25,7 +25,9 @@ from local_stack.stores.places import redacted
 
 Answer = dict[str, Any]
 _API: Final = "/api/2.0/mlflow/"
-_WAIT_SECONDS: Final = 10.0
+_CONNECT_SECONDS: Final = 5.0
+_WAIT_SECONDS: Final = 60.0
+"""How long a server may think: a page of runs takes MLflow's seconds."""
 _LARGEST: Final = 268_435_456
 """Most bytes of an answer that are taken."""
 _DOWN_SECONDS: Final = 15.0
@@ -50,9 +52,9 @@ class Server:
     def __str__(self) -> str:
         return redacted(self.uri)
 
-    def get(self, path: str, **values: str) -> Answer:
-        """Return the answer to GET ``path`` with these values."""
-        return self._ask(f"{path}?{urlencode(values, quote_via=quote)}", None)
+    def get(self, path: str, **values: str | Sequence[str]) -> Answer:
+        """Return the answer to GET ``path`` with these values, some of them several times."""
+        return self._ask(f"{path}?{urlencode(values, doseq=True, quote_via=quote)}", None)
 
     def post(self, path: str, values: Mapping[str, Any]) -> Answer:
         """Return the answer to POST ``path``."""
@@ -105,15 +107,17 @@ class Server:
         parts = urlsplit(self.uri)
         netloc = parts.netloc.rpartition("@")[2]
         place = urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", ""))
-        request = urllib.request.Request(place + _API + path, data=body)  # noqa: S310 - http(s) alone
+        place += path if path.startswith("/") else _API + path
+        request = urllib.request.Request(place, data=body)  # noqa: S310 - http(s) alone
         request.add_header("Accept", "application/json")
         if body is not None:
             request.add_header("Content-Type", "application/json")
         if credentials := _credentials(self.uri):
             request.add_unredirected_header("Authorization", credentials)
-        with _opener().open(request, timeout=_WAIT_SECONDS) as response:
-            data: bytes = response.read(_LARGEST + 1)
-        return data
+        try:
+            return _answered(request)
+        except (http.client.RemoteDisconnected, ConnectionResetError):
+            return _answered(request)  # its worker ended; every question may be asked twice
 
     def _refusal(self, error: urllib.error.HTTPError) -> Exception:
         with error:
@@ -133,9 +137,41 @@ class Server:
         return RefusedRequestError(error.code, f"the server answered {error.code}")
 
 
+def _answered(request: urllib.request.Request) -> bytes:
+    with _opener().open(request) as response:
+        data: bytes = response.read(_LARGEST + 1)
+    return data
+
+
 class _NoRedirection(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *arguments: Any) -> None:
         return None
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection that is made soon or not at all, and then waits for the answer."""
+
+    def connect(self) -> None:
+        self.timeout = _CONNECT_SECONDS
+        super().connect()
+        self.sock.settimeout(_WAIT_SECONDS)
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    def connect(self) -> None:
+        self.timeout = _CONNECT_SECONDS
+        super().connect()
+        self.sock.settimeout(_WAIT_SECONDS)
+
+
+class _Patient(urllib.request.HTTPHandler):
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, request)
+
+
+class _SecurePatient(urllib.request.HTTPSHandler):
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_SecureConnection, request, context=_certificates())
 
 
 def listed(answer: Mapping[str, Any], name: str) -> list[Answer]:
@@ -157,11 +193,11 @@ def _credentials(uri: str) -> str:
 
 @functools.cache
 def _opener() -> urllib.request.OpenerDirector:
-    """Return what exchanges requests and answers; reading all certificates takes a while."""
-    handlers = (_NoRedirection, urllib.request.HTTPSHandler(context=_certificates()))
-    return urllib.request.build_opener(*handlers)
+    """Return what exchanges requests and answers."""
+    return urllib.request.build_opener(_NoRedirection, _Patient, _SecurePatient)
 
 
+@functools.cache
 def _certificates() -> ssl.SSLContext:
     context = ssl.create_default_context(
         cafile=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or None

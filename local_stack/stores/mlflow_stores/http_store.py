@@ -34,9 +34,11 @@ from local_stack.stores.mlflow_stores.records import (
     StoredModel,
     StoredRun,
     Tier,
+    UnreadableError,
 )
 
-_PAGE: Final = 1_000
+_PAGE: Final = 250
+"""Runs and experiments in one answer: MLflow takes its time for a longer one."""
 _EXPERIMENTS: Final = 100
 """Experiments named in one question."""
 _MODELS: Final = 100
@@ -51,6 +53,9 @@ _MOST_KEPT: Final = 20_000
 """Runs whose answers are kept until they are read; others are asked for again."""
 _MOST_FOLDERS: Final = 50
 """Folders of a run's artefacts that are listed: each is a question of its own."""
+_BULK: Final = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
+_LONGEST_BULK: Final = 25_000
+"""Values in the longest answer to it."""
 _CONTEXT: Final = "mlflow.data.context"
 
 
@@ -63,6 +68,7 @@ class HttpStore:
         self._experiments: list[Answer] | None = None
         self._signs: dict[str, int] = {}
         self._runs: dict[str, Answer] = {}
+        self._has_bulk = True
 
     def stamp(self) -> None:
         """Return None: a server does not tell that nothing has changed."""
@@ -125,7 +131,9 @@ class HttpStore:
         waiting = iter(places)
         with ThreadPoolExecutor(_THREADS) as threads:
             while batch := list(islice(waiting, _AHEAD)):
-                yield from threads.map(self._read, batch)
+                runs = list(threads.map(self._taken, batch))
+                histories = self._histories(runs, threads)
+                yield from threads.map(self._read, batch, runs, [histories] * len(batch))
 
     def models(self) -> list[StoredModel]:
         """Return every logged model (MLflow 3); none of a server that knows none."""
@@ -181,14 +189,13 @@ class HttpStore:
                 yield from filter(None, map(self._kept, page))
 
     def _kept(self, run: Answer) -> RunPlace | None:
-        info = _part(run, "info")
-        run_id = text(info.get("run_id")) or text(info.get("run_uuid"))
+        run_id = _run_id(run)
         if not run_id:
             return None
         self._signs[run_id] = _sign(run)
         if len(self._runs) < _MOST_KEPT:
             self._runs[run_id] = run
-        return RunPlace(run_id, text(info.get("experiment_id")), self._path)
+        return RunPlace(run_id, text(_part(run, "info").get("experiment_id")), self._path)
 
     def _told(
         self,
@@ -214,17 +221,52 @@ class HttpStore:
             return run
         return self._runs[place.run_id]
 
-    def _read(self, place: RunPlace) -> StoredRun:
-        faults: list[str] = []
+    def _taken(self, place: RunPlace) -> Answer:
         run = self._asked_run(place)
         self._runs.pop(place.run_id, None)
+        return run
+
+    def _histories(
+        self, runs: Iterable[Answer], threads: ThreadPoolExecutor
+    ) -> dict[tuple[str, str], list[HistoryRow]]:
+        """Return the histories of many runs by run and key, as far as the server gives them so.
+
+        That is how the server's own pages ask, with one question a key; an answer that is as long
+        as answers may be, may be cut.
+        """
+        wanted: dict[str, list[str]] = {}
+        for run in runs:
+            for one in listed(_part(run, "data"), "metrics"):
+                wanted.setdefault(text(one.get("key")), []).append(_run_id(run))
+
+        def ask(key: str) -> list[Answer]:
+            asked = {"run_id": wanted[key], "metric_key": key}
+            try:
+                return listed(self._server.get(_BULK, **asked), "metrics")
+            except (RefusedRequestError, UnreadableError):
+                self._has_bulk = False
+                return []
+
+        found: dict[tuple[str, str], list[HistoryRow]] = {}
+        keys = [key for key in wanted if len(wanted[key]) > 1] if self._has_bulk else []
+        for key, values in zip(keys, threads.map(ask, keys), strict=True):
+            if 0 < len(values) < _LONGEST_BULK:
+                for one in values:
+                    found.setdefault((text(one.get("run_id")), key), []).append(_value(key, one))
+        return found
+
+    def _read(
+        self, place: RunPlace, run: Answer, histories: Mapping[tuple[str, str], list[HistoryRow]]
+    ) -> StoredRun:
+        faults: list[str] = []
         if not run:
             faults.append("the server does not give it")
         info, data = _part(run, "info"), _part(run, "data")
         values = listed(data, "metrics")
         history: list[HistoryRow] = []
         for key in sorted({text(one.get("key")) for one in values}):
-            history += self._history(place, key, faults)
+            known = histories.get((place.run_id, key))
+            history += self._history(place, key, faults) if known is None else known
         newest = {text(one.get("key")): _number(one.get("value")) for one in values}
         return run_from(
             place,
@@ -287,6 +329,11 @@ class HttpStore:
 def _part(answer: Mapping[str, Any], name: str) -> Answer:
     found = answer.get(name)
     return found if isinstance(found, dict) else {}
+
+
+def _run_id(run: Answer) -> str:
+    info = _part(run, "info")
+    return text(info.get("run_id")) or text(info.get("run_uuid"))
 
 
 def _pairs(found: object) -> dict[str, str]:

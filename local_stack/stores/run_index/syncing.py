@@ -79,7 +79,11 @@ def _synced(
     experiments = None
     if description is None or description != state.get("description") or seen.changed:
         experiments = [reading.experiment_row(found) for found in store.experiments()]
-    digest = state.get("experiments") if experiments is None else _digest(experiments)
+    models = None  # of folders the description tells
+    if experiments is not None and not isinstance(store, FileStore):
+        models = [reading.model_row(found) for found in store.models()]
+    told = state.get("experiments")
+    digest = told if experiments is None else _digest([*experiments, *(models or ())])
     if seen.changed or seen.gone or digest != state.get("experiments") or not n_known:
         progress(Step("Reading runs", 0, len(seen.changed)))
         if experiments is None:
@@ -87,10 +91,12 @@ def _synced(
         with _scratch(index.cache) as folder:
             reading.read(store, seen.changed, folder)
             reading.write_rows(experiments, folder / "experiments-0.json")
-            reading.write_rows(map(reading.model_row, store.models()), folder / "models-0.json")
+            if models is None:
+                models = [reading.model_row(found) for found in store.models()]
+            reading.write_rows(models, folder / "models-0.json")
             index.publish(folder, [*sorted(seen.gone), *(place.run_id for place in seen.changed)])
-    told = {"experiments": digest, "description": description, "stamp": stamp}
-    _save(index, {**seen.state, **told, "synced_at": now(), "n_runs": seen.n_runs})
+    noted = {"experiments": digest, "description": description, "stamp": stamp}
+    _save(index, {**seen.state, **noted, "synced_at": now(), "n_runs": seen.n_runs})
     return Outcome(seen.n_runs, len(seen.changed), len(seen.gone))
 
 
