@@ -123,6 +123,7 @@ class Tracking:
         with self._writing() as client:
             for run_id, (tags, lifecycle) in edits.items():
                 try:
+                    self._complete(run_id)
                     _edit_run(client, run_id, tags, lifecycle)
                 except Exception as error:
                     if not self.uri.startswith("file:") and not _is_of_run(error):
@@ -192,10 +193,27 @@ class Tracking:
 
     def _folders(self) -> list[Path]:
         """Return the folders of the runs, when the store is a folder."""
+        root = self._root()
+        found = root.glob("[0-9]*/*") if root else ()
+        return [path for path in found if _RUN_ID.fullmatch(path.name)]
+
+    def _root(self) -> Path | None:
         if not self.uri.startswith("file:"):
-            return []
-        root = Path(unquote(urlsplit(self.uri).path))
-        return [path for path in root.glob("[0-9]*/*") if _RUN_ID.fullmatch(path.name)]
+            return None
+        return Path(unquote(urlsplit(self.uri).path))
+
+    def _complete(self, run_id: str) -> None:
+        """Make the empty folders of a run again that git and archives leave out.
+
+        MLflow finds a run without them when it searches, but not when it is asked for it.
+        """
+        root = self._root()
+        if root is None or not _RUN_ID.fullmatch(run_id):
+            return
+        for folder in root.glob(f"*/{run_id}"):
+            if (folder / "meta.yaml").is_file():
+                for name in ("metrics", "params", "tags", "artifacts"):
+                    (folder / name).mkdir(exist_ok=True)
 
     def mirror_model(self, name: str, versions: Sequence[Mirrored]) -> None:
         """Bring MLflow's registered model ``name`` in step: versions, stages and aliases."""

@@ -6,6 +6,7 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -246,6 +247,33 @@ def test_one_run_that_cannot_be_written_does_not_hold_the_others_up(store: Store
     finally:
         folder.chmod(0o700)
     assert client.get_run(runs[1]).info.lifecycle_stage == "deleted"
+
+
+def test_a_run_whose_empty_folders_git_left_out_can_be_edited(store: Store) -> None:
+    workspace, client, (run, *_) = store
+    folder = next((workspace.root / "mlruns").glob(f"*/{run}"))
+    for name in ("artifacts", "params", "metrics"):
+        (folder / name).rmdir()
+    assert tag(workspace, run, "team=blue").warnings == ()
+    assert client.get_run(run).data.tags["team"] == "blue"
+
+
+@pytest.mark.slow  # MLflow takes its time to make a database
+def test_a_sqlite_store_is_edited_too(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with Workspace.create(tmp_path / "ws", tracking_uri=uri, actor="ann") as workspace, quiet():
+        client = MlflowClient(uri, uri)
+        run = client.create_run(client.create_experiment("sql")).info.run_id
+        client.set_terminated(run)
+        assert tag(workspace, run, "team=blue").tags["team"] == "blue"
+        assert tag(workspace, run, "team=green").warnings == ()
+        assert client.get_run(run).data.tags["team"] == shown(workspace, run).tags["team"]
+        assert shown(workspace, run).tags["team"] == "green"
+        edit(workspace, "delete", run)
+        assert client.get_run(run).info.lifecycle_stage == "deleted"
+        assert matched(workspace, "sql") == set()
+        edit(workspace, "restore", run)
+        assert matched(workspace, "sql") == {run}
 
 
 def registered(workspace: Workspace, run: str, stage: str) -> None:
