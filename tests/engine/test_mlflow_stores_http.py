@@ -387,6 +387,22 @@ def test_old_runs_are_looked_at_in_turn(
     assert len(stub.asked) == 5  # experiments, three pages of runs, logged models
 
 
+def test_artefacts_of_very_many_new_runs_are_listed_later(
+    pointed: Workspace, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_store, "_AT_ONCE", 5)
+    monkeypatch.setattr(http_store, "_LATER", 4)
+    stub.answers["runs/search"] = searching(many(20))
+    stub.answers["artifacts/list"] = {"files": [{"path": "a.txt", "file_size": "3"}]}
+    listed = f"SELECT count(*) AS n FROM {RUNS} WHERE artifacts::VARCHAR LIKE '%a.txt%'"
+    counts = []
+    for _ in range(5):
+        assert syncing.refresh(pointed, seconds=0.0).n_runs == 20
+        counts.append(pointed.query(listed)[0]["n"])
+    assert counts == [5, 9, 13, 17, 20]
+    assert syncing.refresh(pointed, seconds=0.0).n_read == 0
+
+
 def test_a_server_without_filters_on_times_is_read_whole(pointed: Workspace, stub: Stub) -> None:
     runs = many(5)
     whole = searching(runs)

@@ -1,7 +1,8 @@
 """A tracking server, asked through MLflow's REST interface.
 
 A server does not tell what has changed, so a look asks for what is likely to have (runs that
-began or ended lately, and those at work) and for the others in turn, by when they began.
+began or ended lately, and those at work) and for the others in turn, by when they began. When
+very many runs are new, their artefacts are listed later, some with each look.
 """
 
 from __future__ import annotations
@@ -44,13 +45,19 @@ _EXPERIMENTS: Final = 100
 _MODELS: Final = 100
 _LATELY_MS: Final = 600_000
 """How far clocks of machines that log may differ."""
-_WINDOW: Final = 500
+_WINDOW: Final = 250
 """Runs that are looked at again in one turn."""
 _THREADS: Final = 8
 _AHEAD: Final = 64
 """Runs that are asked for at once."""
 _MOST_KEPT: Final = 20_000
 """Runs whose answers are kept until they are read; others are asked for again."""
+_AT_ONCE: Final = 200
+"""Runs whose artefacts are listed at once, which takes a question a run."""
+_LATER: Final = 50
+"""Runs whose artefacts are listed with each look, when they were not before."""
+_UNLISTED: Final = (0,)
+"""The signature of a run whose artefacts are still to be listed."""
 _MOST_FOLDERS: Final = 50
 """Folders of a run's artefacts that are listed: each is a question of its own."""
 _BULK: Final = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
@@ -69,6 +76,7 @@ class HttpStore:
         self._signs: dict[str, int] = {}
         self._runs: dict[str, Answer] = {}
         self._has_bulk = True
+        self._unlisted: set[str] = set()
 
     def stamp(self) -> None:
         """Return None: a server does not tell that nothing has changed."""
@@ -93,7 +101,10 @@ class HttpStore:
         """
         if not known or seconds is None:
             found = {place.run_id: place for place in self.places()}
-            return self._told(found, known, known.keys() - found.keys(), 0)
+            changes = self._told(found, known, known.keys() - found.keys(), 0, is_whole=True)
+            if seconds is not None:
+                self._unlisted = {place.run_id for place in changes.changed[_AT_ONCE:]}
+            return changes
         deadline = time.monotonic() + seconds
         try:
             found = self._lately(known)
@@ -124,6 +135,8 @@ class HttpStore:
         """Return a number that changes with the run; one look serves every tier."""
         if place.run_id not in self._signs:
             self._asked_run(place)
+        if place.run_id in self._unlisted:
+            return _UNLISTED
         return (self._signs.get(place.run_id, 0),)
 
     def read_all(self, places: Iterable[RunPlace]) -> Iterator[StoredRun]:
@@ -203,12 +216,17 @@ class HttpStore:
         known: Mapping[str, Known],
         gone: Iterable[str],
         cursor: int,
+        *,
+        is_whole: bool = False,
     ) -> Changes:
-        changed = [
-            place
-            for run, place in sorted(found.items())
-            if run not in known or known[run].sign != hash(self.signature(place, "files"))
-        ]
+        changed, later = [], []
+        for run, place in sorted(found.items()):
+            sign = known[run].sign if run in known else None
+            if sign == hash(_UNLISTED):
+                later.append(place)
+            elif sign != hash(self.signature(place, "files")):
+                changed.append(place)
+        changed += later if is_whole else later[:_LATER]
         return Changes(tuple(changed), frozenset(gone), cursor)
 
     def _asked_run(self, place: RunPlace) -> Answer:
@@ -261,6 +279,7 @@ class HttpStore:
         faults: list[str] = []
         if not run:
             faults.append("the server does not give it")
+        is_later = place.run_id in self._unlisted
         info, data = _part(run, "info"), _part(run, "data")
         values = listed(data, "metrics")
         history: list[HistoryRow] = []
@@ -279,7 +298,7 @@ class HttpStore:
             models=[
                 text(one.get("model_id")) for one in listed(_part(run, "outputs"), "model_outputs")
             ],
-            artifacts=self._artifacts(place) if run else [],
+            artifacts=self._artifacts(place) if run and not is_later else [],
             artifact_folder=None,
             faults=faults,
             metrics=newest,
