@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import pytest
 from filters_kit import ORDERS, TESTS, UNHURRIED, filters, some_runs
@@ -117,8 +118,8 @@ def _is_by_accident(text: str) -> bool:
     from mlflow.utils.search_utils import _join_in_comparison_tokens
     from sqlparse.sql import Comparison
 
-    if "--" in text or "/*" in text:
-        return True
+    if "--" in text or "/*" in text or re.search(r"""['"]\s+['"]""", text):
+        return True  # a comment, or two texts that Python joins to one
     parts = [
         part
         for part in _join_in_comparison_tokens(sqlparse.parse(text)[0].tokens)
@@ -137,7 +138,7 @@ def _as_mlflow_or_refused(runs, text):
 
     load(runs)
     expected = found = None
-    with contextlib.suppress(MlflowException):
+    with contextlib.suppress(MlflowException, TypeError):  # LIKE with a list makes it crash
         for clause in SearchUtils.parse_search_filter(text):  # each, where filtering stops early
             SearchUtils._does_run_match_clause(mlflow_run(Run("1")), clause)
         expected = mlflow_matching(runs, text)
@@ -154,7 +155,7 @@ def test_what_mlflow_makes_of_a_slip_is_the_same_here_or_refused(mlflow_loaded, 
 
 
 @pytest.mark.slow
-@settings(UNHURRIED, max_examples=2_000)
+@settings(UNHURRIED, max_examples=1_200)
 @given(runs=some_runs(), text=_slipped())
 def test_many_slips_are_the_same_here_or_refused(mlflow_loaded, runs, text):
     _as_mlflow_or_refused(runs, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,19 +37,34 @@ class Store:
     experiments: dict[str, str]
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    folder: Path = tmp_path_factory.mktemp("search") / "ws"
-    with warnings.catch_warnings(), Workspace.create(folder, actor="tester") as workspace:
+@contextlib.contextmanager
+def _store(folder: Path, uri: str) -> Iterator[Store]:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from mlflow import MlflowClient
 
-        client = MlflowClient((folder / "mlruns").as_uri())
-        runs = write_runs(client, seed=5)
-        ids = {e.name: e.experiment_id for e in client.search_experiments()}
-        patch = pytest.MonkeyPatch()
-        with remembered(client, patch):
+        with Workspace.create(folder, actor="tester", tracking_uri=uri) as workspace:
+            client = MlflowClient(uri)
+            runs = write_runs(client, seed=5)
+            ids = {e.name: e.experiment_id for e in client.search_experiments()}
             yield Store(workspace, client, runs, vocabulary(client, runs), ids)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    folder = tmp_path_factory.mktemp("search") / "ws"
+    with (
+        _store(folder, (folder / "mlruns").as_uri()) as made,
+        remembered(made.client, pytest.MonkeyPatch()),
+    ):
+        yield made
+
+
+@pytest.fixture(scope="module")
+def sqlite_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    folder = tmp_path_factory.mktemp("search")
+    with _store(folder / "ws", f"sqlite:///{folder / 'mlflow.db'}") as made:
+        yield made
 
 
 def _mlflow(store: Store, filter_text: str, order: list[str], state: str, only: str | None) -> Any:
@@ -75,8 +91,14 @@ def _same(store: Store, data: st.DataObject) -> None:
     only = data.draw(st.none() | st.sampled_from(sorted(store.experiments)), label="experiment")
     options = {"experiment": only, "order_by": tuple(order), "state": state}
     ours = search_ids(store.workspace, filter_text, **options)
-    if "e+" not in filter_text:  # MLflow reads no exponent with a plus sign
-        assert ours == _mlflow(store, filter_text, order, state, only)
+    try:
+        expected = _mlflow(store, filter_text, order, state, only)
+    except Exception as error:
+        # It reads no exponent with a plus sign, and its database no key twice in an order.
+        if "e+" in filter_text or "duplicate fields" in str(error):
+            return
+        raise
+    assert ours == expected
 
 
 @settings(UNHURRIED, max_examples=60)
@@ -86,10 +108,19 @@ def test_a_search_gives_the_runs_of_mlflow_in_its_order(store: Store, data: st.D
 
 
 @pytest.mark.slow
-@settings(UNHURRIED, max_examples=1_500)
+@settings(UNHURRIED, max_examples=600)
 @given(data=st.data())
 def test_thousands_of_searches_give_the_runs_of_mlflow(store: Store, data: st.DataObject) -> None:
     _same(store, data)
+
+
+@pytest.mark.slow
+@settings(UNHURRIED, max_examples=400)
+@given(data=st.data())
+def test_a_database_of_mlflow_is_searched_as_mlflow_searches_it(
+    sqlite_store: Store, data: st.DataObject
+) -> None:
+    _same(sqlite_store, data)
 
 
 def test_the_store_holds_what_the_filters_are_about(store: Store) -> None:
