@@ -97,11 +97,41 @@ def test_every_change_of_a_lively_run_is_seen_at_once(
     assert value(workspace, "tags", 100) == {"team": "tea"}
 
 
-def test_a_new_metric_of_an_old_run_is_seen_within_twenty_looks(
-    workspace: Workspace, old: Path
+def test_runs_at_work_are_watched_however_many_others_changed_lately(
+    workspace: Workspace, old: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(watching, "_MOST_WATCHED", 1)
+    folder = put_run(old.parent, run_id(100), status=1)
+    age(folder)
+    for number in range(101, 104):
+        put_run(old.parent, run_id(number))
+    assert looked(workspace) == 4
+    with (folder / "metrics" / "rmse").open("a") as stream:
+        stream.write("1600000002000 0.125 2\n")
+    assert looked(workspace) == 1
+    assert value(workspace, "metrics", 100) == {"rmse": 0.125}
+
+
+def test_who_asks_seldom_looks_at_more_files(
+    workspace: Workspace, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_FEWEST", 1)
+    monkeypatch.setattr(syncing, "_LOOK_SECONDS", 10.0)
+    notes = workspace.root / "cache" / "run-index.json"
+    (old / run_id(N_RUNS - 1) / "tags" / "team").write_text("tea")
+    os.utime(notes, (time.time() - 3600, time.time() - 3600))
+    workspace.run_index.looked = (0.0, 0.0, -1)
+    records.search(workspace)
+    assert value(workspace, "tags", N_RUNS - 1) == {"team": "tea"}
+
+
+def test_a_new_metric_of_an_old_run_is_seen_in_turn(
+    workspace: Workspace, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_FOLDER_TURNS", 4)
+    monkeypatch.setattr(watching, "_FEWEST", 1)
     (old / run_id(N_RUNS - 1) / "metrics" / "late").write_text("1600000000000 1.0 0\n")
-    assert sum(looked(workspace) for _ in range(watching._FOLDER_TURNS)) == 1
+    assert [looked(workspace) for _ in range(4)] == [0, 0, 0, 1]
     assert value(workspace, "metrics", N_RUNS - 1) == {"rmse": 0.25, "late": 1.0}
 
 
@@ -181,13 +211,14 @@ def test_fresh_rows_are_merged_into_the_base_when_they_are_many(
     workspace: Workspace, old: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generations, "_FEW", 2)
-    for number in range(8):  # six are a tenth
+    monkeypatch.setattr(generations, "_SHARE", 100)
+    for number in range(4):
         (old / run_id(number) / "tags" / "mine").write_text(str(number))
         assert looked(workspace) == 1
         assert value(workspace, "tags", number)["mine"] == str(number)
     rows = workspace.query(f"SELECT tags FROM {RUNS}")
     assert len(rows) == N_RUNS
-    assert sorted(row["tags"]["mine"] for row in rows if "mine" in row["tags"]) == list("01234567")
+    assert sorted(row["tags"]["mine"] for row in rows if "mine" in row["tags"]) == list("0123")
     stamps = workspace.run_index.stamps()
     assert stamps[1] is not None  # the last change stands beside the merged base
     assert looked(workspace) == 0
