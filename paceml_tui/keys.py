@@ -103,8 +103,8 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("list", "sort", "s", "sort", "sort", "Sort by the next column."),
     Key("list", "reverse", "S", "reverse", "reverse", "Turn the order round."),
     Key("list", "copy", "y", "copy", "copy", "Copy the name of the selected line."),
-    Key("list", "next", "greater_than_sign", "turn(1)", "next 500", "The next 500 lines."),
-    Key("list", "previous", "less_than_sign", "turn(-1)", "last 500", "The 500 lines before."),
+    Key("list", "next", "greater_than_sign", "turn(1)", "next lines", "The next page of lines."),
+    Key("list", "previous", "less_than_sign", "turn(-1)", "last lines", "The page before."),
     *_moves(
         "detail",
         cursor_down="scroll_down",

@@ -18,7 +18,7 @@ from paceml_tui.render import Text, glyph, styled
 from paceml_tui.screens import runs_columns, runs_filter
 from paceml_tui.screens.runs_remembered import Remembered, recall
 from paceml_tui.tasks import Outcome, Request, Row, attempt
-from paceml_tui.widgets.records import PAGE, RecordsScreen
+from paceml_tui.widgets.records import RecordsScreen
 from paceml_tui.widgets.table import Column, Listing
 
 Lifecycle = Literal["active", "deleted", "all"]
@@ -51,6 +51,7 @@ class RunsList(RecordsScreen):
     SEARCH = ("run_id", "name", "experiment", "status", "actor", "params", "tags", "target")
     SORTED_BY = "started"
     EMPTY = "No run yet. Press n to train a model from a recipe file."
+    PAGE = 200  # as many as are drawn while one types, without a pause
     FILTER_HINT = "words, or: metrics.rmse < 1 and params.model = 'tree'"
 
     experiment = ""
@@ -157,7 +158,7 @@ class RunsList(RecordsScreen):
             arguments["order_by"] = (self._order_clause(),)
         if self.lifecycle != "active":
             arguments["state"] = self.lifecycle
-        return Request("runs.search", {**arguments, "limit": PAGE})
+        return Request("runs.search", {**arguments, "limit": self.PAGE})
 
     def _order_clause(self) -> str:
         columns = self.listing.columns if self.listing else ()

@@ -82,6 +82,8 @@ class RecordsScreen(Container):
     EMPTY: ClassVar[str] = ""
     """One sentence, and the key that fixes it."""
     FILTER_HINT: ClassVar[str] = "words that must appear"
+    PAGE: ClassVar[int] = PAGE
+    """How many lines are read and drawn at once."""
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(id=self.WORD, classes="records -loading")
@@ -92,6 +94,7 @@ class RecordsScreen(Container):
         self._sorted_by = self.SORTED_BY
         self._descending = self.DESCENDING
         self._offset = 0
+        self._enters: int | None = None
         self._is_stale = True
         self._described = ""
         self._timer: Timer | None = None
@@ -251,7 +254,9 @@ class RecordsScreen(Container):
         order, more = self._order(self.listing.columns if self.listing else self.columns(()))
         offset = self._offset if self._offset < match else 0
         rows = self.desk.query(
-            f"SELECT * {matching} ORDER BY {order} LIMIT {PAGE} OFFSET {offset}", *values, *more
+            f"SELECT * {matching} ORDER BY {order} LIMIT {self.PAGE} OFFSET {offset}",
+            *values,
+            *more,
         )
         return Listing(
             columns=self.columns(rows),
@@ -294,6 +299,9 @@ class RecordsScreen(Container):
         else:
             if before != listing or self.state != "filled":
                 self.table.fill(listing, self.name_of)
+                if self._enters is not None:
+                    self.table.move_cursor(row=self._enters, animate=False)
+                    self._enters = None
                 self.filled()
             self._become("filled")
             self._describe_soon()
@@ -332,8 +340,8 @@ class RecordsScreen(Container):
         if self.filter_text:
             counted = f"{listing.n_match:,} of {listing.n_total:,}, filter: {self.filter_text}"
         parts = [noun, styled(counted, limit=60)]
-        if listing.n_match > PAGE:
-            last = min(listing.offset + PAGE, listing.n_match)
+        if listing.n_match > self.PAGE:
+            last = min(listing.offset + self.PAGE, listing.n_match)
             parts.append(styled(f"lines {listing.offset + 1:,}-{last:,}", "warning"))
         if listing.note:
             parts.append(styled(listing.note, "quiet"))
@@ -455,10 +463,27 @@ class RecordsScreen(Container):
     def action_turn(self, pages: int) -> None:
         """Show the next or the previous page of lines."""
         if self.listing is not None:
-            wanted = self.listing.offset + pages * PAGE
-            if 0 <= wanted < self.listing.n_match:
-                self._offset = wanted
-                self.reload()
+            self._turn_to(self.listing.offset + pages * self.PAGE)
+
+    def _turn_to(self, offset: int, enters: int | None = None) -> None:
+        """Show the page at ``offset`` if there is one; its line ``enters`` is selected."""
+        listing = self.listing
+        if listing is not None and 0 <= offset < listing.n_match and offset != listing.offset:
+            self._offset = offset
+            self._enters = enters
+            self.reload()
+
+    @on(RecordTable.Beyond)
+    def _gone_beyond(self, event: RecordTable.Beyond) -> None:
+        event.stop()
+        listing = self.listing
+        if listing is None:
+            return
+        last = (listing.n_match - 1) // self.PAGE * self.PAGE
+        far = last if event.by > 0 else 0
+        near = listing.offset + event.by * self.PAGE
+        is_first = (event.by > 0 and not event.is_far) or (event.by < 0 and event.is_far)
+        self._turn_to(far if event.is_far else near, 0 if is_first else self.PAGE - 1)
 
     def action_copy(self) -> None:
         """Copy the name of the selected record."""

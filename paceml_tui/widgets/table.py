@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from textual import events
+from textual.message import Message
 from textual.widgets import DataTable
 
 from paceml_tui import keys
@@ -52,15 +54,19 @@ class Listing:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class _Shown:
-    """A column with its texts and widths, ready to be fitted."""
+    """A column with its texts and widths, made when it may have room."""
 
-    column: Column
-    header: Text
-    texts: tuple[Text, ...]
+    def __init__(self, column: Column, header: Text, rows: Sequence[Row]) -> None:
+        self.column = column
+        self.header = header
+        self._rows = rows
 
-    @property
+    @cached_property
+    def texts(self) -> tuple[Text, ...]:
+        return tuple(self.column.cell(row) for row in self._rows)
+
+    @cached_property
     def natural(self) -> int:
         widest = max((cells(text) for text in self.texts), default=0)
         return max(cells(self.header), min(widest, self.column.most))
@@ -71,11 +77,23 @@ class _Shown:
             return self.natural
         return max(cells(self.header), min(self.natural, _LEAST_WIDE))
 
+    def fits(self, room: int) -> bool:
+        """Return whether the column has room; its texts are not made where its title has none."""
+        return cells(self.header) + _PADDING <= room and self.least + _PADDING <= room
+
 
 class RecordTable(DataTable[Text], inherit_bindings=False):
     """The lines of a screen; at most 500 of them."""
 
     BINDINGS = keys.bindings("table")
+
+    class Beyond(Message):
+        """Somebody goes on from the last line or the first; ``is_far``: to the very end."""
+
+        def __init__(self, by: int, *, is_far: bool = False) -> None:
+            super().__init__()
+            self.by = by
+            self.is_far = is_far
 
     def __init__(self, **names: Any) -> None:
         super().__init__(cursor_type="row", cursor_foreground_priority="renderable", **names)
@@ -97,6 +115,43 @@ class RecordTable(DataTable[Text], inherit_bindings=False):
         self._names = tuple(name_of(row) for row in listing.rows)
         at = self._names.index(before) if before in self._names else self.cursor_row
         self._draw(min(at, len(self._rows) - 1))
+
+    def _goes_beyond(self, by: int, *, is_far: bool = False) -> bool:
+        """Tell that one goes on from the outermost line, if the cursor is there."""
+        is_there = self.cursor_row == (len(self._rows) - 1 if by > 0 else 0)
+        if is_there:
+            self.post_message(self.Beyond(by, is_far=is_far))
+        return is_there
+
+    def action_cursor_down(self) -> None:
+        """Go one line down, and from the last line beyond it."""
+        if not self._goes_beyond(1):
+            super().action_cursor_down()
+
+    def action_cursor_up(self) -> None:
+        """Go one line up, and from the first line beyond it."""
+        if not self._goes_beyond(-1):
+            super().action_cursor_up()
+
+    def action_page_down(self) -> None:
+        """Go one page down, and from the last line beyond it."""
+        if not self._goes_beyond(1):
+            super().action_page_down()
+
+    def action_page_up(self) -> None:
+        """Go one page up, and from the first line beyond it."""
+        if not self._goes_beyond(-1):
+            super().action_page_up()
+
+    def action_scroll_bottom(self) -> None:
+        """Go to the last line, and from there to the last of all."""
+        if not self._goes_beyond(1, is_far=True):
+            super().action_scroll_bottom()
+
+    def action_scroll_top(self) -> None:
+        """Go to the first line, and from there to the first of all."""
+        if not self._goes_beyond(-1, is_far=True):
+            super().action_scroll_top()
 
     def _draw(self, at: int) -> None:
         self._width = self.size.width
@@ -127,7 +182,7 @@ class RecordTable(DataTable[Text], inherit_bindings=False):
 def _shown(column: Column, listing: Listing) -> _Shown:
     is_sorted = column.title == listing.sorted_by
     title = sorted_title(column.title, listing.is_descending) if is_sorted else styled(column.title)
-    return _Shown(column, title, tuple(column.cell(row) for row in listing.rows))
+    return _Shown(column, title, listing.rows)
 
 
 def _cell(shown: _Shown, place: int, width: int) -> Text:
@@ -139,7 +194,7 @@ def _fitted(columns: Sequence[_Shown], room: int) -> list[tuple[_Shown, int]]:
     kept: list[_Shown] = []
     left = room
     for shown in sorted(columns, key=lambda shown: shown.column.rank):
-        if kept and shown.least + _PADDING > left:
+        if kept and not shown.fits(left):
             continue
         kept.append(shown)
         left -= shown.least + _PADDING

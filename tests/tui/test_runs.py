@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from textual.pilot import Pilot
 from views_kit import press, words
 
 from local_stack.catalog import call
+from local_stack.stores.run_index import relations
 from local_stack.workspace import Workspace
 from paceml_tui.app import PacemlApp
 from paceml_tui.screens import runs_filter
@@ -270,3 +273,91 @@ async def test_marks_stay_while_the_list_changes(store: Path) -> None:
         assert header(pilot).split()[0] == "mark"
         await press(pilot, "C")
         assert page._marked == ()
+
+
+async def test_the_list_goes_on_where_a_page_ends(empty: Path) -> None:
+    with Workspace.open(empty) as workspace:
+        runs = [
+            workspaces.row("runs", run_id=f"{n:05d}", name=f"r{n:05d}", started_at=f"{9999 - n}")
+            for n in range(1203)
+        ]
+        workspaces.append(workspace, "runs.many", "runs", *runs)
+    async with running(empty, SMALL, "3") as pilot:
+        page = pilot.app.page  # type: ignore[attr-defined]
+        for key, name in (
+            ("G", "r00199"),
+            ("j", "r00200"),
+            ("k", "r00199"),
+            ("G", "r01202"),
+            ("j", "r01202"),
+            ("g", "r01200"),
+            ("g", "r00000"),
+            ("k", "r00000"),
+            ("pageup", "r00000"),
+        ):
+            await press(pilot, key)
+            assert page.selected["name"] == name, key
+
+
+N_MANY = 100_000
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a workspace with the index of a store of many runs that is not there any more."""
+    root = tmp_path_factory.mktemp("many") / "studio"
+    with Workspace.create(root, actor="ada", tracking_uri="file:///nonexistent/store") as workspace:
+        folder = root / "cache" / "tmp" / "many"
+        folder.mkdir(parents=True)
+        blank = dict.fromkeys(relations.RUNS)
+        with (folder / "runs-0.json").open("w") as stream:
+            for number in range(N_MANY):
+                stream.write(json.dumps({**blank, **_many(number)}) + "\n")
+        for name in ("history", "experiments", "models"):
+            (folder / f"{name}-0.json").write_text("")
+        workspace.run_index.publish(folder, [])
+    return root
+
+
+def _many(number: int) -> dict[str, object]:
+    began = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number)
+    return {
+        "run_id": f"{number:032x}",
+        "experiment_id": str(number % 20),
+        "name": f"run-{number}",
+        "status": "FINISHED",
+        "lifecycle": "active" if number % 50 else "deleted",
+        "started_at": began.isoformat().replace("+00:00", "Z"),
+        "params": {"model": ("tree", "linear", "boosted")[number % 3], "depth": str(number % 12)},
+        "metrics": {"rmse": number * 7919 % N_MANY / N_MANY, "mae": 1.0},
+        "tags": {"team": "red"},
+    }
+
+
+@pytest.mark.slow
+async def test_many_runs_scroll_and_filter_without_a_pause(many: Path) -> None:
+    expected = sum(
+        bool(n % 50) and n * 7919 % N_MANY / N_MANY < 0.25 and n % 3 == 0 for n in range(N_MANY)
+    )
+    async with running(many, LARGE, "3") as pilot:
+        page = pilot.app.page  # type: ignore[attr-defined]
+        assert page.listing.n_match == 98_000
+        await press(pilot, "G", "G")
+        assert page.selected["name"] == "run-1"
+        began = time.perf_counter()
+        await press(pilot, "slash")
+        await type_filter(pilot, "metrics.rmse < 0.25 and params.model = 'tree'")
+        assert page.listing.n_match == expected
+        assert time.perf_counter() - began < 10  # a machine that is busy with other things
+        took = []
+        for _ in range(5):
+            at = time.thread_time()
+            page.table.fill(page.listing, page.name_of)
+            took.append(time.thread_time() - at)
+        assert sorted(took)[2] < 0.1
+        reads = []
+        for _ in range(5):
+            at = time.perf_counter()
+            page.read()
+            reads.append(time.perf_counter() - at)
+        assert min(reads) < 1
