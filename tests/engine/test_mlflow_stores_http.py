@@ -15,7 +15,7 @@ from operator import eq, ge, gt, le
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 from urllib.request import urlopen
 
 import pytest
@@ -152,8 +152,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length).decode()
-        path = urlsplit(self.path).path.removeprefix("/api/2.0/mlflow/")
+        parts = urlsplit(self.path)
+        body = self.rfile.read(length).decode() or parts.query
+        path = parts.path.removeprefix("/api/2.0/mlflow/")
         self.server.asked.append((path, body, self.headers.get("Authorization", "")))
         answer = self.server.answers.get(path, (404, b""))
         answer = answer(body) if callable(answer) else answer
@@ -294,6 +295,27 @@ def test_a_server_that_hangs_is_waited_for_once(
 def test_odd_answers_are_no_runs(pointed: Workspace, stub: Stub, value: object) -> None:
     stub.answers["runs/search"] = {"runs": value}
     assert syncing.sync(pointed).n_runs == 0
+
+
+def test_artefacts_in_folders_are_listed(pointed: Workspace, stub: Stub) -> None:
+    def answer(query: str) -> Any:
+        folder = parse_qs(query).get("path", [""])[0]
+        if folder.count("/") > 3:
+            return {}
+        return {
+            "files": [
+                {"path": f"{folder}/a b".strip("/"), "is_dir": True},
+                {"path": f"{folder}/x.txt".strip("/"), "file_size": "3"},
+            ]
+        }
+
+    stub.answers["artifacts/list"] = answer
+    syncing.sync(pointed)
+    (row,) = pointed.query(f"SELECT artifacts, artifact_sizes, artifact_folder FROM {RUNS}")
+    assert row["artifacts"][:2] == ["a b/a b/a b/a b/x.txt", "a b/a b/a b/x.txt"]
+    assert len(row["artifacts"]) == 5
+    assert row["artifact_sizes"]["x.txt"] == 3
+    assert row["artifact_folder"] is None
 
 
 def test_a_run_without_its_history_is_listed_with_what_is_wrong(

@@ -52,7 +52,7 @@ class Server:
     def __str__(self) -> str:
         return redacted(self.uri)
 
-    def get(self, path: str, **values: str | Sequence[str]) -> Answer:
+    def get(self, path: str, /, **values: str | Sequence[str]) -> Answer:
         """Return the answer to GET ``path`` with these values, some of them several times."""
         return self._ask(f"{path}?{urlencode(values, doseq=True, quote_via=quote)}", None)
 
