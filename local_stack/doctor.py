@@ -18,7 +18,7 @@ from local_stack.errors import ReadOnlyError, RefusedError, StackError, Unavaila
 from local_stack.progress import Progress, Step, silent
 from local_stack.registry import mirror
 from local_stack.results import Result, now
-from local_stack.runs import editing
+from local_stack.runs import editing, syncing
 from local_stack.runs.records import find_run, status
 from local_stack.runs.train import mirror_run
 from local_stack.serving import prediction_log
@@ -70,7 +70,7 @@ def check(
     repair
         Mend what can be mended; each repair is recorded.
     reindex
-        Build the metadata store anew from the journal.
+        Build the metadata store anew from the journal, and the run index from the MLflow store.
     """
     if (repair or reindex) and workspace.is_readonly:
         raise ReadOnlyError(
@@ -79,6 +79,7 @@ def check(
     if reindex:
         progress(Step("Folding the journal"))
         workspace.metadata.rebuild()
+        syncing.rebuild(workspace, progress)
     findings: list[Finding] = []
     examinations: tuple[Callable[[Workspace, bool], list[Finding]], ...] = (
         _journal,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -90,6 +91,14 @@ def refresh(
         index.looked = (ended, ended - began, seq)
 
 
+def rebuild(workspace: Workspace, progress: Progress = silent) -> Outcome:
+    """Read the whole store anew; what was indexed is shown until that is done."""
+    known: list[str] = []
+    with contextlib.suppress(UnavailableError):  # the index was damaged and has been removed
+        known = [row["run_id"] for row in workspace.query("SELECT run_id FROM stored_runs")]
+    return refresh(workspace, seconds=None, again=known, progress=progress)
+
+
 def before_reading(workspace: Workspace, progress: Progress = silent) -> tuple[str, ...]:
     """Sync before a question, and return what its answer has to warn of.
 
@@ -106,7 +115,9 @@ def before_reading(workspace: Workspace, progress: Progress = silent) -> tuple[s
     else:
         # Whoever asks now and then waits longer, so that single files are looked at as often.
         seconds = min(_LOOK_SECONDS, max(_QUESTION_SECONDS, _SHARE_OF_IDLE * idle_seconds(index)))
-        problem = refresh(workspace, seconds=seconds, progress=progress).problem
+        done = refresh(workspace, seconds=seconds, progress=progress)
+        is_first = done.is_busy and not index.base.exists()
+        problem = "another process is at it for the first time" if is_first else done.problem
         warning = problem and f"The MLflow store was not indexed: {problem}; {_shown(workspace)}."
     index.warnings = (warning,) if warning else ()
     return index.warnings

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from run_store_kit import put_experiment, put_run, run_id
 
+from local_stack import doctor
 from local_stack.errors import UnavailableError
 from local_stack.runs import records, syncing
 from local_stack.runs.relation import EXPERIMENTS, HISTORY, RUNS
@@ -156,3 +157,31 @@ def test_what_a_killed_sync_left_hurts_nothing(workspace: Workspace, store: Path
     assert syncing.sync(workspace).n_read == 1
     assert len(workspace.query(f"SELECT run_id FROM {RUNS}")) == 4
     assert not left.exists()
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_the_doctor_builds_the_index_anew(
+    workspace: Workspace, store: Path, is_damaged: bool
+) -> None:
+    syncing.sync(workspace)
+    if is_damaged:
+        workspace.run_index.base.write_bytes(b"junk" * 5000)
+    before = workspace.run_index.stamps()
+    doctor.check(workspace, reindex=True)
+    assert workspace.run_index.stamps() != before
+    assert workspace.run_index.is_whole()
+    assert len(workspace.query(f"SELECT run_id FROM {RUNS}")) == 3
+
+
+def test_who_comes_while_another_process_makes_the_first_index_is_told(
+    workspace: Workspace, store: Path
+) -> None:
+    with (workspace.root / "cache" / "run-index.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        found = records.search(workspace)
+        assert found.total == 0
+        assert "another process is at it" in found.warnings[0]
+        assert "only the journal's runs are shown" in found.warnings[0]
+    workspace.run_index.looked = (0.0, 0.0, -1)
+    found = records.search(workspace)
+    assert (found.total, found.warnings) == (3, ())
