@@ -149,7 +149,7 @@ def test_while_another_process_syncs_what_is_published_is_shown(
 
 def test_what_a_killed_sync_left_hurts_nothing(workspace: Workspace, store: Path) -> None:
     syncing.sync(workspace)
-    left = workspace.root / "cache" / "run-index.tmp"
+    left = workspace.root / "cache" / "run-index.tmp-1a2b"
     left.mkdir()
     (left / "next.duckdb").write_bytes(b"half")
     (left / "runs-3.json").write_text('{"run_id": "ha')

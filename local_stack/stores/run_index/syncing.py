@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Collection, Iterator
@@ -148,16 +149,20 @@ def _state(index: RunIndex) -> dict[str, Any]:
 
 
 def _save(index: RunIndex, state: dict[str, Any]) -> None:
-    scratch = index.cache / f".run-index.json.{os.getpid()}"
+    scratch = index.cache / ".run-index.json.next"  # the lock is held, so nobody else writes it
     scratch.write_text(json.dumps({**state, "uri": redacted(index.uri)}), encoding="utf-8")
     scratch.replace(_state_file(index))
 
 
 @contextlib.contextmanager
 def _scratch(cache: Path) -> Iterator[Path]:
-    """Yield the folder of the one sync at work; what a killed one left in it is removed."""
-    folder = cache / "run-index.tmp"
-    shutil.rmtree(folder, ignore_errors=True)
+    """Yield a folder for the one sync at work; what killed ones left is removed.
+
+    Each has a name of its own: readers of a killed sync may live on, and must not find it.
+    """
+    for left in cache.glob("run-index.tmp*"):
+        shutil.rmtree(left, ignore_errors=True)
+    folder = cache / f"run-index.tmp-{secrets.token_hex(4)}"
     folder.mkdir(mode=0o700)
     try:
         yield folder
