@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -216,8 +216,9 @@ def search(
         found = workspace.query(f"SELECT count(*) AS n FROM {RUNS} WHERE {sql}", *values)  # noqa: S608
         total = found[0]["n"]
     runs = tuple(_run(workspace, row) for row in rows)
-    if not runs:
-        warnings += _unknown_keys(workspace, filter)
+    asked = [] if runs else [*grammar.keys(filter)]
+    asked += [key for key in grammar.order_keys(order_by) if not _has(runs, *key)]
+    warnings += tuple(_unknown(workspace, dict.fromkeys(asked)))
     is_written = bool(csv or parquet or md)
     table = exporting.columns_of(runs, wanted) if columns or is_written else ()
     result = RunList(
@@ -245,20 +246,19 @@ def _check_experiments(workspace: Workspace, names: Sequence[str]) -> None:
             )
 
 
-def _unknown_keys(workspace: Workspace, filter: str) -> tuple[str, ...]:
-    """Return a sentence for each key of a filter that no run has: then the filter has a slip."""
-    told = []
-    for group, key in grammar.keys(filter):
-        known = [
-            row["key"]
-            for row in workspace.query(
-                f"SELECT DISTINCT unnest(json_keys({group})) AS key FROM {RUNS}"  # noqa: S608 - our own names
-            )
-        ]
+def _has(runs: Sequence[Run], group: str, key: str) -> bool:
+    return any(key in getattr(run, group) for run in runs)
+
+
+def _unknown(workspace: Workspace, asked: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield a sentence for each (group, key) that no run has: it is likely a slip."""
+    for group, key in asked:
+        rows = workspace.query(
+            f"SELECT DISTINCT unnest(json_keys({group})) AS key FROM {RUNS}"  # noqa: S608 - our own names
+        )
+        known = [row["key"] for row in rows]
         if known and key not in known:
-            near = nearest(key[:60], known)
-            told.append(f"No run has {group}.{brief(key)}. {near}".strip())
-    return tuple(told)
+            yield f"No run has {group}.{brief(key)}. {nearest(key[:60], known)}".strip()
 
 
 @command("runs.show", example="paceml-tui runs show RUN_ID")

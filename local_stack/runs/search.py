@@ -131,9 +131,15 @@ def order(clauses: Sequence[str]) -> Clause:
 
 
 def keys(filter_text: str) -> tuple[tuple[str, str], ...]:
-    """Return the (column, key) of each metric, param and tag that a filter names."""
-    node = parse_filter(filter_text)
-    return tuple(dict.fromkeys(_keys(node))) if node else ()
+    """Return the (column, key) of each metric, param and tag that a filter needs to match."""
+    return tuple(dict.fromkeys(_keys(parse_filter(filter_text))))
+
+
+def order_keys(clauses: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return the (column, key) of each metric, param and tag that runs are ordered by."""
+    clauses = [clauses] if isinstance(clauses, str) else clauses
+    orderings = [key for clause in clauses for key in parse_order(clause)]
+    return tuple(dict.fromkeys(_keys(tuple(ordering.field for ordering in orderings))))
 
 
 def _keys(part: object) -> Iterator[tuple[str, str]]:

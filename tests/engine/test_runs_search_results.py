@@ -93,6 +93,15 @@ def test_a_key_that_no_run_has_is_told_with_the_nearest(stored):
     )
 
 
+def test_an_order_by_what_no_run_has_is_told(stored):
+    found = records.search(stored, order_by=("metrics.rmsee DESC, metrics.auc", "min(metrics.acu)"))
+    assert found.warnings == (
+        "No run has metrics.rmsee. Did you mean 'rmse'?",
+        "No run has metrics.acu. Did you mean 'auc'?",
+    )
+    assert records.search(stored, "run_id = 'x'", order_by="metrics.auc").warnings == ()
+
+
 # ------------------------------------------------------------------ tables
 
 
