@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from labels_kit import people, reviews, reviews_template
+from mlflow_stores_kit import unprivileged
 from readers_kit import scratch, stage
 from recipes_kit import shop
 from sharing_kit import other, remote
@@ -16,4 +17,5 @@ __all__ = [
     "scratch",
     "shop",
     "stage",
+    "unprivileged",
 ]

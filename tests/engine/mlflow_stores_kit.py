@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 View = dict[str, dict[str, Any]]
 
@@ -213,3 +218,20 @@ def _values(found: Any, *without: str) -> dict[str, Any]:
     assert found.problem is None, found.problem
     names = [name for name in found.__dataclass_fields__ if name not in {*without, "problem"}]
     return {name: getattr(found, name) for name in names}
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A folder of somebody whom permissions bind, which they do not bind root."""
+    with tempfile.TemporaryDirectory() as name:
+        me = os.geteuid()
+        if me == 0:
+            os.chmod(name, 0o777)  # noqa: PTH101 - of a folder of our own
+            os.seteuid(65534)
+        try:
+            yield Path(name)
+        finally:
+            os.seteuid(me)
+            for folder, below, _ in os.walk(name):
+                for entry in below:
+                    (Path(folder) / entry).chmod(0o700)

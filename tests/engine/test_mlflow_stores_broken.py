@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -166,23 +165,6 @@ def test_links_do_not_lead_a_signature_out(store: FileStore) -> None:
     (place,) = [place for place in store.places() if place.run_id == BROKEN]
     assert store.signature(place, "files")  # and not after looking at a whole disk
     assert read(store)[BROKEN].problem
-
-
-@pytest.fixture
-def unprivileged() -> Iterator[Path]:
-    """A folder of somebody whom permissions bind, which they do not bind root."""
-    with tempfile.TemporaryDirectory() as name:
-        me = os.geteuid()
-        if me == 0:
-            os.chmod(name, 0o777)  # noqa: PTH101 - of a folder of our own
-            os.seteuid(65534)
-        try:
-            yield Path(name)
-        finally:
-            os.seteuid(me)
-            for folder, below, _ in os.walk(name):
-                for entry in below:
-                    (Path(folder) / entry).chmod(0o700)
 
 
 def test_folders_without_permission_are_listed(unprivileged: Path) -> None:

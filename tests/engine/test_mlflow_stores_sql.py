@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import sqlite3
 import time
@@ -204,8 +205,6 @@ def execute(file: Path, sql: str, *values: Any) -> None:
 
 def settle(file: Path) -> None:
     """Let a store look as if nobody had written into it lately."""
-    import os
-
     earlier = time.time_ns() - 5_000_000_000
     os.utime(file, ns=(earlier, earlier))
 
@@ -329,6 +328,22 @@ def test_nothing_is_written_and_no_view_is_run(file: Path) -> None:
     assert run.params == {}
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.glob("mlflow.db*")] == ["mlflow.db"]
+
+
+def test_a_folder_that_cannot_be_written_is_read(file: Path, unprivileged: Path) -> None:
+    os.seteuid(os.getuid())
+    execute(file, "PRAGMA journal_mode = WAL")
+    folder = unprivileged / "store"
+    folder.mkdir()
+    copy = Path(shutil.copy(file, folder))
+    copy.chmod(0o444)
+    folder.chmod(0o555)
+    if os.getuid() == 0:
+        os.seteuid(65534)
+    store = SqlStore(copy)
+    (run,) = store.read_all(store.places())
+    assert run.name == "first"
+    assert os.listdir(folder) == ["mlflow.db"]  # noqa: PTH208
 
 
 def odd_run(file: Path, **values: Any) -> StoredRun:
