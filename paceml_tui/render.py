@@ -150,6 +150,7 @@ STATUSES = {
     "passed": ("good", "good"),
     "stable": ("good", "good"),
     "fresh": ("good", "good"),
+    "READY": ("good", "good"),
     "Production": ("good", "good"),
     "Staging": ("busy", "accent"),
     "Archived": ("idle", "quiet"),

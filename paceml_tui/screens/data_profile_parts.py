@@ -216,7 +216,9 @@ class ListPart(Part):
     def describe(self) -> None:
         """Show everything about what is selected."""
         row = self.selected
-        none = styled("No line matches. Press / to change the filter.", "quiet")
+        is_filtered = self.lines is not None and bool(self.lines.rows)
+        why = "No line matches. Press / to change the filter." if is_filtered else "There is none."
+        none = styled(why, "quiet")
         shown: Block = self.lines.describe(row) if row is not None and self.lines else none
         self.query_one(Detail).show(shown)
 

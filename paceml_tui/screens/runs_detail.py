@@ -64,6 +64,7 @@ def block(desk: Desk, row: Row) -> Block:
         *metric_part(run, history(desk, run["run_id"])),
         *_part("Params", run["params"]),
         *_part("Tags", own_tags(run)),
+        *models(desk, run),
         *_family(desk, run),
         *_artifacts(run),
     )
@@ -147,6 +148,25 @@ def metric_part(run: Row, logged: Mapping[str, list[tuple[int, float]]]) -> list
     has_curves = any(row[3].plain for row in rows)
     titles = ("", "last", "over steps", "values") if has_curves else ("", "", "", "")
     return [styled(""), heading("Metrics"), grid(titles, rows, (1, 3))]
+
+
+def models(desk: Desk, run: Row) -> list[Block]:
+    """Return the models that the run logged, as MLflow 3 keeps them."""
+    found = desk.query(
+        "SELECT model_id, name, status, lifecycle FROM logged_models WHERE run_id = ? "
+        "ORDER BY created_at, model_id LIMIT ?",
+        run["run_id"],
+        _MOST_CHILDREN,
+    )
+    rows = [
+        (
+            styled(it["name"], limit=40),
+            status("deleted" if it["lifecycle"] == "deleted" else it["status"]),
+            styled(it["model_id"], "quiet", 40),
+        )
+        for it in found
+    ]
+    return [styled(""), heading("Logged models"), grid(("", "", ""), rows)] if rows else []
 
 
 def _family(desk: Desk, run: Row) -> list[Block]:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from local_stack.errors import InputError
 from paceml_tui.render import safe
+from paceml_tui.tasks import attempt
 
 _HEAD = re.compile(
     r"^[\s(]*(?:not[\s(]+)*(?:(?:min|max|mean|first|last|count|step)[\s(]+)*[`\"]?(?:metrics?|params?|parameters?|tags?|attributes?|attr|run|datasets?)"
@@ -46,16 +46,15 @@ def read(text: str) -> Reading:
         return Reading("none")
     from local_stack.runs import search
 
-    try:
-        clause = search.where(text)
-    except InputError as error:
-        if not is_meant_as_search(text):
-            return Reading("words", words=tuple(text.lower().split()))
-        details = error.details if isinstance(error.details, Mapping) else {}
-        place = int(details.get("position", len(text)))
-        said = error.message.splitlines()[0]
-        return Reading("fault", problem=said, hint=error.hint, place=place)
-    return Reading("search", clause.sql, clause.parameters)
+    outcome = attempt(lambda: search.where(text))
+    clause, error = outcome.value, outcome.error
+    if clause is not None:
+        return Reading("search", clause.sql, clause.parameters)
+    if error is None or not is_meant_as_search(text):
+        return Reading("words", words=tuple(text.lower().split()))
+    details = error.details if isinstance(error.details, Mapping) else {}
+    place = int(details.get("position", len(text)))
+    return Reading("fault", problem=error.message.splitlines()[0], hint=error.hint, place=place)
 
 
 def whole_part(text: str) -> str:

@@ -91,6 +91,8 @@ class RunsList(RecordsScreen):
     def columns(self, rows: Sequence[Row]) -> tuple[Column, ...]:
         """Return the columns that were chosen, or those of the most frequent keys."""
         found = runs_columns.columns(rows, self._remembered.columns)
+        if self.experiment and "columns" not in self._remembered.columns:
+            found = tuple(it for it in found if it.title != "experiment")  # it is in the title
         return (Column("mark", self._mark, rank=0, most=4), *found) if self._marked else found
 
     def condition(self, text: str) -> tuple[str, tuple[Any, ...], str]:

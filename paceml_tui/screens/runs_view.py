@@ -146,6 +146,7 @@ class RunView(PartsView):
             "run": run,
             "facts": runs_detail.facts(self.desk, run),
             "history": runs_detail.history(self.desk, self._run_id),
+            "models": runs_detail.models(self.desk, run),
             "family": self._family(run),
         }
 
@@ -218,7 +219,8 @@ class RunView(PartsView):
             *runs_detail.note(run),
             *cost(run),
         )
-        right = stack(*runs_detail.metric_part(run, self._result["history"]))
+        metrics = runs_detail.metric_part(run, self._result["history"])
+        right = stack(*metrics, *self._result["models"])
         return left, right
 
     def _curve(self, row: Row) -> Block:
@@ -441,10 +443,6 @@ def _kin(row: Row) -> Block:
     )
 
 
-def _place(_: Row) -> int:
-    return 0
-
-
 def _last(row: Row) -> float:
     value = row["value"]
     return value if isinstance(value, int | float) else math.inf
@@ -466,7 +464,7 @@ METRIC_COLUMNS = (
     Column("over steps", lambda row: spark(row["points"], 16), rank=2, most=16),
 )
 METRIC_ORDERS: Mapping[str, Any] = {
-    "": _place,
+    "": lambda _: 0,
     "metric": lambda row: row["name"],
     "last": _last,
     "values": lambda row: -len(row["points"]),
@@ -477,7 +475,7 @@ TEXT_COLUMNS = (
     Column("value", lambda row: value_text(row["value"]), is_wide=True, rank=1, most=60),
 )
 TEXT_ORDERS: Mapping[str, Any] = {
-    "": _place,
+    "": lambda _: 0,
     "name": lambda row: row["name"],
     "value": lambda row: str(row["value"]),
 }
@@ -486,7 +484,7 @@ FILE_COLUMNS = (
     Column("size", lambda row: size(row["bytes"]), is_number=True, rank=1),
 )
 FILE_ORDERS: Mapping[str, Any] = {
-    "": _place,
+    "": lambda _: 0,
     "file": lambda row: row["name"],
     "size": lambda row: -(row["bytes"] or 0),
 }
@@ -496,4 +494,4 @@ KIN_COLUMNS = (
     Column("status", lambda row: status(row["status"]), rank=2),
     Column("started", lambda row: moment(row["started_at"]), rank=3),
 )
-KIN_ORDERS: Mapping[str, Any] = {"": _place, "run": lambda row: row["title"]}
+KIN_ORDERS: Mapping[str, Any] = {"": lambda _: 0, "run": lambda row: row["title"]}

@@ -195,5 +195,5 @@ class Chooser(ModalScreen[Chosen | None]):
 
 COLUMNS = (
     Column("name", lambda row: styled(row["title"], limit=60), is_wide=True, rank=0, most=48),
-    Column("", lambda row: styled(row["note"], "quiet", 40), rank=1, most=40),
+    Column("about", lambda row: styled(row["note"], "quiet", 40), rank=1, most=40),
 )

@@ -84,10 +84,14 @@ async def test_params_are_plotted_against_metrics(store: Path) -> None:
         lines = text_of(pilot).splitlines()
         assert any(line.split()[:1] == ["0.2067"] for line in lines)
         assert any(line.split() == ["2", "9"] for line in lines)
-        await press(pilot, "Y", "slash", *"rmse", "enter")
+        await press(pilot, "Y")
+        pilot.app.screen.line.value = "rmse"  # type: ignore[attr-defined]
+        await press(pilot, "enter")
         assert "Y metrics.rmse x params.depth" in words(pilot)
         assert "0.75" in text_of(pilot)
-        await press(pilot, "x", "slash", *"model", "enter")
+        await press(pilot, "x")
+        pilot.app.screen.line.value = "model"  # type: ignore[attr-defined]
+        await press(pilot, "enter")
         assert any(line.split() == ["linear", "tree"] for line in text_of(pilot).splitlines())
         await press(pilot, "4")
         assert "params.depth 2.000 → 9.000" in words(pilot)
@@ -180,9 +184,13 @@ async def until_names(pilot: Pilot[int], expected: list[str]) -> None:
 
 async def test_a_note_and_a_tag_are_written(store: Path) -> None:
     async with running(store, LARGE, "3 N") as pilot:
-        await press(pilot, *"seems good", "enter")
+        line = pilot.app.page.query_one("Correction Input")  # type: ignore[attr-defined]
+        line.value = "seems good"
+        await press(pilot, "enter")
         await until(pilot, "runs.note finished")
-        await press(pilot, "T", *"team=blue", "enter")
+        await press(pilot, "T")
+        line.value = "team=blue"
+        await press(pilot, "enter")
         await until(pilot, "runs.tag finished")
         await until(pilot, "seems good")
     with Workspace.open(store) as workspace:

@@ -169,14 +169,13 @@ async def test_reading_failing_and_a_run_that_is_gone_are_told(
 
 
 async def test_hostile_runs_open_harmlessly(hostile: Path) -> None:
-    async with running(hostile, SMALL, "3") as pilot:
-        for _ in range(3):
+    async with running(hostile, LARGE, "3") as pilot:
+        for _ in range(2):  # the others are told from these in the list and in the comparison
             await press(pilot, "o")
             for key in ("2", "3", "4", "5"):
-                await press(pilot, key, "enter")
+                await press(pilot, key)
                 assert_harmless(all_text(pilot))
-                await press(pilot, "escape")
-            await press(pilot, "escape", "escape", "j")
+            await press(pilot, "escape", "G")
 
 
 def test_nothing_outside_of_the_artefacts_is_read(tmp_path: Path) -> None:
