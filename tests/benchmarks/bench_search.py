@@ -16,7 +16,8 @@ Measured in turns, each in a process of its own:
 * ours cold: ``paceml-tui runs search`` as a process, and for comparison a Python that does nothing
   but connect to DuckDB;
 * the first sync, a sync with nothing changed, one in which a run has changed, and the full look at
-  every file; and the peak memory of each process.
+  every file; and the peak memory of each process. CPU seconds, of all processes together, tell
+  more than seconds where the machine has other work.
 
 Last come other questions to ours: no filter, a tag, a key that one run has, another order.
 """
@@ -188,86 +189,100 @@ def insert(database: sqlite3.Connection, table: str, row: dict[str, Any]) -> Non
 
 # ------------------------------------------------------------------ what the processes do
 
+CLOCK = """
+import json, os, resource, sys, time
+def clock():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.perf_counter(), time.process_time() + used.ru_utime + used.ru_stime
+def since(start):
+    return [now - then for now, then in zip(clock(), start)]
+"""
+"""Seconds and CPU seconds, those of child processes that have ended included."""
+
 THEIRS = """
-import json, sys, time
 from mlflow import MlflowClient
 uri, query, order, page, n_calls = sys.argv[1:]
 client = MlflowClient(uri)
 experiment = client.get_experiment_by_name("searched").experiment_id
 seconds = []
 for _ in range(int(n_calls)):
-    start = time.perf_counter()
+    start = clock()
     found = client.search_runs([experiment], query, order_by=[order], max_results=int(page))
-    seconds.append(time.perf_counter() - start)
+    seconds.append(since(start))
 print(json.dumps({"seconds": seconds, "runs": [run.info.run_id for run in found]}))
 """
 
 WARM = """
-import json, sys, time
 from local_stack import Workspace
 root, query, order, page, n_calls = sys.argv[1:]
 with Workspace.open(root) as ws:
     search, seconds = ws.runs.search, []
     for _ in range(int(n_calls)):
-        start = time.perf_counter()
+        start = clock()
         found = search(query, order_by=[order], limit=int(page))
-        seconds.append(time.perf_counter() - start)
+        seconds.append(since(start))
 print(json.dumps({"seconds": seconds, "runs": [run.run_id for run in found.runs]}))
 """
 
 SYNC = """
-import json, sys, time
 from local_stack import Workspace
 with Workspace.open(sys.argv[1]) as ws:
     ws.query("SELECT 1")
     sync = ws.runs.sync
-    start = time.perf_counter()
+    start = clock()
     done = sync(full=sys.argv[2] == "full")
-    seconds = time.perf_counter() - start
+    seconds = since(start)
 print(json.dumps({"seconds": [seconds], "n_read": done.n_read}))
 """
 
 BARE = "import duckdb; duckdb.connect()"
 
 
-def timed(words: list[str]) -> tuple[float, int, str]:
-    """Return seconds, peak memory in MiB and output of a process."""
+Cost = tuple[float, float]
+"""Seconds, and CPU seconds of all processes."""
+
+
+def timed(words: list[str]) -> tuple[Cost, int, str]:
+    """Return seconds, CPU seconds, peak memory in MiB and output of a process."""
     start = time.perf_counter()
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout is not None
     output = process.stdout.read().decode()
     _, status, usage = os.wait4(process.pid, 0)
     assert status == 0, words
-    return time.perf_counter() - start, usage.ru_maxrss // 1024, output
+    cost = (time.perf_counter() - start, usage.ru_utime + usage.ru_stime)
+    return cost, usage.ru_maxrss // 1024, output
 
 
 class Measured:
-    """The figures of one size, by name: seconds of all calls, and peak memory in MiB."""
+    """The figures of one size, by name: costs of all calls, and peak memory in MiB."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, list[float]] = {}
+        self.costs: dict[str, list[Cost]] = {}
         self.memory: dict[str, int] = {}
 
     def inside(self, name: str, words: list[str], *, skip: int = 0) -> dict[str, Any]:
         """Run a process that times itself; the first ``skip`` calls do not count."""
-        _, memory, output = timed([sys.executable, "-c", *words])
+        program, *arguments = words
+        _, memory, output = timed([sys.executable, "-c", CLOCK + program, *arguments])
         found: dict[str, Any] = json.loads(output.splitlines()[-1])
-        self._note(name, found["seconds"][skip:], memory)
+        self._note(name, [(cost[0], cost[1]) for cost in found["seconds"][skip:]], memory)
         return found
 
     def whole(self, name: str, words: list[str]) -> str:
         """Time a process from its start to its end."""
-        seconds, memory, output = timed([sys.executable, *words])
-        self._note(name, [seconds], memory)
+        cost, memory, output = timed([sys.executable, *words])
+        self._note(name, [cost], memory)
         return output
 
-    def _note(self, name: str, seconds: list[float], memory: int) -> None:
-        self.seconds.setdefault(name, []).extend(seconds)
+    def _note(self, name: str, costs: list[Cost], memory: int) -> None:
+        self.costs.setdefault(name, []).extend(costs)
         self.memory[name] = max(memory, self.memory.get(name, 0))
 
-    def median(self, name: str) -> float | None:
-        found = self.seconds.get(name)
-        return statistics.median(found) if found else None
+    def median(self, name: str, place: int = 0) -> float:
+        """Return the median of the seconds or, at place 1, of the CPU seconds; 0 when left out."""
+        found = [cost[place] for cost in self.costs.get(name, [])]
+        return statistics.median(found) if found else 0.0
 
 
 def measure(n: int, n_rounds: int, is_wanted: dict[str, bool]) -> Measured:
@@ -284,6 +299,7 @@ def measure(n: int, n_rounds: int, is_wanted: dict[str, bool]) -> Measured:
         cold = ["-m", "paceml_tui", "runs", "search", QUERY, "--order-by", ORDER, "--json"]
         cold += ["--workspace", root]
         asked = [QUERY, ORDER, str(PAGE)]
+        timed([sys.executable, *cold])  # compiles what is not compiled yet
         for _ in range(n_rounds):
             for file in (folder / "ws" / "cache").glob("run-index*"):
                 file.unlink()
@@ -319,10 +335,13 @@ def touch(experiment: Path, n: int) -> None:
 def show(n: int, found: Measured, n_rounds: int) -> None:
     """Print the figures and the ratios that the design asks for."""
     print(f"\n{n:,} runs, {n_rounds} rounds")
-    print(f"{'what':<24}{'median s':>10}{'slowest s':>11}{'MiB':>7}{'times':>7}")
-    for name, seconds in found.seconds.items():
-        middle, most = statistics.median(seconds), max(seconds)
-        print(f"{name:<24}{middle:>10.4f}{most:>11.4f}{found.memory[name]:>7}{len(seconds):>7}")
+    print(f"{'what':<24}{'median s':>10}{'slowest s':>11}{'CPU s':>9}{'MiB':>7}{'times':>7}")
+    for name, costs in found.costs.items():
+        most = max(seconds for seconds, _ in costs)
+        middle, busy = found.median(name), found.median(name, 1)
+        line = f"{name:<24}{middle:>10.4f}{most:>11.4f}{busy:>9.4f}"
+        print(f"{line}{found.memory[name]:>7}{len(costs):>7}")
+    print(f"{'ratio':<46}{'of seconds':>12}{'of CPU s':>12}")
     ratio("MLflow's file store to ours, warm", found, "MLflow, files", "ours, warm")
     ratio("MLflow's sqlite store to ours, warm", found, "MLflow, sqlite", "ours, warm")
     ratio("cold command to a duckdb process", found, "ours, cold process", "duckdb process")
@@ -330,9 +349,11 @@ def show(n: int, found: Measured, n_rounds: int) -> None:
 
 
 def ratio(title: str, found: Measured, above: str, below: str) -> None:
-    high, low = found.median(above), found.median(below)
-    told = f"{high / low:,.2f}" if high and low else "not measured: it would take too long"
-    print(f"{title:<42}{told}")
+    if not (found.median(above) and found.median(below)):
+        print(f"{title:<46}not measured: it would take too long")
+        return
+    both = [found.median(above, place) / found.median(below, place) for place in (0, 1)]
+    print(f"{title:<46}{both[0]:>12,.2f}{both[1]:>12,.2f}")
 
 
 def main(sizes: list[int], n_rounds: int, most_seconds: float) -> None:
@@ -344,11 +365,12 @@ def main(sizes: list[int], n_rounds: int, most_seconds: float) -> None:
         show(n, found, n_rounds)
         for kind in per_run:
             if is_wanted[kind]:
-                per_run[kind] = (found.median(f"MLflow, {kind}") or 0.0) / n
+                per_run[kind] = found.median(f"MLflow, {kind}") / n
 
 
 if __name__ == "__main__":
     environment.prepare()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("runs", nargs="*", type=int, default=[1_000, 10_000, 100_000])
     parser.add_argument("--rounds", type=int, default=3)
