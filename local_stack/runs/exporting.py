@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from local_stack.errors import InputError, nearest
+from local_stack.runs.grammar import parse_number
 from local_stack.runs.tokens import brief, unquoted
 from local_stack.runs.tree import KINDS, Kind
 from local_stack.workspace import Workspace
@@ -30,10 +31,14 @@ ATTRIBUTES: Final = (
 
 BY_DEFAULT: Final = ("run_id", "name", "experiment", "status", "start_time", "end_time")
 
+COMPUTED: Final = "computed"
+"""The group of the columns that are computed, such as ``min(metrics.loss)``."""
+
 _GROUPS: Final = {Kind.METRIC: "metrics", Kind.PARAM: "params", Kind.TAG: "tags"}
 _ALIASES = {"run_name": "name", "user": "user_id", "created": "start_time"}
 _TIMES = ("start_time", "end_time")
 _WORD = re.compile(r"""(?:[^,`"']|`[^`]*`|"[^"]*"|'[^']*')+""")
+_QUOTED = re.compile(r"""`[^`]*`|"[^"]*"|'[^']*'""")
 _FORMULA = re.compile(r"[=+\-@\t\r\n]")
 _MARKED = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
 _UNSEEN = re.compile(
@@ -46,7 +51,7 @@ _NUMBER = "text-align:right;vertical-align:top"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: an attribute, or the ``key`` of the group metrics, params or tags."""
+    """A column: an attribute, or the ``key`` of the group metrics, params, tags or computed."""
 
     group: str
     key: str
@@ -54,7 +59,8 @@ class Column:
     @property
     def title(self) -> str:
         """Return the name as ``mlflow.search_runs`` has it: ``metrics.rmse``."""
-        return f"{self.group}.{self.key}" if self.group else self.key
+        is_keyed = self.group not in ("", COMPUTED)
+        return f"{self.group}.{self.key}" if is_keyed else self.key
 
     def of(self, run: Run) -> Any:
         """Return the value of a run, None where it has none."""
@@ -69,11 +75,16 @@ class _Wanted:
     key: str
     is_open: bool = False
 
+    @property
+    def is_computed(self) -> bool:
+        """Whether the key is a number to compute."""
+        return self.group == COMPUTED
+
     def among(self, known: Sequence[str]) -> list[Column]:
         """Return the columns that are meant, among the keys of the group."""
         if not self.is_open:
             return [Column(self.group, self.key)]
-        pattern = re.compile(".*".join(map(re.escape, self.key.split("*"))), re.DOTALL)
+        pattern = re.compile(".*".join(map(re.escape, re.split(r"\*+", self.key))), re.DOTALL)
         return [Column(self.group, key) for key in known if pattern.fullmatch(key)]
 
 
@@ -81,12 +92,12 @@ ALL: Final = tuple(_Wanted(group, "*", is_open=True) for group in _GROUPS.values
 
 
 def read_columns(texts: Sequence[str]) -> tuple[_Wanted, ...]:
-    """Return the columns that are asked for, such as ``name,metrics.rmse,params.*``.
+    """Return the columns that are asked for, such as ``name,params.*,min(metrics.loss)``.
 
     Raises
     ------
     InputError
-        When a word names no column; the hint has the nearest one.
+        When a word is no column; the hint has the nearest one.
     """
     texts = [texts] if isinstance(texts, str) else texts
     return tuple(_wanted(word) for text in texts for word in _words(text))
@@ -107,6 +118,9 @@ def _words(text: str) -> Iterator[str]:
 
 
 def _wanted(word: str) -> _Wanted:
+    if re.search(r"\(|\s[-+]\s", _QUOTED.sub("", word)):
+        parse_number(word)
+        return _Wanted(COMPUTED, word)
     head, dot, rest = word.partition(".")
     kind = KINDS.get(unquoted(head)) if dot else None
     if kind in _GROUPS and rest:
@@ -137,7 +151,9 @@ def columns_of(runs: Sequence[Run], wanted: Sequence[_Wanted] = ()) -> tuple[Col
 def unseen(runs: Sequence[Run], columns: Sequence[Column]) -> Iterator[str]:
     """Yield a sentence for each column that was named and that none of the runs has."""
     for column in columns if runs else ():
-        if column.group and not any(column.key in getattr(run, column.group) for run in runs):
+        if column.group not in ("", COMPUTED) and not any(
+            column.key in getattr(run, column.group) for run in runs
+        ):
             keys = {key for run in runs for key in getattr(run, column.group)}
             near = nearest(column.key[:60], sorted(keys))
             yield f"None of the runs has {brief(column.title)}. {near}".strip()
@@ -190,7 +206,7 @@ def frame(runs: Sequence[Run], columns: Sequence[Column]) -> polars.DataFrame:
     series = []
     for column in columns:
         values = [column.of(run) for run in runs]
-        if column.group == "metrics" or column.title == "duration":
+        if column.group in ("metrics", COMPUTED) or column.title == "duration":
             series.append(pl.Series(whole(column.title), values, pl.Float64))
         elif column.title in _TIMES:
             moments = [datetime.fromisoformat(value) if value else None for value in values]

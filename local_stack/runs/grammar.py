@@ -46,7 +46,15 @@ from local_stack.runs.tree import (
 )
 from local_stack.runs.tree import NUMERIC as _NUMERIC
 
-__all__ = ["ATTRIBUTES", "DATASET_KEYS", "KINDS", "Function", "parse_filter", "parse_order"]
+__all__ = [
+    "ATTRIBUTES",
+    "DATASET_KEYS",
+    "KINDS",
+    "Function",
+    "parse_filter",
+    "parse_number",
+    "parse_order",
+]
 
 MAX_DEPTH: Final = 50
 """Parentheses and NOTs inside each other."""
@@ -88,6 +96,17 @@ def parse_order(text: str) -> tuple[Ordering, ...]:
     return _Parser(text).whole_order()
 
 
+def parse_number(text: str) -> Operand:
+    """Return a number of a run, such as ``min(metrics.loss)`` or ``metrics.a - metrics.b``.
+
+    Raises
+    ------
+    InputError
+        The text is none, with the place of the mistake.
+    """
+    return _Parser(text).whole_number()
+
+
 class _Parser:
     """Recursive descent over the tokens of one text."""
 
@@ -106,6 +125,13 @@ class _Parser:
         if not self.at_end:
             raise self._no_connector()
         return node
+
+    def whole_number(self) -> Operand:
+        place = self._token
+        found = self._operand()
+        if not self.at_end:
+            raise self._fault(self._token, "Here a number of a run ends.", "Remove what follows.")
+        return found if isinstance(found, Sum) else self._summand(found, place)
 
     def whole_order(self) -> tuple[Ordering, ...]:
         keys = [self._sort_key()]

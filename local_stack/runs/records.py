@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -16,6 +16,7 @@ from local_stack.results import Result
 from local_stack.runs import exporting
 from local_stack.runs import search as grammar
 from local_stack.runs.relation import EXPERIMENTS, RUNS
+from local_stack.runs.search import Clause
 from local_stack.runs.syncing import before_reading
 from local_stack.runs.tokens import brief
 from local_stack.stores.metadata import Row
@@ -38,7 +39,11 @@ _EVERYTHING: Final = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Run(Result):
-    """A run as a search returns it. Times are UTC ISO 8601, None where the store says none."""
+    """A run as a search returns it. Times are UTC ISO 8601, None where the store says none.
+
+    ``computed`` holds the columns that were asked for and are none of the run's own, such as
+    ``min(metrics.loss)``.
+    """
 
     run_id: str
     name: str
@@ -53,6 +58,7 @@ class Run(Result):
     lifecycle: str = "active"
     user_id: str | None = None
     artifact_uri: str | None = None
+    computed: dict[str, float | None] = field(default_factory=dict)
 
     @property
     def duration(self) -> float | None:
@@ -173,7 +179,8 @@ def search(
     state
         Which runs: active, deleted or all.
     columns
-        Columns of the table, such as name,metrics.rmse,params.*; all when left out.
+        Columns of the table, such as name,metrics.rmse,params.*,min(metrics.loss); all when
+        left out.
     limit
         How many runs to return; 0 returns all.
     csv
@@ -191,40 +198,23 @@ def search(
         raise InputError("--limit cannot be negative.", "Take 0 for all runs.")
     columns = (columns,) if isinstance(columns, str) else columns
     wanted = exporting.read_columns(columns)
+    numbers = {each.key: grammar.number(each.key) for each in wanted if each.is_computed}
     warnings = before_reading(workspace, progress)
-    sql, values = f"({matched.sql})", list(matched.parameters)
-    if experiment:
-        names = (experiment,) if isinstance(experiment, str) else experiment
-        _check_experiments(workspace, names)
-        marks = ", ".join("?" * len(names))
-        sql = f"{sql} AND (experiment IN ({marks}) OR experiment_id IN ({marks}))"
-        values += [*names, *names]
-    if state != "all":
-        sql, values = f"{sql} AND lifecycle = ?", [*values, state]
-    is_whole = bool(csv or parquet or md or not limit)
-    # To count in passing spares a second search, but costs more than a count without conditions.
-    is_counted = bool(filter.strip()) and not is_whole
-    counted = ", count(*) OVER () AS n_match" if is_counted else ""
-    rows = workspace.query(
-        f"SELECT {_READ}{counted} FROM {RUNS} WHERE {sql} ORDER BY {ordered.sql} LIMIT ?",  # noqa: S608 - parameters only
-        *values,
-        *ordered.parameters,
-        _EVERYTHING if is_whole else limit,
-    )
-    total = rows[0]["n_match"] if is_counted and rows else len(rows)
-    if not is_counted and not is_whole and total == limit:
-        found = workspace.query(f"SELECT count(*) AS n FROM {RUNS} WHERE {sql}", *values)  # noqa: S608
-        total = found[0]["n"]
-    runs = tuple(_run(workspace, row) for row in rows)
-    asked = [] if runs else [*grammar.keys(filter)]
-    asked += [key for key in grammar.order_keys(order_by) if not _has(runs, *key)]
-    warnings += tuple(_unknown(workspace, dict.fromkeys(asked)))
+    condition = _condition(workspace, matched, experiment, state)
     is_written = bool(csv or parquet or md)
+    most = None if is_written or not limit else limit
+    runs, total = _found(workspace, condition, ordered, numbers, most)
+    needed = [] if runs else [*grammar.keys(filter)]
+    needed += [key for key in grammar.order_keys(order_by) if not _has(runs, *key)]
     table = exporting.columns_of(runs, wanted) if columns or is_written else ()
     result = RunList(
         runs=runs[:limit] if limit else runs,
         total=total,
-        warnings=(*warnings, *exporting.unseen(runs, table)),
+        warnings=(
+            *warnings,
+            *_unknown(workspace, dict.fromkeys(needed)),
+            *exporting.unseen(runs, table),
+        ),
         columns=tuple(columns),
     )
     if not is_written:
@@ -232,6 +222,51 @@ def search(
     written = exporting.write(workspace, runs, table, csv=csv, parquet=parquet, force=force)
     text = exporting.markdown(runs, table) if md else ""
     return replace(result, written=written, markdown=text)
+
+
+def _condition(
+    workspace: Workspace, matched: Clause, experiment: tuple[str, ...] | str, state: str
+) -> Clause:
+    """Return the whole condition of a search."""
+    sql, values = f"({matched.sql})", matched.parameters
+    if experiment:
+        names = (experiment,) if isinstance(experiment, str) else tuple(experiment)
+        _check_experiments(workspace, names)
+        marks = ", ".join("?" * len(names))
+        sql = f"{sql} AND (experiment IN ({marks}) OR experiment_id IN ({marks}))"
+        values = (*values, *names, *names)
+    if state != "all":
+        sql, values = f"{sql} AND lifecycle = ?", (*values, state)
+    return Clause(sql, values)
+
+
+def _found(
+    workspace: Workspace,
+    condition: Clause,
+    ordered: Clause,
+    numbers: Mapping[str, Clause],
+    most: int | None,
+) -> tuple[tuple[Run, ...], int]:
+    """Return the first ``most`` runs, or all of them, with ``numbers`` computed; and the total."""
+    # To count in passing spares a second search, but costs more than to count all runs.
+    is_counted = most is not None and not condition.sql.startswith("(TRUE)")
+    selected = [f"{number.sql} AS computed_{at}" for at, number in enumerate(numbers.values())]
+    selected += ["count(*) OVER () AS n_match"] if is_counted else []
+    rows = workspace.query(
+        f"SELECT {', '.join([_READ, *selected])} FROM {RUNS} WHERE {condition.sql} "  # noqa: S608 - parameters only
+        f"ORDER BY {ordered.sql} LIMIT ?",
+        *(value for number in numbers.values() for value in number.parameters),
+        *condition.parameters,
+        *ordered.parameters,
+        _EVERYTHING if most is None else most,
+    )
+    total = len(rows)
+    if is_counted and rows:
+        total = rows[0]["n_match"]
+    elif total == most:
+        sql = f"SELECT count(*) AS n FROM {RUNS} WHERE {condition.sql}"  # noqa: S608 - parameters only
+        total = workspace.query(sql, *condition.parameters)[0]["n"]
+    return tuple(_run(workspace, row, tuple(numbers)) for row in rows), total
 
 
 def _check_experiments(workspace: Workspace, names: Sequence[str]) -> None:
@@ -336,7 +371,7 @@ def status(workspace: Workspace, row: Row) -> str:
     return recorded
 
 
-def _run(workspace: Workspace, row: Row) -> Run:
+def _run(workspace: Workspace, row: Row, computed: Sequence[str] = ()) -> Run:
     return Run(
         run_id=row["run_id"],
         name=row["name"],
@@ -351,6 +386,7 @@ def _run(workspace: Workspace, row: Row) -> Run:
         lifecycle=row["lifecycle"],
         user_id=row["actor"],
         artifact_uri=row["artifact_uri"],
+        computed={text: row[f"computed_{at}"] for at, text in enumerate(computed)},
     )
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from local_stack.errors import InputError
-from local_stack.runs.grammar import parse_filter, parse_order
+from local_stack.runs.grammar import parse_filter, parse_number, parse_order
 from local_stack.runs.relation import HISTORY
 from local_stack.runs.tree import (
     Aggregate,
@@ -128,6 +128,17 @@ def order(clauses: Sequence[str]) -> Clause:
     keys = [_sort_key(key) for key in orderings]
     last = Clause(f"{_ATTRIBUTES['start_time']} DESC NULLS LAST, run_id ASC")
     return _joined([*keys, last], ", ")
+
+
+def number(text: str) -> Clause:
+    """Return the DOUBLE of a number of a run, such as ``min(metrics.loss)``; NULL for none.
+
+    Raises
+    ------
+    InputError
+        The text is no number of a run; the message shows the place.
+    """
+    return _number(parse_number(text))
 
 
 def keys(filter_text: str) -> tuple[tuple[str, str], ...]:
