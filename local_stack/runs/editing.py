@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import posixpath
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from local_stack.command import command, pairs
-from local_stack.errors import InputError, NotFoundError, RefusedError, UnavailableError
+from local_stack.errors import InputError, RefusedError, UnavailableError
 from local_stack.progress import Progress, silent
 from local_stack.results import Result, now
 from local_stack.runs.records import find_run, status
 from local_stack.runs.relation import RUNS
-from local_stack.runs.syncing import before_reading, refresh
+from local_stack.runs.syncing import before_reading, look_again
 from local_stack.stores.journal import Change, Draft
 from local_stack.stores.metadata import Metadata, Row
+from local_stack.stores.tracking import Edit
 from local_stack.workspace import Workspace
 
 NOTE: Final = "mlflow.note.content"
@@ -31,8 +31,7 @@ NOTE: Final = "mlflow.note.content"
 _RESERVED = ("mlflow.", "paceml.")
 _KEY = re.compile(r"[/\w.\- :]+")
 _LONGEST_KEY, _LONGEST_PART, _LONGEST_VALUE = 250, 255, 8000
-_WAIT_SECONDS = 5.0
-_Edit = Mapping[str, Any]
+_Patch = Mapping[str, Any]
 """``tags``: key to value, or to None for one that goes; ``lifecycle``: active, deleted, None."""
 
 
@@ -161,29 +160,28 @@ def unwritten(workspace: Workspace) -> list[str]:
 
 def mirror(workspace: Workspace, runs: Sequence[str]) -> tuple[str, ...]:
     """Write what is unwritten of ``runs`` into MLflow's store; return what it did not take."""
-    rows = {run: row for run in runs if (row := workspace.get("run_edits", run))}
-    if not rows:
+    rows: dict[str, Row] = {}
+
+    def wanted() -> dict[str, Edit]:
+        rows.clear()
+        rows.update({run: row for run in runs if (row := workspace.get("run_edits", run))})
+        return {run: (row["tags"] or {}, row["lifecycle"]) for run, row in rows.items()}
+
+    if not wanted():
         return ()
-    edits = {run: (row["tags"] or {}, row["lifecycle"]) for run, row in rows.items()}
     try:
-        problems = workspace.tracking.edit_runs(edits)
+        problems = workspace.tracking.edit_runs(wanted)
     except UnavailableError as error:
         return (str(error),)
     taken = [run for run in rows if run not in problems]
-    _look_again(workspace, taken)
-    _settle(workspace, {run: rows[run] for run in taken})
-    return tuple(dict.fromkeys(problems.values()))
-
-
-def _look_again(workspace: Workspace, runs: Sequence[str]) -> None:
-    """Index these runs anew; waits a while for another process that is indexing."""
-    deadline = time.monotonic() + _WAIT_SECONDS
-    while refresh(workspace, again=runs).is_busy and time.monotonic() < deadline:
-        time.sleep(0.05)
+    look_again(workspace, [*rows])
+    lost = set(problems) - {row["run_id"] for row in _rows(workspace.metadata, [*problems])}
+    _settle(workspace, {run: rows[run] for run in [*taken, *lost]})
+    return tuple(dict.fromkeys(text for run, text in problems.items() if run not in lost))
 
 
 def _settle(workspace: Workspace, written: Mapping[str, Row]) -> None:
-    """Record that the store has taken these edits; one that was renewed meanwhile stays."""
+    """Record that the store has taken these edits, or lost their runs; a renewed one stays."""
 
     def decide(state: Metadata) -> Draft | None:
         same = [run for run, row in written.items() if state.get("run_edits", run) == row]
@@ -218,18 +216,14 @@ def _found(workspace: Workspace, runs: Sequence[str] | str, progress: Progress) 
     if not given:
         raise InputError("No run is named.", "List them with: paceml-tui runs search")
     before_reading(workspace, progress)
-    try:
-        found = [find_run(workspace, run)["run_id"] for run in given]
-    except NotFoundError:
-        refresh(workspace, progress=progress)  # made since others asked last
-        found = [find_run(workspace, run)["run_id"] for run in given]
+    found = [find_run(workspace, run)["run_id"] for run in given]
     return list(dict.fromkeys(found))
 
 
 def _edited(
     workspace: Workspace,
     runs: Sequence[str],
-    edit: _Edit,
+    edit: _Patch,
     kind: str,
     guard: Callable[[Metadata, Sequence[Row]], None] = lambda state, rows: None,
 ) -> EditedRuns:
@@ -252,7 +246,7 @@ def _edited(
         return Draft(kind, _subject(sorted(changed)), body, changes)
 
     if workspace.append(decide) is None:
-        _look_again(workspace, runs)  # the store may have moved on since it was indexed
+        look_again(workspace, runs)  # the store may have moved on since it was indexed
         workspace.append(decide)
     warnings = mirror(workspace, runs)
     rows = _rows(workspace.metadata, runs)
@@ -269,7 +263,7 @@ def _rows(state: Metadata, runs: Sequence[str]) -> list[Row]:
     return [rows[run] for run in runs if run in rows]
 
 
-def _news(row: Row, edit: _Edit) -> _Edit | None:
+def _news(row: Row, edit: _Patch) -> _Patch | None:
     """Return the part of ``edit`` that the run does not have yet, or None."""
     tags = row["tags"] or {}
     patch = {key: value for key, value in edit["tags"].items() if tags.get(key) != value}
@@ -277,7 +271,7 @@ def _news(row: Row, edit: _Edit) -> _Edit | None:
     return {"tags": patch, "lifecycle": lifecycle} if patch or lifecycle else None
 
 
-def _changes(workspace: Workspace, state: Metadata, row: Row, new: _Edit) -> list[Change]:
+def _changes(workspace: Workspace, state: Metadata, row: Row, new: _Patch) -> list[Change]:
     """Return what an edit sets: what the store is to be told, and our own record of the run."""
     pending = state.get("run_edits", row["run_id"]) or {}
     told = {

@@ -17,7 +17,7 @@ from local_stack.runs import exporting
 from local_stack.runs import search as grammar
 from local_stack.runs.relation import EXPERIMENTS, RUNS
 from local_stack.runs.search import Clause
-from local_stack.runs.syncing import before_reading
+from local_stack.runs.syncing import before_reading, look_again
 from local_stack.runs.tokens import brief
 from local_stack.stores.metadata import Row
 from local_stack.workspace import Workspace
@@ -348,17 +348,25 @@ def find_run(workspace: Workspace, run: str) -> Row:
             "ORDER BY started_at DESC NULLS LAST LIMIT 1"
         )
         run = newest[0]["run_id"] if newest else run
-    rows = workspace.query(
-        f"SELECT * FROM {RUNS} WHERE starts_with(run_id, ?) "  # noqa: S608 - our own name
-        "ORDER BY run_id LIMIT 2",
-        run,
-    )
+    rows = _beginning(workspace, run)
+    if not rows and run:
+        look_again(workspace)  # another client may just have made it
+        rows = _beginning(workspace, run)
     if run and rows and rows[0]["run_id"] == run:
         return rows[0]
     if len(rows) != 1 or not run:
         what = "no run" if not rows else "more than one run"
         raise NotFoundError(f"There is {what} '{run}'.", "List them with: paceml-tui runs search")
     return rows[0]
+
+
+def _beginning(workspace: Workspace, run: str) -> Sequence[Row]:
+    """Return two runs at most whose ids begin so."""
+    return workspace.query(
+        f"SELECT * FROM {RUNS} WHERE starts_with(run_id, ?) "  # noqa: S608 - our own name
+        "ORDER BY run_id LIMIT 2",
+        run,
+    )
 
 
 def status(workspace: Workspace, row: Row) -> str:

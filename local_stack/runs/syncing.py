@@ -17,6 +17,7 @@ from local_stack.stores.run_index.syncing import Outcome, behind, idle_seconds, 
 from local_stack.stores.run_index.syncing import sync as index_store
 from local_stack.workspace import Workspace
 
+_WAIT_SECONDS = 5.0
 _LOOK_SECONDS = 0.1
 _QUESTION_SECONDS = 0.005
 _SHARE_OF_IDLE = 0.001
@@ -97,6 +98,13 @@ def rebuild(workspace: Workspace, progress: Progress = silent) -> Outcome:
     with contextlib.suppress(UnavailableError):  # the index was damaged and has been removed
         known = [row["run_id"] for row in workspace.query("SELECT run_id FROM stored_runs")]
     return refresh(workspace, seconds=None, again=known, progress=progress)
+
+
+def look_again(workspace: Workspace, runs: Collection[str] = ()) -> None:
+    """Sync now, and read ``runs`` anew; another process that is at it is waited for, a while."""
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while refresh(workspace, again=runs).is_busy and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def before_reading(workspace: Workspace, progress: Progress = silent) -> tuple[str, ...]:

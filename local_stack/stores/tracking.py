@@ -13,7 +13,7 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +34,10 @@ _MOST_IN_BATCH = 100
 _LONGEST_PARAM = 6000
 _WAIT_SECONDS = 60.0
 _RUN_ID = re.compile("[0-9a-f]{32}")
+
+
+Edit = tuple[Mapping[str, str | None], str | None]
+"""Tags (None: take it away) and lifecycle (None: as it is) that a run is to have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +116,18 @@ class Tracking:
         with self._writing() as client:
             client.set_terminated(run_id, status)
 
-    def edit_runs(
-        self, edits: Mapping[str, tuple[Mapping[str, str | None], str | None]]
-    ) -> dict[str, str]:
-        """Give runs the tags (None: take it away) and the lifecycle (None: as it is) named here.
+    def edit_runs(self, wanted: Callable[[], Mapping[str, Edit]]) -> dict[str, str]:
+        """Bring runs to the tags and the lifecycle that ``wanted`` tells by run id.
 
+        It is asked while nobody else writes, so that the newest edit is the last one written.
         Return a sentence for each run that the store did not take. Telling it twice is harmless.
         """
         problems: dict[str, str] = {}
         with self._writing() as client:
-            for run_id, (tags, lifecycle) in edits.items():
+            for run_id, edit in wanted().items():
                 try:
                     self._complete(run_id)
-                    _edit_run(client, run_id, tags, lifecycle)
+                    _edit_run(client, run_id, *edit)
                 except Exception as error:
                     if not self.uri.startswith("file:") and not _is_of_run(error):
                         raise  # a server that is down would be asked for every run

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import subprocess
+import sys
+import textwrap
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -230,6 +234,43 @@ def test_a_store_that_is_down_is_a_warning_and_the_doctor_writes_it_later(
     client.set_tag(run, "team", "pink")  # what others change later is not taken back
     findings(workspace, repair=True)
     assert client.get_run(run).data.tags["team"] == "pink"
+
+
+def test_an_edit_of_a_run_that_is_gone_for_good_is_forgotten(store: Store) -> None:
+    workspace, _, (run, *_) = store
+    shown(workspace, run)
+    with unwritable(workspace):
+        tag(workspace, run, "team=blue")
+    shutil.rmtree(next((workspace.root / "mlruns").glob(f"*/{run}")))
+    assert [finding.is_repaired for finding in findings(workspace, repair=True)] == [True]
+    assert findings(workspace) == []
+
+
+EDITOR = """
+    import sys
+    from local_stack.catalog import call
+    from local_stack.workspace import Workspace
+
+    with Workspace.open(sys.argv[1]) as workspace:
+        for number in range(12):
+            value = f"team={sys.argv[3]}-{number}"
+            found = call(workspace, "runs.tag", {"run": sys.argv[2], "tags": [value]})
+            assert found.warnings == (), found.warnings
+"""
+
+
+@pytest.mark.slow
+def test_the_newest_of_two_editors_is_the_last_one_that_the_store_hears(store: Store) -> None:
+    workspace, client, (run, *_) = store
+    words = [sys.executable, "-c", textwrap.dedent(EDITOR), str(workspace.root), run]
+    editors = [subprocess.Popen([*words, name]) for name in ("one", "two")]
+    assert [editor.wait(120) for editor in editors] == [0, 0]
+    newest = call(workspace, "audit.log", {"subject": f"run:{run}", "kind": "runs.tagged"}).events[
+        0
+    ]
+    assert newest.body["tags"] == {"team": client.get_run(run).data.tags["team"]}
+    assert shown(workspace, run).tags["team"] == newest.body["tags"]["team"]
+    assert workspace.query("SELECT * FROM run_edits WHERE run_id = ?", run) == []
 
 
 def findings(workspace: Workspace, **options: bool) -> list[Any]:
