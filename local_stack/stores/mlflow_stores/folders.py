@@ -255,8 +255,13 @@ def folder_time(path: str) -> int:
 
 
 def deep_marks(path: str, into: list[str], depth: int = 0) -> int:
-    """Append name, time of change and size of everything below ``path``; return the newest time."""
+    """Append name, time of change and size of everything below ``path``; return the newest time.
+
+    A link is not followed: it may lead to a whole disk.
+    """
     newest = 0
+    if depth == 0 and not folder_time(path):
+        return newest
     try:
         with os.scandir(path) as entries:
             for entry in entries:
