@@ -274,3 +274,56 @@ def test_a_close_look_begins_with_what_a_quicker_one_sees(workspace: Workspace, 
     assert files[:N_META] == store.signature(place, "meta")
     assert files[:N_FOLDERS] == store.signature(place, "folders")
     assert len(files) > N_FOLDERS
+
+
+def test_a_command_that_has_duckdb_to_open_sends_a_scout_ahead(
+    workspace: Workspace, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.close()
+    asked = []
+
+    class Counted(watching.Scout):
+        def answer(self) -> frozenset[str] | None:
+            asked.append(super().answer())
+            return asked[-1]
+
+    def fresh_look() -> syncing.Outcome:
+        time.sleep(2 * reading._CLOCK_NS / 1e9)
+        with Workspace.open(workspace.root) as opened:
+            return syncing.refresh(opened, seconds=0.0)
+
+    monkeypatch.setattr(watching, "Scout", Counted)
+    assert fresh_look().n_read == 0
+    assert asked.pop() == frozenset()
+    (old / run_id(59) / "tags" / "mine").write_text("new")
+    (old / run_id(58) / "meta.yaml").unlink()
+    done = fresh_look()
+    assert (done.n_read, done.n_runs) == (2, N_RUNS)
+    assert asked.pop() == {str(old / run_id(59)), str(old / run_id(58))}
+    assert fresh_look().n_read == 0  # what was read is noted for the next scout
+    assert asked.pop() == frozenset()
+    put_run(old.parent, run_id(100))
+    assert fresh_look().n_runs == N_RUNS + 1
+    assert not asked  # where runs came or went all are looked at
+
+
+@pytest.mark.parametrize("fault", ["fails", "other index", "notes deleted", "notes cut"])
+def test_without_a_scout_the_look_is_the_same(
+    workspace: Workspace, old: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    workspace.close()
+    places = workspace.root / "cache" / "run-index.places"
+    if fault == "fails":
+        monkeypatch.setattr(watching.glances, "__file__", str(old / "nothing.py"))
+    elif fault == "other index":
+        places.write_bytes(b"")
+        os.utime(workspace.run_index.base)
+    elif fault == "notes deleted":
+        places.unlink()
+    else:
+        words = places.read_bytes().split(b"\0")
+        places.write_bytes(b"\0".join(words[:3]) + b"\0")
+    (old / run_id(59) / "tags" / "mine").write_text("new")
+    with Workspace.open(workspace.root) as opened:
+        assert looked(opened) == 1
+        assert value(opened, "tags", 59) == {"team": "red", "mine": "new"}

@@ -180,6 +180,8 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "fresh cut": lambda cache: os.truncate(cache / generations.FRESH, 9_000),
     "fresh junk": lambda cache: (cache / generations.FRESH).write_bytes(b"junk" * 9_000),
     "header flipped": lambda cache: flip(cache / generations.BASE, 0.01),
+    "places deleted": lambda cache: (cache / "run-index.places").unlink(),
+    "places junk": lambda cache: (cache / "run-index.places").write_bytes(b"1\0x\0y\0"),
     "notes deleted": lambda cache: (cache / "run-index.json").unlink(),
     "notes junk": lambda cache: (cache / "run-index.json").write_text('{"uri": [}'),
     "notes of old": lambda cache: (cache / "run-index.json").write_text('["x"]'),
@@ -202,7 +204,8 @@ def test_whatever_happens_to_the_index_no_run_is_lost(workspace: Workspace, stor
     cache = workspace.root / "cache"
     whole = {path: path.read_bytes() for path in cache.glob("run-index*.*")}
     assert {path.name for path in whole} == {
-        *(generations.BASE, generations.FRESH, "run-index.json", "run-index.lock")
+        *(generations.BASE, generations.FRESH),
+        *("run-index.json", "run-index.lock", "run-index.places"),
     }
     for name, damage in DAMAGE.items():
         for path, data in whole.items():

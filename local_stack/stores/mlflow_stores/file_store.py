@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from local_stack.stores.mlflow_stores import folders, meta_yaml, metric_lines
+from local_stack.stores.mlflow_stores import folders, glances, meta_yaml, metric_lines
 from local_stack.stores.mlflow_stores.fields import (
     experiment_from,
     model_from,
@@ -41,7 +41,7 @@ from local_stack.stores.mlflow_stores.records import (
     Tier,
 )
 
-META: Final = "meta.yaml"
+META: Final = glances.META
 TRASH: Final = ".trash"
 _RESERVED: Final = frozenset({"tags", "datasets", "traces", "models"})
 _RUN_ID = re.compile("[0-9a-f]{32}")
@@ -103,7 +103,7 @@ class FileStore:
         metrics, ``files`` at every file (a value that was overwritten or appended to).
         """
         path = str(place.path)
-        found = next(self.metas([path]))
+        found = next(glances.metas([path]))
         if tier == "meta":
             return found
         found += tuple(folders.folder_time(path + name) for name in ("", "/params", "/metrics"))
@@ -116,18 +116,6 @@ class FileStore:
         listed = "\n".join(sorted(marks)).encode("utf-8", "surrogateescape")
         digest = hashlib.blake2b(listed, digest_size=7).digest()
         return (*found, newest, int.from_bytes(digest, "big"))
-
-    def metas(self, paths: Iterable[str]) -> Iterator[tuple[int, ...]]:
-        """Yield the signature of the tier ``meta`` of the runs whose folders these are."""
-        stat = os.stat
-        for path in paths:
-            try:
-                meta = stat(f"{path}/{META}", follow_symlinks=False)
-                tags = stat(path + "/tags", follow_symlinks=False)
-            except OSError:  # one of them is not there, which is as good a signature
-                yield (*folders.marks(f"{path}/{META}"), folders.folder_time(f"{path}/tags"))
-            else:
-                yield meta.st_mtime_ns, meta.st_size, tags.st_mtime_ns
 
     def listing(self) -> str | None:
         """Return a text that changes when a run or an experiment comes or goes.

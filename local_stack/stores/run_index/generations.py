@@ -46,6 +46,8 @@ class RunIndex:
         self.fresh = cache / FRESH
         self.looked: tuple[float, float, int] = (0.0, 0.0, -1)
         """When this process last synced (monotonic s), how long it took, and at which event."""
+        self.is_attached = False
+        """Whether this process has opened DuckDB for it."""
         self.warnings: tuple[str, ...] = ()
         """What that sync had to warn of."""
 
@@ -170,31 +172,34 @@ class Attached:
     def __init__(self, connection: duckdb.DuckDBPyConnection, index: RunIndex) -> None:
         self._connection = connection
         self._index = index
-        self._stamps: tuple[_Stamp, _Stamp] = (None, None)
+        self._stamps: tuple[_Stamp, _Stamp] | None = None
         self._names: list[str] = []
         self._number = 0
-        self._is_damaged = False
+        self._is_damaged = self._has_views = False
         self.is_stale = True
         """Whether the journal's runs have changed since they were united with the store's."""
-        self._define(None, None)
-        for statement in (relations.OWN[0], *relations.FOUND):
-            connection.execute(statement)
+        index.is_attached = True
 
     def follow(self, sql: str) -> None:
-        """Attach the newest generation; one of another store or version counts as none.
+        """Attach the newest generation if ``sql`` asks for the index.
 
-        What takes longer is done, and damage is told, only when ``sql`` asks for the index.
+        One of another store or version counts as none, damage is told.
         """
+        if not any(name in sql for name in relations.INDEXED):
+            return
         for _ in range(_ATTEMPTS):  # both files may be replaced while they are attached
             stamps = self._index.stamps()
             if stamps == self._stamps:
                 break
             self._attach_both(stamps)
             self.is_stale = True
-        is_asked = any(name in sql for name in relations.INDEXED)
-        if is_asked and self._is_damaged:
+        if not self._has_views:
+            for statement in (relations.OWN[0], *relations.FOUND):
+                self._connection.execute(statement)
+            self._has_views = True
+        if self._is_damaged:
             self._index.doubt()
-        if is_asked and self.is_stale:
+        if self.is_stale:
             self._unite()
 
     def _unite(self) -> None:
@@ -210,7 +215,8 @@ class Attached:
         self.is_stale = False
 
     def _attach_both(self, stamps: tuple[_Stamp, _Stamp]) -> None:
-        self._define(None, None)
+        if self._names:
+            self._define(None, None)
         for name in self._names:
             self._connection.execute(f"DETACH {name}")
         self._names = []

@@ -55,7 +55,8 @@ def sync(
         with _only_one(index.cache / "run-index.lock") as is_ours:
             if not is_ours:
                 return Outcome(is_busy=True)
-            return _synced(index, store, query, seconds, again, progress)
+            with _scouting(index) as scout:
+                return _synced(index, store, query, seconds, again, progress, scout)
     except UnreadableError as error:  # what was indexed stands
         return Outcome(problem=str(error))
 
@@ -67,6 +68,7 @@ def _synced(
     seconds: float | None,
     again: Collection[str],
     progress: Progress,
+    scout: watching.Scout | None,
 ) -> Outcome:
     stamp, state = store.stamp(), _state(index)
     n_known = query("SELECT count(*) AS n FROM stored_runs")[0]["n"]
@@ -75,7 +77,7 @@ def _synced(
     if stamp is not None and stamp == state.get("stamp") and seconds is not None and not again:
         return Outcome(n_known)
     progress(Step("Looking for changes", 0, n_known))
-    seen = watching.look(store, query, state, seconds, again)
+    seen = watching.look(store, query, state, seconds, again, scout)
     description = store.description() if isinstance(store, FileStore) else None
     experiments = None
     if description is None or description != state.get("description") or seen.changed:
@@ -96,9 +98,34 @@ def _synced(
                 models = [reading.model_row(found) for found in store.models()]
             reading.write_rows(models, folder / "models-0.json")
             index.publish(folder, [*sorted(seen.gone), *(place.run_id for place in seen.changed)])
-    noted = {"experiments": digest, "description": description, "stamp": stamp}
+    stamps = _stamps(index)
+    if isinstance(store, FileStore) and stamps != state.get("places"):
+        watching.note(query, _places_file(index))
+    noted = {"experiments": digest, "description": description, "stamp": stamp, "places": stamps}
     _save(index, {**seen.state, **noted, "synced_at": now(), "n_runs": seen.n_runs})
     return Outcome(seen.n_runs, len(seen.changed), len(seen.gone))
+
+
+@contextlib.contextmanager
+def _scouting(index: RunIndex) -> Iterator[watching.Scout | None]:
+    """Send a scout ahead where DuckDB has still to be opened and its notes are of this index."""
+    file, stamps = _places_file(index), _state(index).get("places")
+    if index.is_attached or stamps != _stamps(index) or not file.exists():
+        yield None
+        return
+    scout = watching.Scout(file)
+    try:
+        yield scout
+    finally:
+        scout.dismiss()
+
+
+def _places_file(index: RunIndex) -> Path:
+    return index.cache / "run-index.places"
+
+
+def _stamps(index: RunIndex) -> str:
+    return repr(index.stamps())
 
 
 def behind(index: RunIndex, query: Query) -> int:

@@ -16,12 +16,16 @@ cannot tell that nothing has changed are compared whole.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from local_stack.stores.mlflow_stores import glances
 from local_stack.stores.mlflow_stores.file_store import TRASH, FileStore
 from local_stack.stores.mlflow_stores.records import Known, RunPlace, Store, Tier, Turning
 from local_stack.stores.run_index import reading
@@ -37,6 +41,38 @@ _FOLDER_TURNS: Final = 20
 _FEWEST: Final = 25
 _SLICE: Final = 1_000
 _COLUMNS: Final = "run_id, experiment_id, place, folders_sign, files_sign"
+
+
+class Scout:
+    """A process that glances at the runs noted in ``file`` while this one opens DuckDB."""
+
+    def __init__(self, file: Path) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and files of our own
+            [sys.executable, "-I", "-S", glances.__file__, str(file)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def answer(self) -> frozenset[str] | None:
+        """Return the folders of the runs that are not as noted; None when it did not get there."""
+        output, _ = self._process.communicate()
+        if self._process.returncode:
+            return None
+        return frozenset(map(os.fsdecode, output.split(b"\0")[:-1]))
+
+    def dismiss(self) -> None:
+        """End it, whether it was asked or not."""
+        with self._process:
+            self._process.kill()
+
+
+def note(query: Query, file: Path) -> None:
+    """Note the runs of the index for the scouts of later commands; very many are not worth it."""
+    rows = query("SELECT place, meta_sign FROM stored_runs LIMIT ?", _MOST_AT_ONCE + 1)
+    file.unlink(missing_ok=True)
+    if len(rows) <= _MOST_AT_ONCE:
+        file.write_bytes(glances.noted((row["place"], row["meta_sign"]) for row in rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,37 +91,40 @@ def look(
     state: Mapping[str, Any],
     seconds: float | None,
     again: Collection[str] = (),
+    scout: Scout | None = None,
 ) -> Look:
     """Compare the store with the index; ``state`` is what the last look asked to remember.
 
     ``seconds`` bounds the look at single files of runs that ended long ago; None looks at all.
-    The runs ``again`` count as changed.
+    The runs ``again`` count as changed. ``scout`` has glanced at the runs ahead.
     """
     if isinstance(store, Turning):
         return _asked(store, query, state, seconds, again)
-    rows = query("SELECT run_id, experiment_id, place, meta_sign FROM stored_runs")
-    known = {row["run_id"]: row for row in rows}
     listing = store.listing() if isinstance(store, FileStore) else None
+    is_same = listing is not None and listing == state.get("listing")
+    told = scout.answer() if scout and is_same and seconds is not None and not again else None
+    sql = "SELECT run_id, experiment_id, place, meta_sign FROM stored_runs"
+    if told is None:
+        rows = query(sql)
+    else:  # the others need no look
+        rows = query(f"{sql} WHERE place IN (SELECT unnest(?))", list(told)) if told else []
+    known = {row["run_id"]: row for row in rows}
+    n_known, n_new = len(known) if told is None else state["n_runs"], 0
     found: dict[str, RunPlace] = {}
     gone: frozenset[str] = frozenset()
-    if not known or listing is None or listing != state.get("listing"):
-        places: dict[str, RunPlace] = {}
-        for place in store.places():
-            places.setdefault(place.run_id, place)
-        for run, place in places.items():
-            if run not in known or known[run]["place"] != str(place.path):
-                found[run] = place
-        gone = frozenset(known.keys() - places.keys())
+    if told is None and not (known and is_same):
+        found, gone, n_new = _listed(store, known)
     kept = [row for run, row in known.items() if run not in found and run not in gone]
     found |= {row["run_id"]: _place(row) for row in kept if row["run_id"] in again}
     remembered: dict[str, Any] = {"listing": listing}
     if isinstance(store, FileStore) and seconds is not None:
-        remembered |= _glance(store, query, kept, state, seconds, found)
+        remembered["meta_cursor"] = _glance(kept, state.get("meta_cursor", 0), found)
+        remembered |= _look_closer(store, query, n_known, gone, state, seconds, found)
     elif kept:
         closely = query(f"SELECT {_COLUMNS} FROM stored_runs")
         _compare(store, [row for row in closely if row["run_id"] not in gone], "files", found)
-    n_runs = len(known) - len(gone) + len(found.keys() - known.keys())
-    return Look(n_runs, tuple(found[run] for run in sorted(found)), gone, remembered)
+    changed = tuple(found[run] for run in sorted(found))
+    return Look(n_known - len(gone) + n_new, changed, gone, remembered)
 
 
 def _asked(
@@ -110,42 +149,66 @@ def _asked(
     return Look(n_runs, places, seen.gone, {"turn_cursor": seen.cursor})
 
 
-def _glance(
+def _listed(
+    store: Store, known: Mapping[str, Row]
+) -> tuple[dict[str, RunPlace], frozenset[str], int]:
+    """Return the runs that came or moved, those that are gone, and how many came."""
+    places: dict[str, RunPlace] = {}
+    for place in store.places():
+        places.setdefault(place.run_id, place)
+    found = {
+        run: place
+        for run, place in places.items()
+        if run not in known or known[run]["place"] != str(place.path)
+    }
+    return found, frozenset(known.keys() - places.keys()), len(places.keys() - known.keys())
+
+
+def _glance(kept: Sequence[Row], cursor: int, found: dict[str, RunPlace]) -> int:
+    """Add to ``found`` the runs with another ``meta.yaml`` or a new tag; return the next turn."""
+    start = cursor if len(kept) > _MOST_AT_ONCE else 0
+    at_once = [*kept[start:], *kept[:start]][:_MOST_AT_ONCE]
+    marks = glances.metas(row["place"] for row in at_once)
+    for row, seen in zip(at_once, marks, strict=True):
+        if hash(seen) != row["meta_sign"]:
+            found[row["run_id"]] = _place(row)
+    return (start + _MOST_AT_ONCE) % max(1, len(kept))
+
+
+def _look_closer(
     store: FileStore,
     query: Query,
-    kept: Sequence[Row],
+    n_known: int,
+    gone: frozenset[str],
     state: Mapping[str, Any],
     seconds: float,
     found: dict[str, RunPlace],
 ) -> dict[str, int]:
-    """Add to ``found`` what has changed as far as the look goes; return where it stopped."""
-    began, alive = time.monotonic(), {row["run_id"] for row in kept}
-    start = state.get("meta_cursor", 0) if len(kept) > _MOST_AT_ONCE else 0
-    at_once = [*kept[start:], *kept[:start]][:_MOST_AT_ONCE] if start else kept[:_MOST_AT_ONCE]
-    for row, marks in zip(at_once, store.metas(row["place"] for row in at_once), strict=True):
-        if hash(marks) != row["meta_sign"]:
-            found[row["run_id"]] = _place(row)
+    """Add to ``found`` what is seen of the lively runs and of those whose turn it is.
+
+    Return where the turns stopped.
+    """
+    deadline = time.monotonic() + seconds
     lively = query(
         f"SELECT {_COLUMNS} FROM stored_runs WHERE status = 'RUNNING' OR changed_ns > ? "
         "QUALIFY row_number() OVER (PARTITION BY status = 'RUNNING' ORDER BY changed_ns DESC) <= ?",
         time.time_ns() - _LATELY_NS,
         _MOST_WATCHED,
     )
-    _compare(store, [row for row in lively if row["run_id"] in alive], "files", found)
-    n_folders = min(len(kept), _MOST_AT_ONCE) // _FOLDER_TURNS + 1
-    folders, folder_cursor = _turn(query, len(kept), state.get("folder_cursor", 0), n_folders)
-    _compare(store, [row for row in folders if row["run_id"] in alive], "folders", found)
-    files, _ = _turn(query, len(kept), state.get("file_cursor", 0), _SLICE)
-    n_seen, deadline = 0, began + seconds
+    _compare(store, [row for row in lively if row["run_id"] not in gone], "files", found)
+    n_folders = min(n_known, _MOST_AT_ONCE) // _FOLDER_TURNS + 1
+    folders, folder_cursor = _turn(query, n_known, state.get("folder_cursor", 0), n_folders)
+    _compare(store, [row for row in folders if row["run_id"] not in gone], "folders", found)
+    files, _ = _turn(query, n_known, state.get("file_cursor", 0), _SLICE)
+    n_seen = 0
     for n_seen, row in enumerate(files, start=1):
-        if row["run_id"] in alive:
+        if row["run_id"] not in gone:
             _compare(store, [row], "files", found)
         if n_seen >= _FEWEST and time.monotonic() > deadline:
             break
     return {
-        "meta_cursor": (start + _MOST_AT_ONCE) % max(1, len(kept)),
         "folder_cursor": folder_cursor,
-        "file_cursor": (state.get("file_cursor", 0) + n_seen) % max(1, len(kept)),
+        "file_cursor": (state.get("file_cursor", 0) + n_seen) % max(1, n_known),
     }
 
 
