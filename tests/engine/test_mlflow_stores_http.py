@@ -404,6 +404,9 @@ def test_old_runs_are_looked_at_in_turn(
     rows = pointed.query(f"SELECT run_id, tags FROM {RUNS} WHERE len(tags::VARCHAR) > 2")
     assert rows == [{"run_id": f"{3:032x}", "tags": {"late": "1"}}]
     assert pointed.query(f"SELECT * FROM {RUNS} WHERE run_id = ?", removed) == []
+    runs[0]["info"]["start_time"] = 10**12 + 1  # begun again: no longer where it was
+    seen = sum(syncing.refresh(pointed, seconds=0.0).n_read for _ in range(4))
+    assert (seen, len(pointed.query(f"SELECT * FROM {RUNS}"))) == (1, 180)
     stub.asked.clear()
     assert syncing.sync(pointed, full=True).n_read == 0
     assert len(stub.asked) == 5  # experiments, three pages of runs, logged models

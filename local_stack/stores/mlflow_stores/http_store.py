@@ -129,7 +129,7 @@ class HttpStore:
         except RefusedRequestError:  # MLflow before 1.20 does not know these filters
             found = {place.run_id: place for place in self.places()}
             gone, cursor = known.keys() - found.keys(), 0
-        return self._told(found, known, gone, cursor)
+        return self._told(found, known, gone - found.keys(), cursor)
 
     def signature(self, place: RunPlace, tier: Tier) -> tuple[int, ...]:
         """Return a number that changes with the run; one look serves every tier."""
