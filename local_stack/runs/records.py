@@ -198,7 +198,7 @@ def search(
         raise InputError("--limit cannot be negative.", "Take 0 for all runs.")
     columns = (columns,) if isinstance(columns, str) else columns
     wanted = exporting.read_columns(columns)
-    numbers = {each.key: grammar.number(each.key) for each in wanted if each.is_computed}
+    numbers = grammar.numbers(each.key for each in wanted if each.is_computed)
     warnings = before_reading(workspace, progress)
     condition = _condition(workspace, matched, experiment, state)
     is_written = bool(csv or parquet or md)

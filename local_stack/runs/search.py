@@ -42,6 +42,9 @@ from local_stack.runs.tree import (
 
 MAX_ORDER_CLAUSES: Final = 20
 
+MAX_AGGREGATES: Final = 20
+"""Questions about what was logged of a metric over time: DuckDB plans many of them slowly."""
+
 
 @dataclass(frozen=True, slots=True)
 class Clause:
@@ -70,7 +73,7 @@ _DATASET_VALUES: Final = {
     # A reader of a store leaves the context of a dataset that has none empty.
     "context": "list_filter(json_extract_string(datasets, '$[*].context'), lambda c: c <> '')",
 }
-_NAN = "'NaN'::DOUBLE"
+_NOT_EQUAL = "p.l != p.r OR isnan(p.l) OR isnan(p.r)"
 
 # NaN is left out of what is picked unless nothing else was logged. ``logged_by`` instead of
 # ``run_id``, so that the run_id of the outer relation can be named beside it.
@@ -102,6 +105,7 @@ def where(filter_text: str | None) -> Clause:
         The text is no filter; the message shows the place.
     """
     node = parse_filter(filter_text or "")
+    _check_aggregates(node)
     return Clause("TRUE") if node is None else _condition(node)
 
 
@@ -125,49 +129,61 @@ def order(clauses: Sequence[str]) -> Clause:
             f"There are {len(orderings)} keys to order by; at most {MAX_ORDER_CLAUSES} are read.",
             "Leave out the last ones.",
         )
+    _check_aggregates(tuple(ordering.field for ordering in orderings))
     keys = [_sort_key(key) for key in orderings]
     last = Clause(f"{_ATTRIBUTES['start_time']} DESC NULLS LAST, run_id ASC")
     return _joined([*keys, last], ", ")
 
 
-def number(text: str) -> Clause:
-    """Return the DOUBLE of a number of a run, such as ``min(metrics.loss)``; NULL for none.
+def numbers(texts: Iterable[str]) -> dict[str, Clause]:
+    """Return for each text, such as ``min(metrics.loss)``, a DOUBLE of the run; NULL for none.
 
     Raises
     ------
     InputError
-        The text is no number of a run; the message shows the place.
+        A text is no number of a run, with the place of the mistake, or there are too many.
     """
-    return _number(parse_number(text))
+    operands = {text: parse_number(text) for text in texts}
+    _check_aggregates(tuple(operands.values()))
+    return {text: _number(operand) for text, operand in operands.items()}
 
 
 def keys(filter_text: str) -> tuple[tuple[str, str], ...]:
     """Return the (column, key) of each metric, param and tag that a filter needs to match."""
-    return tuple(dict.fromkeys(_keys(parse_filter(filter_text))))
+    return _keys(parse_filter(filter_text))
 
 
 def order_keys(clauses: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Return the (column, key) of each metric, param and tag that runs are ordered by."""
     clauses = [clauses] if isinstance(clauses, str) else clauses
     orderings = [key for clause in clauses for key in parse_order(clause)]
-    return tuple(dict.fromkeys(_keys(tuple(ordering.field for ordering in orderings))))
+    return _keys(tuple(ordering.field for ordering in orderings))
 
 
-def _keys(part: object) -> Iterator[tuple[str, str]]:
+def _keys(part: object) -> tuple[tuple[str, str], ...]:
+    kinds = [(getattr(leaf, "kind", Kind.METRIC), leaf.key) for leaf in _leaves(part)]
+    return tuple(dict.fromkeys((_COLUMNS[kind], key) for kind, key in kinds if kind in _COLUMNS))
+
+
+def _check_aggregates(part: object) -> None:
+    n = sum(isinstance(leaf, Aggregate) for leaf in _leaves(part))
+    if n > MAX_AGGREGATES:
+        message = f"This asks {n} times for what was logged over time; {MAX_AGGREGATES} are read."
+        raise InputError(message, "Search in several steps.")
+
+
+def _leaves(part: object) -> Iterator[Field | Aggregate]:
+    """Yield what a tree needs of a run; a test for NULL needs nothing."""
     match part:
-        case Field(kind, key) if kind in _COLUMNS:
-            yield _COLUMNS[kind], key
-        case Aggregate(_, key):
-            yield _COLUMNS[Kind.METRIC], key
-        case NullTest():
-            return  # it asks for runs that lack the key
+        case Field() | Aggregate():
+            yield part
         case And(parts) | Or(parts) | Sum(parts) | tuple(parts):
             for each in parts:
-                yield from _keys(each)
+                yield from _leaves(each)
         case Not(inner) | NumberTest(inner) | RangeTest(inner) | TextTest(inner) | ListTest(inner):
-            yield from _keys(inner)
+            yield from _leaves(inner)
         case PairTest(left, _, right):
-            yield from _keys((left, right))
+            yield from _leaves((left, right))
 
 
 def _condition(node: Node) -> Clause:
@@ -224,10 +240,7 @@ def _text(field: Field) -> Clause:
 def _number(operand: Operand) -> Clause:
     """Return the number, NULL where the run lacks it or a param is no number."""
     if isinstance(operand, Sum):
-        parts = [(sign, _number(term)) for sign, term in operand.terms]
-        return _enclosed(
-            _joined([Clause(f"{sign} * {n.sql}", n.parameters) for sign, n in parts], " + ")
-        )
+        return _enclosed(_joined((_signed(*term) for term in operand.terms), " + "))
     if isinstance(operand, Aggregate):
         return _aggregate(operand)
     if isinstance(operand, float):
@@ -267,12 +280,6 @@ def _of_history(sql: str, key: str) -> Clause:
     return Clause(f"(SELECT {sql} FROM {_LOGGED} WHERE {condition})", (key,))  # noqa: S608 - our own SQL
 
 
-def _comparable(operand: Operand) -> Clause:
-    """Return the number with NaN as NULL: to DuckDB NaN is the greatest number, equal to itself."""
-    number = _number(operand)
-    return Clause(f"NULLIF({number.sql}, {_NAN})", number.parameters)
-
-
 def _against_number(operand: Operand, operator: str, number: float) -> Clause:
     """Return the comparison; NaN, to DuckDB above every number, is kept from being so by a sign.
 
@@ -286,17 +293,17 @@ def _against_number(operand: Operand, operator: str, number: float) -> Clause:
 
 
 def _pair(left: Operand, operator: str, right: Operand) -> Clause:
-    """Return the comparison; as ``!=`` is true beside a NaN, it is the opposite of ``=``."""
-    if operator != "!=":
-        sides = [_comparable(left), _comparable(right)]
-        return _enclosed(_joined(sides, f" {operator} "))
-    raw_left, raw_right, equal = _number(left), _number(right), _pair(left, "=", right)
-    parts = [
-        Clause(f"{raw_left.sql} IS NOT NULL", raw_left.parameters),
-        Clause(f"{raw_right.sql} IS NOT NULL", raw_right.parameters),
-        Clause(f"NOT COALESCE({equal.sql}, FALSE)", equal.parameters),
-    ]
-    return _enclosed(_joined(parts, " AND "))
+    """Return the comparison; a NaN on either side is different and nothing else.
+
+    Both numbers go through a list of one pair, so that each is worked out once.
+    """
+    test = f"p.l {operator} p.r AND NOT isnan(p.l) AND NOT isnan(p.r)"
+    if operator == "!=":
+        test = f"p.l + p.r IS NOT NULL AND ({_NOT_EQUAL})"
+    sides = _joined([_number(left), _number(right)], ", r := ")
+    return Clause(
+        f"list_transform([struct_pack(l := {sides.sql})], lambda p: {test})[1]", sides.parameters
+    )
 
 
 def _within(field: Operand, low: float, high: float, negated: bool) -> Clause:

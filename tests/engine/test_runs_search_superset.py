@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 from filters_kit import UNHURRIED
@@ -12,7 +13,7 @@ from search_kit import Run, in_order, load, matching, place_of
 from superset_kit import logged_runs, superset_filter, superset_order
 
 from local_stack.errors import InputError
-from local_stack.runs.search import MAX_ORDER_CLAUSES, order, where
+from local_stack.runs.search import MAX_AGGREGATES, MAX_ORDER_CLAUSES, numbers, order, where
 
 
 @settings(UNHURRIED, max_examples=60)
@@ -32,7 +33,7 @@ def test_every_order_is_that_of_plain_python(runs, case):
 
 
 @pytest.mark.slow
-@settings(UNHURRIED, max_examples=2_000)
+@settings(UNHURRIED, max_examples=1_500)
 @given(runs=logged_runs(), case=superset_filter(), ordered=superset_order())
 def test_thousands_of_filters_and_orders_mean_what_python_makes_of_them(runs, case, ordered):
     text, holds = case
@@ -165,6 +166,25 @@ def test_the_additions_are_bounded():
     for opening in ("step(", "min(", "metrics.a - ", "metrics.a + 1 "):
         with pytest.raises(InputError):
             where(opening * 2_000)
+
+
+def test_questions_about_what_was_logged_are_bounded_for_they_take_long_to_plan():
+    load(CURVES)
+    asked = [f"min(metrics.m{i})" for i in range(MAX_AGGREGATES + 1)]
+    start = time.process_time()
+    assert matching(" + ".join(asked[1:]) + " != 1 - metrics.loss") == set()
+    assert in_order([", ".join(asked[1:])]) == ["1", "2", "3", "4"]
+    assert time.process_time() - start < 5
+    refused = [
+        lambda: where(" OR ".join(f"{number} < 1" for number in asked)),
+        lambda: where(f"NOT metrics.a - {' - '.join(asked)} BETWEEN 1 AND 2"),
+        lambda: order([" + ".join(asked[:9]), " + ".join(asked[9:])]),
+        lambda: numbers([" + ".join(asked[:9]), " + ".join(asked[9:])]),
+    ]
+    for ask in refused:
+        with pytest.raises(InputError, match="asks 21 times") as caught:
+            ask()
+        assert caught.value.hint
 
 
 @settings(deadline=None)
