@@ -327,3 +327,4 @@ def test_without_a_scout_the_look_is_the_same(
     with Workspace.open(workspace.root) as opened:
         assert looked(opened) == 1
         assert value(opened, "tags", 59) == {"team": "red", "mine": "new"}
+    assert places.read_bytes().startswith(b"%d\0" % N_RUNS)  # for the next

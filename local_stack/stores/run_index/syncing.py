@@ -98,9 +98,9 @@ def _synced(
                 models = [reading.model_row(found) for found in store.models()]
             reading.write_rows(models, folder / "models-0.json")
             index.publish(folder, [*sorted(seen.gone), *(place.run_id for place in seen.changed)])
-    stamps = _stamps(index)
-    if isinstance(store, FileStore) and stamps != state.get("places"):
-        watching.note(query, _places_file(index))
+    stamps, file = _stamps(index), _places_file(index)
+    if isinstance(store, FileStore) and not (stamps == state.get("places") and file.exists()):
+        watching.note(query, file, seen.n_runs)
     noted = {"experiments": digest, "description": description, "stamp": stamp, "places": stamps}
     _save(index, {**seen.state, **noted, "synced_at": now(), "n_runs": seen.n_runs})
     return Outcome(seen.n_runs, len(seen.changed), len(seen.gone))

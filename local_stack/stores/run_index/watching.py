@@ -47,6 +47,7 @@ class Scout:
     """A process that glances at the runs noted in ``file`` while this one opens DuckDB."""
 
     def __init__(self, file: Path) -> None:
+        self._file = file
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and files of our own
             [sys.executable, "-I", "-S", glances.__file__, str(file)],
             stdin=subprocess.DEVNULL,
@@ -58,6 +59,7 @@ class Scout:
         """Return the folders of the runs that are not as noted; None when it did not get there."""
         output, _ = self._process.communicate()
         if self._process.returncode:
+            self._file.unlink(missing_ok=True)  # it is written again
             return None
         return frozenset(map(os.fsdecode, output.split(b"\0")[:-1]))
 
@@ -67,11 +69,11 @@ class Scout:
             self._process.kill()
 
 
-def note(query: Query, file: Path) -> None:
+def note(query: Query, file: Path, n_runs: int) -> None:
     """Note the runs of the index for the scouts of later commands; very many are not worth it."""
-    rows = query("SELECT place, meta_sign FROM stored_runs LIMIT ?", _MOST_AT_ONCE + 1)
     file.unlink(missing_ok=True)
-    if len(rows) <= _MOST_AT_ONCE:
+    if n_runs <= _MOST_AT_ONCE:
+        rows = query("SELECT place, meta_sign FROM stored_runs")
         file.write_bytes(glances.noted((row["place"], row["meta_sign"]) for row in rows))
 
 
