@@ -345,6 +345,29 @@ def test_a_notebook_shows_tables_in_which_nothing_of_the_runs_is_markup(hostile:
     assert "&lt;script&gt;" in shown
 
 
+def test_a_notebook_draws_the_curves(workspace: Workspace) -> None:
+    root = workspace.root / "mlruns"
+    rising = "1600000000000 0 0\n1600000000001 5 50\n1600000000002 10 100\n"
+    put_foreign(root, "f" * 32, {"loss": rising, "flat": "1600000000000 2 0\n1600000000001 2 1\n"})
+    put_foreign(root, "e" * 32, {"loss": "1600000000000 NaN 0\n1600000000001 NaN 1\n"})
+    page = compare(workspace, "f" * 32, "e" * 32, all=True)._repr_html_()
+    assert 'points="0.0,120.0 160.0,60.0 320.0,0.0"' in page
+    assert 'points="0.0,60.0 320.0,60.0"' in page
+    assert "0 to 10, steps 0 to 100" in page
+    assert page.count("<svg") == 2
+
+
+def test_a_broken_run_is_compared_by_what_is_left_of_it(workspace: Workspace) -> None:
+    root = workspace.root / "mlruns"
+    whole = put_foreign(root, "f" * 32, {}, lr="1")
+    (put_foreign(root, "e" * 32, {}, lr="2") / "meta.yaml").write_text("")
+    found = compare(workspace, "f" * 32, "e" * 32)
+    assert whole.is_dir()
+    assert found.warnings[0].startswith("eeeeeeee: The run is not whole")
+    assert [p.values for p in found.params] == [("1", "2")]
+    assert found.omitted.environment == 4
+
+
 def outline(page: str) -> set[str]:
     """Return the names of the elements of a page; none may have an event or a link."""
     found: set[str] = set()

@@ -103,6 +103,7 @@ def _compared(
     scored = scoring.compared(rows, metrics, base, test, higher=higher, lower=lower)
     known = {metric.key for metric in scored}
     unused = [key for key in (*higher, *lower) if key not in known]
+    broken = [f"{row['run_id'][:8]}: {row['problem']}" for row in rows if row["problem"]]
     progress(Step("Comparing artefacts"))
     return RunComparison(
         baseline=ids[base],
@@ -120,7 +121,7 @@ def _compared(
         ),
         curves=curves(workspace, ids, [metric.key for metric in scored]),
         omitted=Omitted(),
-        warnings=tuple(f"No run has a metric '{key}'." for key in unused),
+        warnings=(*broken, *(f"No run has a metric '{key}'." for key in unused)),
     )
 
 

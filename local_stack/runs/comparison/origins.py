@@ -46,8 +46,6 @@ def origin(workspace: Workspace, row: Row, files: Mapping[str, Any]) -> dict[str
     """
     tags = row["tags"] or {}
     found = {name: str(tags[key]) for name, key in TAGS.items() if tags.get(key)}
-    if row.get("problem"):
-        return found
     paths = sorted(
         (path for path in row["artifacts"] or () if path.rpartition("/")[2] in _FILES),
         key=lambda path: (path.count("/"), path),

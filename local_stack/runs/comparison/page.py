@@ -1,19 +1,23 @@
-"""Runs and their comparison as HTML for notebooks: tables only, everything from runs escaped."""
+"""Runs and their comparison as HTML for notebooks: no script, and everything from runs escaped."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from local_stack.runs.comparison.exporting import titles_of
-from local_stack.runs.comparison.shape import MetricComparison, RunComparison
+from local_stack.runs.comparison.shape import Curve, MetricComparison, RunComparison
 from local_stack.runs.exporting import visible
 
 if TYPE_CHECKING:
     from local_stack.runs.records import RunDetails
 
 _MOST_CHARACTERS = 300
+_MOST_PICTURES, _WIDE, _HIGH = 12, 320, 120
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Colours that people with any kind of colour vision can tell apart (Okabe and Ito, 2008)."""
 _CELL = "text-align:left;vertical-align:top;white-space:pre-wrap;max-width:28em"
 _NUMBER = "text-align:right;vertical-align:top;white-space:nowrap"
 _QUIET = "opacity:0.7;font-size:90%"
@@ -35,6 +39,7 @@ def comparison(found: RunComparison) -> str:
             for metric in found.metrics
         ]
         parts.append(_table("Metrics", [*head, "better", "verdict"], rows))
+    parts.append(_curves(found, titles))
     for title, entries in (("Params", found.params), ("Tags", found.tags)):
         parts.append(_table(title, head, [_row(e.key, e.values) for e in entries]))
     parts.append(_table("Datasets", head, [_row(d.name, d.versions) for d in found.datasets]))
@@ -105,6 +110,59 @@ def _metric_row(metric: MetricComparison, base: int, ids: Sequence[str]) -> list
             shown += f'<br><span style="{_QUIET}"{hint}>{_text(told)}</span>'
         cells.append(f'<td style="{_NUMBER}">{shown}</td>')
     return [_th(metric.key), *cells, _td(metric.direction), _td(metric.verdict)]
+
+
+def _curves(found: RunComparison, titles: Sequence[str]) -> str:
+    """Return a picture of each metric that was logged over steps, a line a run."""
+    keys = list(dict.fromkeys(curve.key for curve in found.curves))
+    names = {run.run_id: title for run, title in zip(found.runs, titles, strict=True)}
+    drawn = [
+        picture
+        for key in keys[:_MOST_PICTURES]
+        if (picture := _picture([curve for curve in found.curves if curve.key == key], names))
+    ]
+    if not drawn:
+        return ""
+    rest = len(keys) - _MOST_PICTURES
+    more = _quiet(f"{rest} more metrics have curves.") if rest > 0 else ""
+    return f'<div style="display:flex;flex-wrap:wrap;gap:1em">{"".join(drawn)}</div>{more}'
+
+
+def _picture(curves: Sequence[Curve], names: Mapping[str, str]) -> str:
+    """Return the curves of a metric as SVG of numbers and colours only, with words around it."""
+    points = {
+        curve.run_id: [
+            (step, value)
+            for step, value in zip(curve.steps, curve.values, strict=True)
+            if value is not None and math.isfinite(value)
+        ]
+        for curve in curves[: len(_COLOURS)]
+    }
+    known = [point for line in points.values() for point in line]
+    if not known:
+        return ""
+    (left, right), (low, high) = ((min(each), max(each)) for each in zip(*known, strict=True))
+    lines, legend = "", ""
+    for (run, line), colour in zip(points.items(), _COLOURS, strict=False):
+        path = " ".join(
+            f"{_WIDE * _share(step, left, right):.1f},{_HIGH * (1 - _share(value, low, high)):.1f}"
+            for step, value in line
+        )
+        lines += f'<polyline points="{path}" fill="none" stroke="{colour}"></polyline>'
+        legend += f'<div style="color:{colour}">{_text(names[run])}</div>'
+    bounds = f"{_number(low)} to {_number(high)}, steps {left:,} to {right:,}"
+    hidden = len(curves) - len(points)
+    more = _quiet(f"{hidden} more runs are not drawn.") if hidden > 0 else ""
+    return (
+        f"<div><b>{_text(curves[0].key)}</b>"
+        f'<svg width="{_WIDE}" height="{_HIGH}" viewBox="-2 -2 {_WIDE + 4} {_HIGH + 4}" '
+        f'style="display:block">{lines}</svg>{_quiet(bounds)}{legend}{more}</div>'
+    )
+
+
+def _share(value: float, low: float, high: float) -> float:
+    """Return where a value lies between two, in [0, 1]; halves, so that nothing overflows."""
+    return 0.5 if high <= low else (value / 2 - low / 2) / (high / 2 - low / 2)
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
