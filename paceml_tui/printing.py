@@ -58,6 +58,10 @@ def _for_people(name: str, values: Any) -> Iterator[str]:
         from paceml_tui import printing_comparison
 
         return printing_comparison.lines(values)
+    if name in ("runs.note", "runs.tag", "runs.delete", "runs.restore") and "job" not in values:
+        from paceml_tui import printing_edits
+
+        return printing_edits.lines(values)
     return _lines(values)
 
 

@@ -110,7 +110,7 @@ def _metric_key(letters: Mapping[str, str]) -> Callable[[Mapping[str, Any]], str
 
 def _metric_cells(found: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], list[Cell]]:
     def told(metric: Mapping[str, Any]) -> list[Cell]:
-        made = []
+        made: list[Cell] = []
         for run, value in metric["values"].items():
             delta, interval = metric["deltas"][run], metric["intervals"][run]
             under = ""
@@ -133,7 +133,7 @@ def _values(name: str, limit: int = _VALUE) -> Callable[[Mapping[str, Any]], lis
 
 
 def _sizes(entry: Mapping[str, Any]) -> list[Cell]:
-    made = []
+    made: list[Cell] = []
     for run, is_there in entry["is_there"].items():
         size, digest = entry["sizes"][run], entry["hashes"][run]
         shown = render.size(size).plain if size is not None else "there"
