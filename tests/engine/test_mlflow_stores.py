@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from mlflow_stores_kit import (
+    client,
     mlflow_experiments,
     mlflow_models,
     mlflow_runs,
@@ -90,3 +91,19 @@ def test_logged_models_are_those_that_mlflow_reads(sample: Path) -> None:
     expected = mlflow_models(sample.as_uri())
     assert len(expected) == 2
     assert our_models(FileStore(sample)) == expected
+
+
+def test_steps_of_a_metric_with_a_dataset_are_kept(tmp_path: Path) -> None:
+    root = tmp_path / "mlruns"
+    with client(root.as_uri()) as mlflow:
+        run = mlflow.create_run("0").info.run_id
+        for value, at, step in ((0.5, 3_000, 0), (0.25, 1_000, 5)):
+            mlflow.log_metric(
+                run, "loss", value, at, step, dataset_name="wine", dataset_digest="abc"
+            )
+        expected = mlflow.get_run(run).data.metrics
+    store = FileStore(root)
+    (found,) = store.read_all(store.places())
+    assert found.problem is None
+    assert found.metrics == expected  # MLflow compares these without their steps
+    assert found.history == [("loss", 0, 3_000, 0.5), ("loss", 5, 1_000, 0.25)]

@@ -114,7 +114,7 @@ def run_from(
         milliseconds(meta.get("end_time")) or None,  # MLflow 0.x wrote 0 for a run that goes on
         text(meta.get("artifact_uri")),
         params,
-        latest(history) | (metrics or {}),
+        latest(history) if metrics is None else metrics,
         history,
         tags,
         datasets,

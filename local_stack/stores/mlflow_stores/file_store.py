@@ -39,6 +39,7 @@ from local_stack.stores.mlflow_stores.records import (
     StoredModel,
     StoredRun,
     Tier,
+    latest,
 )
 
 META: Final = glances.META
@@ -174,8 +175,11 @@ class FileStore:
     def _run(self, place: RunPlace, above: int, is_deleted: bool, faults: list[str]) -> StoredRun:
         meta = _meta(above, faults)
         history: list[HistoryRow] = []
+        metrics: dict[str, float] = {}
         for key, data in folders.files("metrics", above, folders.MAX_LINES, faults):
-            history += metric_lines.parse(folders.text_of(key), data, faults)
+            rows = metric_lines.parse(folders.text_of(key), data, faults)
+            history += rows
+            metrics |= latest(metric_lines.stepless(rows, data))
         folder = self._artifacts(place, text(meta.get("artifact_uri")))
         return run_from(
             place,
@@ -189,6 +193,7 @@ class FileStore:
             artifacts=folders.listing(folder, MOST_ARTIFACTS),
             artifact_folder=folder,
             faults=faults,
+            metrics=metrics,
         )
 
     def _artifacts(self, place: RunPlace, uri: str) -> Path | None:

@@ -36,6 +36,7 @@ from local_stack.stores.mlflow_stores.records import (
     StoredRun,
     Tier,
     UnreadableError,
+    latest,
 )
 
 Row = dict[str, Any]
@@ -184,7 +185,7 @@ class SqlStore:
                 artifacts=folders.listing(folder, MOST_ARTIFACTS),
                 artifact_folder=folder,
                 faults=faults,
-                metrics=newest[place.run_id],
+                metrics=latest(history[place.run_id]) | newest[place.run_id],
             )
 
     def _artifacts(self, place: RunPlace, uri: str) -> Path | None:
