@@ -21,6 +21,7 @@ SHOWN = {"params": 3, "metrics": 4, "tags": 0}
 _FIRST = {"params": ("model", "estimator"), "metrics": (), "tags": ()}
 _RANK = {"metrics": 3, "params": 8, "tags": 20}
 _CHOSEN_RANK = 2
+_FIRST_PARAM_RANK = 6
 _DETAIL_RANK = 30
 _ASKED = 50
 
@@ -94,7 +95,7 @@ def datasets(found: Any) -> Text:
     """Return the data sets of a run, each with its version."""
     items = [item for item in found or [] if isinstance(item, Mapping)]
     named = [
-        join(styled(item.get("name")), styled(item.get("digest"), "quiet", 12), gap="@")
+        join(styled(item.get("name")), styled(str(item.get("digest") or "")[:12], "quiet"), gap="@")
         for item in items
     ]
     return join(*named, gap=", ") if named else value_text(None)
@@ -118,9 +119,14 @@ def metric_value(value: Any) -> Text:
 def _keyed_columns(group: str, names: Sequence[str], *, is_chosen: bool) -> list[Column]:
     """Return a column for each key; those that were chosen are the last to go for want of room."""
     return [
-        _keyed(group, name, _CHOSEN_RANK if is_chosen else _RANK[group] + at)
+        _keyed(group, name, _CHOSEN_RANK if is_chosen else _rank(group, at))
         for at, name in enumerate(names)
     ]
+
+
+def _rank(group: str, at: int) -> int:
+    """Return the rank of a key that nobody chose; the first param stands before the experiment."""
+    return _FIRST_PARAM_RANK if group == "params" and not at else _RANK[group] + at
 
 
 def _keyed(group: str, name: str, rank: int) -> Column:

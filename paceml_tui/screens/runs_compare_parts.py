@@ -88,6 +88,13 @@ class ChartPart(Part):
 # Lists.
 
 
+def short_name(found: RunComparison, place: int) -> str:
+    """Return the name of a run, or the beginning of its id where another has the same name."""
+    run = found.runs[place]
+    is_own = run.name and sum(it.name == run.name for it in found.runs) == 1
+    return run.name if is_own else run.run_id[:8]
+
+
 def _run_columns(
     found: RunComparison, cell: Callable[[Row, int], Text], **more: Any
 ) -> list[Column]:
@@ -95,7 +102,7 @@ def _run_columns(
 
     def column(place: int) -> Column:
         run = found.runs[place]
-        title = fit(styled(run.name or run.run_id[:8]), _TITLE).plain
+        title = fit(styled(short_name(found, place)), _TITLE).plain
         is_base = run.run_id == found.baseline
         rank = 1 if is_base else 2 + place
         return Column(title, lambda row: cell(row, place), rank=rank, **more)
@@ -154,7 +161,7 @@ def metric_block(found: RunComparison, row: Mapping[str, Any], width: int, heigh
         delta = styled("") if is_base else _signed(it.deltas[place])
         tone = "good" if it.best == run.run_id else ""
         value = styled(number(it.values[place]).plain, tone)
-        rows.append((styled(run.name or run.run_id[:8], limit=24), value, delta, between))
+        rows.append((styled(short_name(found, place), limit=24), value, delta, between))
     level = next((i for i in it.intervals if i is not None), None)
     title = f"{level.level:.0%} interval, {level.n_rows:,} rows" if level else ""
     curves = [Curve(curve.run_id, _points(curve)) for curve in found.curves if curve.key == it.key]
@@ -212,7 +219,7 @@ def value_lines(found: RunComparison, part: str) -> Lines:
 
     def describe(row: Row) -> Block:
         shown = [
-            (styled(run.name or run.run_id[:8], limit=24), _text(row["values"][place], 400))
+            (styled(short_name(found, place), limit=24), _text(row["values"][place], 400))
             for place, run in enumerate(found.runs)
         ]
         commands = [styled(it, "accent", 200) for it in row.get("commands") or ()]
@@ -246,7 +253,7 @@ def file_lines(found: RunComparison) -> Lines:
         it = row["it"]
         shown = [
             (
-                styled(run.name or run.run_id[:8], limit=24),
+                styled(short_name(found, place), limit=24),
                 value(row, place),
                 styled(str(it.hashes[place] or "")[:16], "quiet"),
             )

@@ -140,7 +140,7 @@ def metric_part(run: Row, logged: Mapping[str, list[tuple[int, float]]]) -> list
     if not metrics:
         return []
     rows = []
-    for name, value in metrics.items():
+    for name, value in sorted(metrics.items()):
         points = logged.get(name, [])
         curve = spark([it for _, it in points], 16) if len(points) > 1 else styled("")
         n = number(len(points)) if len(points) > 1 else styled("")
@@ -203,13 +203,13 @@ def _model(model: Any) -> Text:
     if not isinstance(model, Mapping):
         return value_text(model)
     words = [model.get(key) for key in ("kind", "flavor", "estimator", "format") if model.get(key)]
-    return join(*(styled(word, limit=60) for word in words)) if words else styled("yes")
+    return join(*(styled(word, limit=60) for word in words)) if words else styled("stored")
 
 
 def _part(title: str, values: Mapping[str, Any] | None) -> list[Block]:
     if not values:
         return []
-    shown = pairs(dict(list(values.items())[:_PLAIN]))
+    shown = pairs(dict(sorted(values.items())[:_PLAIN]))
     more = [styled(f"and {len(values) - _PLAIN:,} more", "quiet")] if len(values) > _PLAIN else []
     return [styled(""), heading(title, number(len(values))), fields(shown), *more]
 

@@ -385,7 +385,7 @@ class RunView(PartsView):
 def metric_rows(run: Row, history: Mapping[str, list[tuple[int, float]]]) -> list[Row]:
     """Return a line for each metric: its value, how often it was logged, and its extremes."""
     rows = []
-    for name, value in (run["metrics"] or {}).items():
+    for name, value in sorted((run["metrics"] or {}).items()):
         points = history.get(name, [])
         finite = [it for it in points if math.isfinite(it[1])]
         rows.append(
@@ -406,7 +406,7 @@ def text_rows(run: Row) -> list[Row]:
     return [
         {"group": group, "name": name, "value": value}
         for group, values in found
-        for name, value in values.items()
+        for name, value in sorted(values.items())
     ]
 
 

@@ -254,6 +254,8 @@ async def test_a_read_only_workspace_is_shown_and_not_written_to(store: Path) ->
         await press(pilot, "enter", "F", *"mine", "enter")
         await until(pilot, "Saved as mine.")  # for as long as the app is open
         assert "f 1 saved" in text_of(pilot)
+        await press(pilot, "D", "y")
+        assert "read-only" in words(pilot)
     assert sorted(path.name for path in (store / "cache").iterdir()) == before
 
 
