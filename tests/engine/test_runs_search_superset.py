@@ -33,7 +33,7 @@ def test_every_order_is_that_of_plain_python(runs, case):
 
 
 @pytest.mark.slow
-@settings(UNHURRIED, max_examples=1_500)
+@settings(UNHURRIED, max_examples=800)
 @given(runs=logged_runs(), case=superset_filter(), ordered=superset_order())
 def test_thousands_of_filters_and_orders_mean_what_python_makes_of_them(runs, case, ordered):
     text, holds = case
