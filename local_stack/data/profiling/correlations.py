@@ -16,8 +16,9 @@ from local_stack.data.profiling.associations import (
     correlation_ratio,
     cramers_v,
 )
+from local_stack.data.profiling.correlated import Number, Numbers
 from local_stack.data.profiling.shape import Correlations, Matrix
-from local_stack.data.profiling.tallies import Tally, scaled, summing
+from local_stack.data.profiling.tallies import Tally, scaled
 from local_stack.data.profiling.threads import in_threads
 
 if TYPE_CHECKING:
@@ -41,66 +42,6 @@ _BLOCK_CELLS = 500_000  # of one block of rows, eight bytes each: what a core ke
 _HELD_COLUMNS = 4
 _RELIABLE = 1e-3  # less of a sum of squares left by its mean has lost digits: taken row by row
 _MOST_ONE_HOT = 32
-
-
-class _Number:
-    """A number to correlate: its distances from the mean and its ranks, for any rows."""
-
-    def __init__(self, counted: Tally) -> None:
-        import numpy as np
-
-        self.tally = counted
-        self.codes = counted.codes
-        self.n = counted.n
-        self.is_holed = self.n < self.codes.size
-        self._values = scaled(counted.values, counted.values[[0, -1]])[0]
-        total = summing(counted)
-        self._mean = total(self._values) / self.n
-        distances = self._values - self._mean
-        self._rest = total(distances) / self.n  # what rounding left of the mean
-        distances -= self._rest
-        np.multiply(distances, distances, out=distances)
-        self._length = math.sqrt(total(distances))
-        self._ranks = None if counted.is_unique else counted.ends - (counted.counts - 1) / 2
-        counted.forget()
-
-    def distances(self, codes: NDArray[np.int32], out: Floats) -> Floats:
-        """Put the distances of rows from the mean, all rows' being of unit length; or 0."""
-        self._values.take(codes, mode="clip", out=out)
-        out -= self._mean
-        out -= self._rest
-        out *= 1 / self._length
-        if self.is_holed:
-            out[codes < 0] = 0.0
-        return out
-
-    def ranks(self, codes: NDArray[np.int32], out: Floats) -> Floats:
-        """Put the ranks of rows from the mean rank, equal values sharing theirs; or 0."""
-        import numpy as np
-
-        middle = (self.n + 1) / 2
-        if self._ranks is None:
-            np.add(codes, 1 - middle, out=out)
-        else:
-            self._ranks.take(codes, mode="clip", out=out)
-            out -= middle
-        if self.is_holed:
-            out[codes < 0] = 0.0
-        return out
-
-
-@dataclass(frozen=True, slots=True)
-class _Numbers:
-    """The numbers to correlate; ``holed`` are the places of those that miss values."""
-
-    names: tuple[str, ...]
-    columns: list[_Number]
-    holed: list[int]
-
-    @property
-    def n_rows(self) -> int:
-        """Return the number of rows of the table."""
-        return self.columns[0].codes.size if self.columns else 0
 
 
 def correlate(columns: Mapping[str, Column], *, kendall: bool = False) -> Correlations:
@@ -140,9 +81,9 @@ def _plain(matrix: Floats) -> tuple[tuple[float | None, ...], ...]:
     )
 
 
-def _numbers(names: tuple[str, ...], tallies: Sequence[Tally | None]) -> _Numbers:
-    held = list(in_threads(_Number, [counted for counted in tallies if counted is not None]))
-    return _Numbers(names, held, [place for place, it in enumerate(held) if it.is_holed])
+def _numbers(names: tuple[str, ...], tallies: Sequence[Tally | None]) -> Numbers:
+    held = list(in_threads(Number, [counted for counted in tallies if counted is not None]))
+    return Numbers(names, held, [place for place, it in enumerate(held) if it.is_holed])
 
 
 def _categories(
@@ -189,7 +130,7 @@ class _Sums:
 
 
 def _sums(
-    numbers: _Numbers, codes: Mapping[str, NDArray[np.int32]]
+    numbers: Numbers, codes: Mapping[str, NDArray[np.int32]]
 ) -> tuple[Floats, Floats, Floats]:
     """Return Pearson, Spearman and the correlation ratios (categories x numbers)."""
     import numpy as np
@@ -213,7 +154,7 @@ def _sums(
 
 
 def _block_sums(
-    numbers: _Numbers,
+    numbers: Numbers,
     categories: Sequence[NDArray[np.int32]],
     sizes: Sequence[int],
     rows: slice,
@@ -283,7 +224,7 @@ def _binned(codes: NDArray[np.int32], size: int, values: Floats) -> Floats:
 # ------------------------------------------------------------------ from sums to correlations
 
 
-def _pearson(numbers: _Numbers, total: _Sums) -> Floats:
+def _pearson(numbers: Numbers, total: _Sums) -> Floats:
     """Return Pearson's correlations; pairs whose sums cancel out are taken anew, row by row."""
     import numpy as np
 
@@ -299,7 +240,7 @@ def _pearson(numbers: _Numbers, total: _Sums) -> Floats:
 
 
 def _pearson_of_holed(
-    numbers: _Numbers, total: _Sums, place_of: Mapping[int, int], i: int, j: int
+    numbers: Numbers, total: _Sums, place_of: Mapping[int, int], i: int, j: int
 ) -> float:
     """Return Pearson's correlation over the rows that hold both, from their sums."""
     n = _n_both(numbers, total, place_of, i, j)
@@ -322,13 +263,13 @@ def _pearson_of_holed(
     return float(min(1.0, max(-1.0, covariance / math.sqrt(spread * other_spread))))
 
 
-def _n_both(numbers: _Numbers, total: _Sums, place_of: Mapping[int, int], i: int, j: int) -> int:
+def _n_both(numbers: Numbers, total: _Sums, place_of: Mapping[int, int], i: int, j: int) -> int:
     if i in place_of and j in place_of:
         return round(float(total.held[place_of[i], place_of[j]]))
     return numbers.columns[i if i in place_of else j].n
 
 
-def _pearson_of_rows(numbers: _Numbers, i: int, j: int) -> float:
+def _pearson_of_rows(numbers: Numbers, i: int, j: int) -> float:
     import numpy as np
 
     both = (numbers.columns[i].codes >= 0) & (numbers.columns[j].codes >= 0)
@@ -346,7 +287,7 @@ def _pearson_of_rows(numbers: _Numbers, i: int, j: int) -> float:
     return float(np.clip((units[0] * units[1]).sum(), -1.0, 1.0))
 
 
-def _spearman(numbers: _Numbers, total: _Sums) -> Floats:
+def _spearman(numbers: Numbers, total: _Sums) -> Floats:
     """Return Spearman's correlations: Pearson's of ranks among the rows that hold both."""
     import numpy as np
 
@@ -375,7 +316,7 @@ class _Group:
     columns: list[int]
 
 
-def _groups(numbers: _Numbers) -> list[_Group]:
+def _groups(numbers: Numbers) -> list[_Group]:
     import numpy as np
 
     full = [place for place in range(len(numbers.names)) if place not in numbers.holed]
@@ -397,7 +338,7 @@ def _tasks(first: _Group, second: _Group) -> Iterator[tuple[_Group, _Group]]:
             yield held, _Group(many.present, many.columns[place : place + _HELD_COLUMNS])
 
 
-def _rank_correlations(numbers: _Numbers, few: _Group, many: _Group) -> Floats:
+def _rank_correlations(numbers: Numbers, few: _Group, many: _Group) -> Floats:
     """Return the correlations of the columns of two groups over the rows of both."""
     import numpy as np
 
@@ -426,7 +367,7 @@ class _Rows:
         self.chosen = np.flatnonzero(both if self.are_few else ~both)
 
 
-def _ranks_among(number: _Number, rows: _Rows) -> Floats | None:
+def _ranks_among(number: Number, rows: _Rows) -> Floats | None:
     """Return ranks among ``rows``, centred and of unit length; None for a constant.
 
     Where the rows are many there is a rank for every row of the table, zero for all others.
@@ -457,7 +398,7 @@ def _ranks_among(number: _Number, rows: _Rows) -> Floats | None:
     return found
 
 
-def _ratios(total: _Sums, numbers: _Numbers, categories: Sequence[NDArray[np.int32]]) -> Floats:
+def _ratios(total: _Sums, numbers: Numbers, categories: Sequence[NDArray[np.int32]]) -> Floats:
     """Return the correlation ratios of each category (rows) with each number (columns)."""
     import numpy as np
 
@@ -496,7 +437,7 @@ def _mixed(
     return Matrix(numbers + categories, _plain(values), left_out)
 
 
-def _kendall(numbers: _Numbers) -> tuple[Floats, int]:
+def _kendall(numbers: Numbers) -> tuple[Floats, int]:
     """Return Kendall's tau-b and the number of rows it was taken over."""
     import numpy as np
     from scipy.stats import kendalltau
