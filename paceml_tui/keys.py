@@ -309,6 +309,7 @@ KEYS: Final[tuple[Key, ...]] = (
     ),
     Key("runs_compare", "next", "tab,right", "turn(1)", "next part", "To the next part.", 1),
     Key("runs_compare", "previous", "shift+tab,left", "turn(-1)", "previous", "The part before."),
+    Key("runs_compare", "filter", "slash", "filter", "filter", "Show only lines that match."),
     Key("runs_compare", "whole", "a", "whole", "all", "Everything, or only what differs.", 2),
     Key("runs_compare", "baseline", "b", "baseline", "baseline", "Measure against another.", 3),
     Key("runs_compare", "across", "x", "axis(0)", "x axis", "What lies along the bottom."),

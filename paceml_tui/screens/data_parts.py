@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from textual import on
 from textual.widget import Widget
-from textual.widgets import ContentSwitcher, Static
+from textual.widgets import ContentSwitcher, Input, Static
 
-from paceml_tui.render import Text, join, number, styled
+from paceml_tui.render import Text, join, number, safe, styled
 from paceml_tui.screens.data_profile_parts import ListPart, Part
 from paceml_tui.tasks import Desk
+from paceml_tui.widgets.filter import FilterBar
 from paceml_tui.widgets.records import WIDE
 from paceml_tui.widgets.sheet import Sheet
 from paceml_tui.widgets.working import ResultView
@@ -21,6 +23,8 @@ class PartsView(ResultView):
 
     PARTS: ClassVar[tuple[str, ...]] = ()
     """The parts in the order of their keys, from 1."""
+    FILTERED: ClassVar[str] = ""
+    """The list that is filtered where no list is shown; a view without one needs no filter."""
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
@@ -81,6 +85,49 @@ class PartsView(ResultView):
         """Sort the list by the next column."""
         if self.listed is not None:
             self.listed.sort()
+
+    # The filter of a list.
+
+    def action_filter(self) -> None:
+        """Open the line in which a filter is typed."""
+        if self.state != "filled":
+            return
+        if self.listed is None:
+            self.action_part(self.FILTERED)
+        self.part.remove_class("-detail")
+        line = self.query_one(FilterBar)
+        with line.prevent(Input.Changed):
+            line.input.value = safe(self.listed.filter_text if self.listed else "", 0)
+        line.add_class("-open")
+        self.show_keys("filter")
+        self.call_after_refresh(line.input.focus)
+
+    @on(FilterBar.Typed)
+    def _typed(self, event: FilterBar.Typed) -> None:
+        event.stop()
+        if self.listed is not None:
+            self.listed.filter(event.text.strip())
+
+    @on(FilterBar.Left)
+    def _filter_left(self, event: FilterBar.Left) -> None:
+        event.stop()
+        self.query_one(FilterBar).remove_class("-open")
+        self.show_keys(*self.SCOPES)
+        if not event.is_kept:
+            self.drop_filter()
+        self.main().focus()
+
+    @on(ListPart.Filtered)
+    def _filtered(self, event: ListPart.Filtered) -> None:
+        event.stop()
+        self.retitle()
+
+    def drop_filter(self) -> bool:
+        """Show every line of the list again; return whether some were left out."""
+        if self.listed is None or not self.listed.filter_text:
+            return False
+        self.listed.filter("")
+        return True
 
     # The strip.
 

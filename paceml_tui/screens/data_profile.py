@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.widgets import ContentSwitcher, Input, Static
+from textual.widgets import ContentSwitcher, Static
 
 from paceml_tui import keys
 from paceml_tui.render import Text, count, join, safe, styled
@@ -54,6 +54,7 @@ class ProfileView(PartsView):
         "It stops at its next step; the profile can be made again at any time.",
     )
     PARTS = PARTS
+    FILTERED = "variables"
 
     def __init__(self, desk: Desk, dataset: str, version: str) -> None:
         super().__init__(desk)
@@ -176,54 +177,12 @@ class ProfileView(PartsView):
             "variables": overview.get("n_columns"),
         }
 
-    @on(ListPart.Filtered)
-    def _filtered(self, event: ListPart.Filtered) -> None:
-        event.stop()
-        self.retitle()
-
     def action_back(self) -> None:
         """Go back one step: from the detail to the list, from a filter to all, and out."""
-        if self.back():
-            return
-        if self.listed is not None and self.listed.filter_text:
-            self._drop_filter()
-            return
-        self.dismiss(None)
+        if not self.back() and not self.drop_filter():
+            self.dismiss(None)
 
     # Lists.
-
-    def action_filter(self) -> None:
-        """Open the line in which a filter is typed."""
-        if self.state != "filled":
-            return
-        if self.listed is None:
-            self.action_part("variables")
-        self.part.remove_class("-detail")
-        line = self.query_one(FilterBar)
-        with line.prevent(Input.Changed):
-            line.input.value = safe(self.listed.filter_text if self.listed else "", 0)
-        line.add_class("-open")
-        self.show_keys("filter")
-        self.call_after_refresh(line.input.focus)
-
-    @on(FilterBar.Typed)
-    def _typed(self, event: FilterBar.Typed) -> None:
-        event.stop()
-        if self.listed is not None:
-            self.listed.filter(event.text.strip())
-
-    @on(FilterBar.Left)
-    def _filter_left(self, event: FilterBar.Left) -> None:
-        event.stop()
-        self.query_one(FilterBar).remove_class("-open")
-        self.show_keys(*self.SCOPES)
-        if not event.is_kept:
-            self._drop_filter()
-        self.main().focus()
-
-    def _drop_filter(self) -> None:
-        if self.listed is not None:
-            self.listed.filter("")
 
     def action_reverse(self) -> None:
         """Turn the order of the list round."""

@@ -24,6 +24,7 @@ from paceml_tui.widgets.chooser import Choice, Chooser, Chosen
 from paceml_tui.widgets.correction import Correction
 from paceml_tui.widgets.detail import Detail
 from paceml_tui.widgets.dialog import error_dialog
+from paceml_tui.widgets.filter import FilterBar
 from paceml_tui.widgets.records import Copied
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class RunsCompareView(PartsView):
     SCOPES = ("runs_compare",)
     NOUN = "runs to compare"
     PARTS = PARTS
+    FILTERED = "params"
     DOES: ClassVar[str] = "Comparing the runs..."
 
     def __init__(self, desk: Desk, runs: Sequence[str]) -> None:
@@ -91,6 +93,8 @@ class RunsCompareView(PartsView):
             shown.append(join(styled("against", "quiet"), styled(base.title, limit=30)))
             what = "everything" if self._is_whole else "what differs"
             shown.append(styled(what, "accent"))
+            if self.state == "filled" and self.listed is not None and self.listed.place:
+                shown.append(styled(self.listed.place, "warning", 40))
             if found.warnings:
                 shown.append(styled(found.warnings[0], "warning", 60))
         return join(*shown, gap="  ")
@@ -108,7 +112,8 @@ class RunsCompareView(PartsView):
             yield ListPart(id="origin")
 
     def foot(self) -> ComposeResult:
-        """Lay out the line in which the name of a file is typed."""
+        """Lay out the lines in which a filter and the name of a file are typed."""
+        yield FilterBar("words that must appear")
         yield Correction()
 
     def scopes(self) -> tuple[str, ...]:
@@ -192,8 +197,8 @@ class RunsCompareView(PartsView):
                 self.call_after_refresh(self.listed.describe)
 
     def action_back(self) -> None:
-        """Go back one step: from the detail to the list, and out."""
-        if not self.back():
+        """Go back one step: from the detail to the list, from a filter to all, and out."""
+        if not self.back() and not self.drop_filter():
             self.dismiss(None)
 
     def action_whole(self) -> None:

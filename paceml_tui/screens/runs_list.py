@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from textual import on
 from textual.message import Message
+from textual.timer import Timer
 
 from local_stack.progress import Progress, Step
 from paceml_tui.render import Text, glyph, styled
@@ -64,6 +65,7 @@ class RunsList(RecordsScreen):
 
     _known_of: object = None
     _is_looking = False
+    _next_look: Timer | None = None
     _marked: tuple[str, ...] = ()
     _remembered = Remembered()
 
@@ -178,7 +180,7 @@ class RunsList(RecordsScreen):
     def on_mount(self) -> None:
         """Begin to read, and to look at the store now and again."""
         super().on_mount()
-        self.set_timer(_LOOK_SECONDS, self._look)
+        self._look_in(_LOOK_SECONDS)
 
     def entered(self) -> None:
         """Read again if something changed, and look at the store for what others wrote."""
@@ -191,7 +193,7 @@ class RunsList(RecordsScreen):
         if self._is_looking or not self.is_attached:
             return
         if self.app.screen is not self.screen or not self.display or self.desk.is_readonly:
-            self.set_timer(_LOOK_SECONDS, self._look)
+            self._look_in(_LOOK_SECONDS)
             return
         self._is_looking = True
 
@@ -215,7 +217,13 @@ class RunsList(RecordsScreen):
         is_new, seconds = event.outcome.value or (False, 0.0)
         if is_new:
             self.changed(is_visible=self.display)
-        self.set_timer(max(_LOOK_SECONDS, _REST * seconds), self._look)
+        self._look_in(max(_LOOK_SECONDS, _REST * seconds))
+
+    def _look_in(self, seconds: float) -> None:
+        """Look at the store in so many seconds, and not before."""
+        if self._next_look is not None:
+            self._next_look.stop()
+        self._next_look = self.set_timer(seconds, self._look)
 
 
 def keys_of(group: str) -> str:

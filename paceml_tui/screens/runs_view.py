@@ -9,7 +9,7 @@ from typing import Any
 from textual import on
 from textual.app import ComposeResult
 from textual.message import Message
-from textual.widgets import ContentSwitcher, Input, Static
+from textual.widgets import ContentSwitcher, Static
 
 from local_stack.errors import NotFoundError
 from paceml_tui import keys
@@ -83,6 +83,7 @@ class RunView(PartsView):
     SCOPES = ("run",)
     NOUN = "run"
     PARTS = PARTS
+    FILTERED = "params"
 
     def __init__(self, desk: Desk, run_id: str, name: str = "") -> None:
         super().__init__(desk)
@@ -294,48 +295,10 @@ class RunView(PartsView):
             "nested": len(self._result["family"]),
         }
 
-    @on(ListPart.Filtered)
-    def _filtered(self, event: ListPart.Filtered) -> None:
-        event.stop()
-        self.retitle()
-
     def action_back(self) -> None:
         """Go back one step: from the detail to the list, from a filter to all, and out."""
-        if self.back():
-            return
-        if self.listed is not None and self.listed.filter_text:
-            self.listed.filter("")
-            return
-        self.dismiss(None)
-
-    def action_filter(self) -> None:
-        """Open the line in which a filter is typed."""
-        if self.state != "filled":
-            return
-        if self.listed is None:
-            self.action_part("params")
-        self.part.remove_class("-detail")
-        line = self.query_one(FilterBar)
-        with line.prevent(Input.Changed):
-            line.input.value = safe(self.listed.filter_text if self.listed else "", 0)
-        line.add_class("-open")
-        self.show_keys("filter")
-        self.call_after_refresh(line.input.focus)
-
-    @on(FilterBar.Typed)
-    def _typed(self, event: FilterBar.Typed) -> None:
-        event.stop()
-        if self.listed is not None:
-            self.listed.filter(event.text.strip())
-
-    @on(FilterBar.Left)
-    def _filter_left(self, event: FilterBar.Left) -> None:
-        event.stop()
-        self.query_one(FilterBar).remove_class("-open")
-        self.show_keys(*self.SCOPES)
-        if not event.is_kept and self.listed is not None:
-            self.listed.filter("")
-        self.main().focus()
+        if not self.back() and not self.drop_filter():
+            self.dismiss(None)
 
     def action_log(self) -> None:
         """Draw curves by powers of ten, or plainly again."""
