@@ -106,6 +106,7 @@ def store(workspace: Workspace) -> Path:
     return root
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("n_rounds", [3, pytest.param(40, marks=pytest.mark.slow)])
 def test_a_killed_sync_shows_nothing_wrong_and_the_next_one_repairs(
     workspace: Workspace, store: Path, n_rounds: int
