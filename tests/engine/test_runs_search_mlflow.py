@@ -126,8 +126,9 @@ def _is_by_accident(text: str) -> bool:
         if not part.is_whitespace
     ]
     compared = [part for part in parts if isinstance(part, Comparison)]
-    if any(part.tokens[0].has_alias() for part in compared):  # a word after the field
-        return True
+    quoted = r"""`[^`]*`|"[^"]*"|'[^']*'"""
+    if any(re.search(r"[\s(]", re.sub(quoted, "", str(part.tokens[0]))) for part in compared):
+        return True  # something stands after the field, which counts as its alias
     is_chain = all(isinstance(part, Comparison) == (i % 2 == 0) for i, part in enumerate(parts))
     return not is_chain or len(parts) % 2 == 0
 
