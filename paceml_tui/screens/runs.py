@@ -86,7 +86,15 @@ class RunsScreen(RunsList):
         return SearchBar(self.FILTER_HINT, self._complete, runs_filter.typed_word)
 
     def _complete(self, text: str, cursor: int) -> tuple[str, ...]:
-        return runs_filter.completions(text, cursor, self.known)
+        return runs_filter.completions(text, cursor, self.known, self._values)
+
+    def _values(self, group: str, key: str) -> list[str]:
+        """Return the values of a key in the runs that are listed, and were without the filter."""
+        rows = [*(self.listing.rows if self.listing else ()), *self.unfiltered]
+        if group == "attributes":
+            column = {"status": "status", "user_id": "actor", "run_name": "name"}.get(key, "")
+            return [str(row[column]) for row in rows if row.get(column)]
+        return [str(row[group][key]) for row in rows if key in (row[group] or {})]
 
     @property
     def bar(self) -> SearchBar:

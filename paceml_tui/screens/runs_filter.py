@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from paceml_tui.render import safe
@@ -18,8 +18,14 @@ _OPERATOR = re.compile(r"[<>=]|!=|\s(?:i?like|in|is|between)\s", re.IGNORECASE)
 _TYPED = re.compile(r"[\w.$#`-]*$")
 _PLAIN_KEY = re.compile(r"[\w$#]+(?:\.[\w$#]+)*")
 _WORDS = ("and", "or", "not", "like", "ilike", "in", "is null", "is not null", "between")
-_CONNECTOR = re.compile(r"\s+(?:and|or)\b", re.IGNORECASE)
+_CONNECTOR = re.compile(r"(?<!\s)\s+(?:and|or)\b", re.IGNORECASE)
+_VALUE = re.compile(
+    r"\b(params?|parameters?|tags?|attributes?|attr|run)\.(`[^`]+`|[\w$#.]+)\s*"
+    r"(?:=|!=|(?:not\s+)?(?:i?like\s|in\s*\())(?:'[^']*'|\"[^\"]*\"|[\s,])*(['\"])([^'\"]*)$",
+    re.IGNORECASE,
+)
 _NO_QUOTES = str.maketrans("", "", '`"')
+_FARTHEST = 400
 _MOST = 40
 _MOST_CUTS = 8
 
@@ -70,14 +76,32 @@ def is_meant_as_search(text: str) -> bool:
     return bool(_HEAD.match(text) or _OPERATOR.search(text))
 
 
+def _lately(text: str, cursor: int) -> str:
+    """Return what stands before the cursor, as far back as a completion has to look."""
+    return text[max(0, cursor - _FARTHEST) : cursor]
+
+
 def typed_word(text: str, cursor: int) -> str:
     """Return the word before the cursor that a completion would replace."""
-    found = _TYPED.search(text[:cursor])
+    before = _lately(text, cursor)
+    value = _VALUE.search(before)
+    if value:
+        return value.group(4)
+    found = _TYPED.search(before)
     return found.group() if found else ""
 
 
+Values = Callable[[str, str], Iterable[str]]
+"""Given ``params``, ``tags`` or ``attributes`` and a key, the values that it has."""
+
+
 def completions(
-    text: str, cursor: int, known: Mapping[str, Sequence[str]], *, most: int = _MOST
+    text: str,
+    cursor: int,
+    known: Mapping[str, Sequence[str]],
+    values: Values = lambda group, key: (),
+    *,
+    most: int = _MOST,
 ) -> tuple[str, ...]:
     """Return what the word before the cursor may become, the likeliest first.
 
@@ -85,6 +109,13 @@ def completions(
     first.
     """
     before = text[:cursor]
+    value = _VALUE.search(_lately(text, cursor))
+    if value:
+        group, key, quote, begun = value.groups()
+        group = {"p": "params", "t": "tags"}.get(group[0].lower(), "attributes")
+        found = sorted({it for it in values(group, key.strip("`")) if it.startswith(begun)})
+        fitting = [it for it in found if safe(it, 0) == it and quote not in it]
+        return tuple(f"{it}{quote}" for it in fitting)[:most]
     if before.count("'") % 2 or before.count('"') % 2:  # within a text
         return ()
     word = typed_word(text, cursor)

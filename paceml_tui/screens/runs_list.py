@@ -63,6 +63,9 @@ class RunsList(RecordsScreen):
     known: Mapping[str, tuple[str, ...]] = {}
     """The keys of the params, metrics and tags of all runs."""
 
+    unfiltered: Sequence[Row] = ()
+    """The runs that stood here when there was last no filter."""
+
     _known_of: object = None
     _is_looking = False
     _next_look: Timer | None = None
@@ -112,6 +115,8 @@ class RunsList(RecordsScreen):
             self._look_first()
         listing = super().read()
         self._read_keys()
+        if not self.filter_text:
+            self.unfiltered = listing.rows
         return replace(listing, rows=tuple(self._true_status(row) for row in listing.rows))
 
     def _look_first(self) -> None:

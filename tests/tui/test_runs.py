@@ -138,6 +138,10 @@ async def test_keys_are_completed_as_one_types(store: Path) -> None:
         assert line.value == "metrics.loss < 1 and params.`odd key`"
         await type_filter(pilot, f"{line.value} = '1'")
         assert names(pilot) == ["tree-deep"]
+        await type_filter(pilot, "params.model = 'l")
+        await press(pilot, "tab")
+        assert line.value == "params.model = 'linear'"
+        assert names(pilot) == ["linear"]
         await type_filter(pilot, "attributes.st")
         await press(pilot, "tab")
         first = line.value
@@ -153,9 +157,31 @@ def test_completions_are_of_the_word_before_the_cursor() -> None:
     assert found[0] == "metrics.rmse"
     assert "metrics.`train/rmse`" in runs_filter.completions("rmse", 4, known)
     assert runs_filter.completions("params.model = 'met", 19, known) == ()  # within a text
+    values = {("params", "model"): ("tree", "t'", "\x1b"), ("attributes", "status"): ("FAILED",)}
+    for text, expected in (
+        ("params.model = '", ("tree'",)),
+        ('params.`model` != "tr', ('tree"',)),
+        ("tags.a = 'b' and attr.status in ('FINISHED', 'F", ("FAILED'",)),
+        ("params.model = 'x", ()),
+    ):
+        found = runs_filter.completions(text, len(text), known, lambda *at: values.get(at, ()))
+        assert found == expected, text
     assert 'metrics."a`b"' in runs_filter.completions("a`b", 3, known)
     assert not any("\x1b" in it for it in runs_filter.completions("params.", 7, known))
     assert "between" in runs_filter.completions("metrics.rmse bet", 16, known)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["tags." * 4_000, " " * 20_000 + "<", "a" * 20_000 + " ", "(" * 20_000, "x and " * 3_000],
+    ids=["heads", "blanks", "letters", "parentheses", "connectors"],
+)
+def test_a_long_text_is_read_at_once(text: str) -> None:
+    began = time.process_time()
+    runs_filter.read(text)
+    runs_filter.whole_part(text)
+    runs_filter.completions(text, len(text), {})
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(
