@@ -4,7 +4,8 @@ Run it on an idle machine: ``python tests/benchmarks/bench_search.py [RUNS ...] 
 [--seconds S]`` (default 1,000, 10,000 and 100,000 runs, 3 rounds). The generated runs have 10
 params, 5 metrics of 3 values each, and 6 tags; they lie once as a file store and once in a sqlite
 database whose schema MLflow itself made. Everybody answers the same question, ``QUERY`` in the
-order of ``ORDER``, with the objects of one page of 100 runs, and all must name the same runs.
+order of ``ORDER``, with the objects of one page of 100 runs, and all must name the same runs;
+sqlite and ours answer it once more with every run that matches (an eighth).
 
 Measured in turns, each in a process of its own:
 
@@ -46,6 +47,8 @@ from local_stack.workspace import Workspace
 QUERY = 'metrics.rmse < 0.5 and params.model = "tree"'
 ORDER = "metrics.rmse ASC"
 PAGE = 100
+MOST = 50_000
+"""As many runs as MLflow returns at once."""
 
 QUESTIONS = {
     "no filter": ("", "attributes.start_time DESC"),
@@ -309,6 +312,7 @@ def measure(n: int, n_rounds: int, is_wanted: dict[str, bool]) -> Measured:
             assert found.inside("sync, one run changed", [SYNC, root, "quick"])["n_read"] == 1
             assert found.inside("sync --full", [SYNC, root, "full"])["n_read"] == 0
             answers = [found.inside("ours, warm", [WARM, root, *asked, "50"], skip=1)["runs"]]
+            every = found.inside("ours, warm, all", [WARM, root, QUERY, ORDER, "0", "10"], skip=1)
             found.whole("duckdb process", ["-c", BARE])
             output = json.loads(found.whole("ours, cold process", cold))
             answers.append([run["run_id"] for run in output["result"]["runs"]])
@@ -318,6 +322,10 @@ def measure(n: int, n_rounds: int, is_wanted: dict[str, bool]) -> Measured:
                     words = [THEIRS, uris[kind], *asked, str(n_calls)]
                     theirs = found.inside(f"MLflow, {kind}", words, skip=n_calls > 1)
                     answers.append(theirs["runs"])
+            if is_wanted["sqlite"]:
+                words = [THEIRS, uris["sqlite"], QUERY, ORDER, str(MOST), "3"]
+                theirs = found.inside("MLflow, sqlite, all", words, skip=1)
+                assert theirs["runs"] == every["runs"]
             assert all(answer == answers[0] for answer in answers)
         for question, (filter_text, order) in QUESTIONS.items():
             found.inside(question, [WARM, root, filter_text, order, str(PAGE), "20"], skip=1)
@@ -344,6 +352,7 @@ def show(n: int, found: Measured, n_rounds: int) -> None:
     print(f"{'ratio':<46}{'of seconds':>12}{'of CPU s':>12}")
     ratio("MLflow's file store to ours, warm", found, "MLflow, files", "ours, warm")
     ratio("MLflow's sqlite store to ours, warm", found, "MLflow, sqlite", "ours, warm")
+    ratio("the same, with every matching run", found, "MLflow, sqlite, all", "ours, warm, all")
     ratio("cold command to a duckdb process", found, "ours, cold process", "duckdb process")
     ratio("first sync to MLflow's search in files", found, "first sync", "MLflow, files")
 
