@@ -57,7 +57,7 @@ async def test_a_job_runs_in_its_own_process_and_is_followed(empty: Path) -> Non
         await until(pilot, "▶ tower.wait")
         await until(pilot, "waiting")
         assert only_job(pilot).pid not in (None, os.getpid())
-        await until(pilot, " %")
+        await until(pilot, "% waiting")
         await pilot.press("J")
         await until(pilot, "waiting [/nope]␛[2J now")
         await until(pilot, "1 at work")
