@@ -74,7 +74,8 @@ class RunsList(RecordsScreen):
 
     def source(self) -> tuple[str, tuple[Any, ...]]:
         """Return the SELECT of the runs of the experiment that are in the state."""
-        conditions, values = ["true"], []
+        conditions: list[str] = ["true"]
+        values: list[str] = []
         if self.lifecycle != "all":
             conditions.append("coalesce(lifecycle, 'active') = ?")
             values.append(self.lifecycle)
