@@ -76,7 +76,7 @@ class PredictionLog:
         self._on_sealed = on_sealed
         self._limit_bytes = segment_bytes
         self._limit_seconds = segment_seconds
-        self._process = f"{now().translate(_COMPACT)[:15]}-{secrets.token_hex(4)}"
+        self._process = f"{now().translate(_COMPACT)[:21]}-{secrets.token_hex(4)}"
         self._number = 0
         self._segment: _Segment | None = None
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
