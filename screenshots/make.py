@@ -27,11 +27,13 @@ VIEWS = {
     "data-profile": "2 p",
     "data-variable": "2 p 3 G k k k enter",
     "data-recipe": "2 R i G",
-    "data-diligence": "2 i 3",
+    "data-diligence": "2 i wait 3",
     "data-label": "2 L",
     "data-import": "2 n",
+    "runs-run": "3 o",
+    "runs-compare": "3 space j space d",
 }
-"""Pictures of views over a screen, and the keys that lead there."""
+"""Pictures of views over a screen, and the keys that lead there; ``wait`` waits for a job."""
 
 IMPORTED = "sample_data/loans_2025.csv"
 """What the picture of the import looks at."""
@@ -44,6 +46,7 @@ async def picture_screens(root: Path) -> None:
     from paceml_tui.app import PacemlApp
 
     begin_labels(root)
+    train_once_more(root)
     app = PacemlApp(root)
     async with app.run_test(size=SIZE) as pilot:
         await asyncio.sleep(SETTLE_SECONDS)
@@ -54,8 +57,9 @@ async def picture_screens(root: Path) -> None:
             draw(app.export_screenshot(title=f"paceml-tui: {word}"), HERE / f"{word}.png")
         for name, keys in VIEWS.items():
             for key in keys.split():
-                await pilot.press(key)
-                await asyncio.sleep(SETTLE_SECONDS)
+                if key != "wait":
+                    await pilot.press(key)
+                await asyncio.sleep(6 * SETTLE_SECONDS if key == "wait" else SETTLE_SECONDS)
             if name == "data-import":
                 from paceml_tui.widgets.picker import SourcePicker
 
@@ -74,6 +78,16 @@ def begin_labels(root: Path) -> None:
     wanted = {"name": "loans", "column": "purpose_checked", "classes": "right,wrong,unclear"}
     with Workspace.open(root, actor="demo") as workspace:
         call(workspace, "data.label", wanted)
+
+
+def train_once_more(root: Path) -> None:
+    """Train a second model, so that there is something to compare."""
+    from local_stack.catalog import call
+    from local_stack.workspace import Workspace
+
+    given = {"recipe": "sample_data/loans-recipe.yaml", "set": "params.n_estimators=40"}
+    with Workspace.open(root, actor="demo") as workspace:
+        call(workspace, "runs.train", given)
 
 
 def draw(svg: str, target: Path) -> None:
