@@ -33,6 +33,8 @@ _READ: Final = ", ".join(
         *("artifact_uri", "started_at", "ended_at", "params", "metrics", "tags", "source", "job"),
     ]
 )
+_MOST_KEPT: Final = 10_000
+"""As many rows of runs as are kept in memory, some KB each."""
 _EVERYTHING: Final = 2**62
 """More rows than there are, for a LIMIT that is none."""
 
@@ -250,11 +252,12 @@ def _found(
     """Return the first ``most`` runs, or all of them, with ``numbers`` computed; and the total."""
     # To count in passing spares a second search, but costs more than to count all runs.
     is_counted = most is not None and not condition.sql.startswith("(TRUE)")
+    kept = workspace.run_index.kept
     selected = [f"{number.sql} AS computed_{at}" for at, number in enumerate(numbers.values())]
     selected += ["count(*) OVER () AS n_match"] if is_counted else []
     rows = workspace.query(
-        f"SELECT {', '.join([_READ, *selected])} FROM {RUNS} WHERE {condition.sql} "  # noqa: S608 - parameters only
-        f"ORDER BY {ordered.sql} LIMIT ?",
+        f"SELECT {', '.join([_READ if kept is None else 'run_id', *selected])} FROM {RUNS} "  # noqa: S608 - parameters only
+        f"WHERE {condition.sql} ORDER BY {ordered.sql} LIMIT ?",
         *(value for number in numbers.values() for value in number.parameters),
         *condition.parameters,
         *ordered.parameters,
@@ -266,7 +269,39 @@ def _found(
     elif total == most:
         sql = f"SELECT count(*) AS n FROM {RUNS} WHERE {condition.sql}"  # noqa: S608 - parameters only
         total = workspace.query(sql, *condition.parameters)[0]["n"]
-    return tuple(_run(workspace, row, tuple(numbers)) for row in rows), total
+    whole = map(_decoded, rows) if kept is None else _whole(workspace, rows, kept)
+    if not numbers:
+        return tuple(_run(workspace, row) for row in whole), total
+    computed = {row["run_id"]: row for row in rows}
+    return tuple(
+        _run(
+            workspace,
+            row,
+            {text: computed[row["run_id"]][f"computed_{at}"] for at, text in enumerate(numbers)},
+        )
+        for row in whole
+    ), total
+
+
+def _whole(workspace: Workspace, found: Sequence[Row], kept: dict[str, Row]) -> Iterator[Row]:
+    """Yield the rows of the runs that were found; what was read before is not read again.
+
+    A run that is gone meanwhile is left out.
+    """
+    missing = [row["run_id"] for row in found if row["run_id"] not in kept]
+    if missing:
+        if len(kept) + len(missing) > _MOST_KEPT:
+            kept.clear()
+            missing = [row["run_id"] for row in found]
+        sql = f"SELECT {_READ} FROM {RUNS} WHERE run_id IN (SELECT unnest(?))"  # noqa: S608 - our own names
+        read = {row["run_id"]: _decoded(row) for row in workspace.query(sql, missing)}
+        if len(read) <= _MOST_KEPT:
+            kept.update(read)
+        else:
+            kept = read
+    for row in found:
+        if row["run_id"] in kept:
+            yield kept[row["run_id"]]
 
 
 def _check_experiments(workspace: Workspace, names: Sequence[str]) -> None:
@@ -379,7 +414,18 @@ def status(workspace: Workspace, row: Row) -> str:
     return recorded
 
 
-def _run(workspace: Workspace, row: Row, computed: Sequence[str] = ()) -> Run:
+def _decoded(row: Row) -> Row:
+    """Return a row of a run with what it lacks empty, and metrics as floats."""
+    return {
+        **row,
+        "params": row["params"] or {},
+        "metrics": _numbers(row["metrics"]),
+        "tags": row["tags"] or {},
+    }
+
+
+def _run(workspace: Workspace, row: Row, computed: dict[str, float | None] | None = None) -> Run:
+    """Return the run of a decoded row, which may be kept: nothing is shared with it."""
     return Run(
         run_id=row["run_id"],
         name=row["name"],
@@ -387,14 +433,14 @@ def _run(workspace: Workspace, row: Row, computed: Sequence[str] = ()) -> Run:
         status=status(workspace, row),
         start_time=row["started_at"],
         end_time=row["ended_at"],
-        params=row["params"] or {},
-        metrics=_numbers(row["metrics"]),
-        tags=row["tags"] or {},
+        params=row["params"].copy(),
+        metrics=row["metrics"].copy(),
+        tags=row["tags"].copy(),
         experiment_id=row["experiment_id"],
         lifecycle=row["lifecycle"],
         user_id=row["actor"],
         artifact_uri=row["artifact_uri"],
-        computed={text: row[f"computed_{at}"] for at, text in enumerate(computed)},
+        computed=computed or {},
     )
 
 

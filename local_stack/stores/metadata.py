@@ -117,9 +117,9 @@ class Metadata:
             self._open()
             self._flush()
             try:
-                if self._attached is not None:
-                    self._attached.follow(sql)
-                return self._rows(sql, parameters)
+                if self._attached is None:
+                    return self._rows(sql, parameters)
+                return self._attached.ask(sql, parameters, self._rows)
             except _duckdb_errors():
                 self._index.doubt()
                 raise

@@ -11,7 +11,8 @@ import duckdb
 
 from local_stack.errors import InputError
 from local_stack.results import iso
-from local_stack.runs.search import order, where
+from local_stack.runs.search import Clause, order, where
+from local_stack.stores.run_index.warm import Warm
 
 # ------------------------------------------------------------------ runs, in DuckDB and in MLflow
 
@@ -48,19 +49,22 @@ def _json_number(value: float) -> float | str:
 
 
 _connection: duckdb.DuckDBPyConnection | None = None
+_warm: Warm
 
 
 def connected() -> duckdb.DuckDBPyConnection:
     """Return the database of all tests, with a table for runs."""
-    global _connection
+    global _connection, _warm
     if _connection is None:
         _connection = duckdb.connect()
+        _warm = Warm(_connection)
         _connection.execute(
-            "CREATE TABLE runs (run_id VARCHAR, name VARCHAR, experiment VARCHAR,"
+            "CREATE TABLE found_runs (run_id VARCHAR, name VARCHAR, experiment VARCHAR,"
             " experiment_id VARCHAR, status VARCHAR, actor VARCHAR, lifecycle VARCHAR,"
             " started_at VARCHAR, ended_at VARCHAR, artifact_uri VARCHAR,"
             " params JSON, metrics JSON, tags JSON, datasets JSON)"
         )
+        _connection.execute("CREATE VIEW stored_runs AS FROM found_runs")
         _connection.execute(
             "CREATE TABLE metric_history"
             " (run_id VARCHAR, key VARCHAR, step BIGINT, at_ms BIGINT, value DOUBLE)"
@@ -71,7 +75,7 @@ def connected() -> duckdb.DuckDBPyConnection:
 def load(runs: list[Run]) -> duckdb.DuckDBPyConnection:
     """Fill the table with these runs alone."""
     database = connected()
-    database.execute("DELETE FROM runs")
+    database.execute("DELETE FROM found_runs")
     database.execute("DELETE FROM metric_history")
     rows = [
         (
@@ -83,7 +87,7 @@ def load(runs: list[Run]) -> duckdb.DuckDBPyConnection:
         for run in runs
     ]
     if rows:
-        _insert(database, "runs", rows)
+        _insert(database, "found_runs", rows)
     logged = [
         (run.run_id, key, *entry)
         for run in runs
@@ -104,19 +108,27 @@ def _insert(database: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[An
 def matching(filter_text: str | None) -> set[str]:
     """Return the runs that a filter finds."""
     clause = where(filter_text)
-    rows = connected().execute(
-        f"SELECT run_id FROM runs WHERE {clause.sql}", list(clause.parameters)
-    )
-    return {run_id for (run_id,) in rows.fetchall()}
+    return set(_asked(f"SELECT run_id FROM found_runs WHERE {clause.sql}", clause))
 
 
 def in_order(clauses: list[str]) -> list[str]:
     """Return the runs in an order."""
     clause = order(clauses)
-    rows = connected().execute(
-        f"SELECT run_id FROM runs ORDER BY {clause.sql}", list(clause.parameters)
-    )
-    return [run_id for (run_id,) in rows.fetchall()]
+    return _asked(f"SELECT run_id FROM found_runs ORDER BY {clause.sql}", clause)
+
+
+def _asked(sql: str, clause: Clause) -> list[str]:
+    """Ask the views as a first question does, then what is kept for those that follow."""
+    database, warm = connected(), _warm
+    assert warm.spelled(sql, clause.parameters) == (sql, clause.parameters)
+    found = [run_id for (run_id,) in database.execute(sql, list(clause.parameters)).fetchall()]
+    warm.spend(sql, 1.0)
+    spelled, parameters = warm.spelled(sql, clause.parameters)
+    assert "found_runs" not in spelled
+    again = [run_id for (run_id,) in database.execute(spelled, list(parameters)).fetchall()]
+    assert again == found if "ORDER BY" in sql else set(again) == set(found), spelled
+    warm.forget()
+    return found
 
 
 def mlflow_run(run: Run) -> Any:

@@ -116,13 +116,13 @@ def test_runs_can_be_ordered_by_duration():
 
 def test_the_times_of_a_run_are_cut_to_milliseconds_not_rounded():
     load([Run("1")])
-    connected().execute("UPDATE runs SET started_at = '1970-01-01T00:00:00.001999Z'")
+    connected().execute("UPDATE found_runs SET started_at = '1970-01-01T00:00:00.001999Z'")
     assert matching("start_time = 1") == {"1"}
 
 
 def test_rows_without_json_match_nothing_but_is_null():
     load([Run("1")])
-    connected().execute("UPDATE runs SET params=NULL, metrics=NULL, tags=NULL, datasets=NULL")
+    connected().execute("UPDATE found_runs SET params=NULL, metrics=NULL, tags=NULL, datasets=NULL")
     tests = ["params.a != 'x'", "metrics.a != 1", "tags.a NOT IN ('x')", "datasets.name != 'x'"]
     for test in tests:
         assert matching(test) == set()

@@ -177,8 +177,8 @@ SOUP = st.lists(st.sampled_from([*WORDS.split(), "\ud800", "\0"]), max_size=14).
 @settings(deadline=None, max_examples=600)
 @given(text=SOUP | st.text(max_size=40) | filters().flatmap(lambda f: st.sampled_from([f, f[1:]])))
 def test_any_text_is_a_filter_that_runs_or_an_input_error(text):
-    _check(where, text, "SELECT run_id FROM runs WHERE {}")
-    _check(lambda clause: order([clause]), text, "SELECT run_id FROM runs ORDER BY {}")
+    _check(where, text, "SELECT run_id FROM found_runs WHERE {}")
+    _check(lambda clause: order([clause]), text, "SELECT run_id FROM found_runs ORDER BY {}")
 
 
 def _check(compiled: Any, text: str, statement: str) -> None:
@@ -235,7 +235,7 @@ def test_an_attack_is_only_a_text(attack):
     assert matching(f"params.`{attack}` = {mark}{attack}{mark}") == {"1"}
     assert matching(f"metrics.`{attack}` >= 1") == {"1"}
     assert in_order([f"metrics.`{attack}` DESC"]) == ["1", "2"]
-    assert connected().execute("SELECT count(*) FROM runs").fetchall() == [(2,)]
+    assert connected().execute("SELECT count(*) FROM found_runs").fetchall() == [(2,)]
     for text in (attack, f"metrics.a > 1 {attack}", f"metrics.a > 1 AND {attack}"):
         with pytest.raises(InputError):
             where(text)

@@ -120,6 +120,8 @@ def _is_by_accident(text: str) -> bool:
 
     if "--" in text or "/*" in text or re.search(r"""['"]\s+['"]""", text):
         return True  # a comment, or two texts that Python joins to one
+    if re.search(r"dataset\S*\s*!?=\s*\(", text):
+        return True  # a list where a text has to stand, which is equal to nothing
     parts = [
         part
         for part in _join_in_comparison_tokens(sqlparse.parse(text)[0].tokens)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ from local_stack.errors import UnavailableError
 from local_stack.stores.places import redacted
 from local_stack.stores.quiet import quiet
 from local_stack.stores.run_index import relations
+from local_stack.stores.run_index.warm import Warm
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,6 +35,7 @@ _SHARE: Final = 10
 """So many runs, or one in so many, may stand beside the base."""
 _ATTEMPTS: Final = 5
 _Stamp = tuple[int, int, int] | None
+Row = dict[str, Any]
 
 
 class RunIndex:
@@ -50,6 +53,8 @@ class RunIndex:
         """Whether this process has opened DuckDB for it."""
         self.warnings: tuple[str, ...] = ()
         """What that sync had to warn of."""
+        self.kept: dict[str, Any] | None = None
+        """Whatever readers keep of the runs of this generation; None while that is not worth it."""
 
     def stamps(self) -> tuple[_Stamp, _Stamp]:
         """Return what tells one generation of the files from the next."""
@@ -178,15 +183,28 @@ class Attached:
         self._is_damaged = self._has_views = False
         self.is_stale = True
         """Whether the journal's runs have changed since they were united with the store's."""
-        index.is_attached = True
+        self._warm = Warm(connection)
+        index.is_attached, index.kept = True, None
 
-    def follow(self, sql: str) -> None:
-        """Attach the newest generation if ``sql`` asks for the index.
+    def ask(
+        self, sql: str, parameters: Sequence[Any], answer: Callable[[str, Sequence[Any]], list[Row]]
+    ) -> list[Row]:
+        """Return what ``answer`` does for a question, asked of the newest generation.
 
         One of another store or version counts as none, damage is told.
         """
         if not any(name in sql for name in relations.INDEXED):
-            return
+            return answer(sql, parameters)
+        self._follow()
+        began = time.perf_counter()
+        rows = answer(*self._warm.spelled(sql, parameters))
+        self._warm.spend(sql, time.perf_counter() - began)
+        self._warm.make_room()
+        if self._warm.is_kept and self._index.kept is None:
+            self._index.kept = {}
+        return rows
+
+    def _follow(self) -> None:
         for _ in range(_ATTEMPTS):  # both files may be replaced while they are attached
             stamps = self._index.stamps()
             if stamps == self._stamps:
@@ -203,6 +221,8 @@ class Attached:
             self._unite()
 
     def _unite(self) -> None:
+        self._warm.forget()
+        self._index.kept = None
         self._connection.execute("BEGIN")
         try:
             self._connection.execute("DELETE FROM own_runs")
