@@ -61,7 +61,7 @@ def test_a_result_that_is_changed_by_its_reader_changes_no_other(workspace):
     again = records.search(workspace, "metrics.loss < 1")
     assert again[0].params["kind"] == "odd"
     assert "mine" not in again[0].tags
-    assert again[0].metrics == {"loss": 0.5}
+    assert again[0].metrics == {"loss": 0.5, "rmse": 0.25}
 
 
 def test_what_changes_is_seen_by_the_next_search(workspace):
