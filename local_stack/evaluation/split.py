@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -22,7 +23,9 @@ class Split:
     """How rows are held out: a share ``test`` in [0, 1), and ``folds`` of the rest if asked.
 
     ``group`` names a column whose rows stay together, ``time`` one whose latest rows are the
-    test; both columns are then left out of the features unless a step names them.
+    test; both columns are then left out of the features unless a step names them. ``gap`` purges
+    the training rows of the times right before what is held out: that many different times, or a
+    duration such as ``7d``.
     """
 
     test: float = 0.2
@@ -31,6 +34,19 @@ class Split:
     group: str | None = None
     time: str | None = None
     folds: int | None = None
+    gap: int | str | None = None
+
+
+DURATION = "^[0-9]{1,6}[smhdw]$"
+"""A duration as it is written: seconds, minutes, hours, days or weeks."""
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+def duration(text: str) -> int:
+    """Return the seconds of a text such as ``12h``; another text raises ``ValueError``."""
+    if not re.fullmatch(DURATION.strip("^$"), text, re.ASCII):
+        raise ValueError(text)
+    return int(text[:-1]) * _SECONDS[text[-1]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,72 @@ def check_estimator(recipe: Recipe, node: Node | None = None) -> None:
                 f"'{name}' is not a parameter of {short_name(recipe.estimator)}.",
                 nearest(name, known) or f"Some of them: {', '.join(sorted(known)[:12])}.",
             )
+    _check_options(recipe, node)
+
+
+def _check_options(recipe: Recipe, node: Node) -> None:
+    """Raise where the estimator cannot do what a key of the recipe asks for."""
+    given = set(recipe.params)
+    if recipe.estimator == LIGHTGBM:
+        names = canonical_names()
+        given = {names[param] for param in given}
+    for key, (is_able, hint) in _abilities(recipe).items():
+        if getattr(recipe, key) and not is_able:
+            raise Node(None, node.lines, (key,)).error(
+                f"{short_name(recipe.estimator)} cannot be trained with {key}.", hint
+            )
+    for key, params in _SAID_TWICE.items():
+        said = sorted(params & given)
+        if said and getattr(recipe, key):
+            raise Node(None, node.lines, (key,)).error(
+                f"{key} and params.{said[0]} say the same.", "Keep only one of them."
+            )
+    if recipe.metrics:
+        _check_metrics(recipe.metrics, node)
+
+
+def _check_metrics(metrics: tuple[str, ...], node: Node) -> None:
+    from sklearn.metrics import get_scorer_names
+
+    known = get_scorer_names()
+    for place, metric in enumerate(metrics):
+        if metric not in known:
+            raise Node(None, node.lines, ("metrics", place)).error(
+                f"'{metric}' is not a metric of scikit-learn.",
+                nearest(metric, known) or f"Some of them: {', '.join(known[:8])}.",
+            )
+
+
+_SAID_TWICE = {
+    "class_weight": {"class_weight", "is_unbalance", "scale_pos_weight"},
+    "monotone": {"monotone_constraints", "monotonic_cst"},
+    "early_stopping": {"early_stopping_round"},
+}
+"""Parameters of estimators that do what a key of the recipe does."""
+
+
+def _abilities(recipe: Recipe) -> dict[str, tuple[bool, str]]:
+    """Return for each key that not every estimator can do whether this one can, and a hint."""
+    if recipe.estimator == LIGHTGBM:
+        return {}
+    kind = sklearn_class(recipe.estimator)
+    takes_weights = "sample_weight" in inspect.signature(kind.fit).parameters
+    gives_probabilities = hasattr(kind, "predict_proba")
+    weights = "Its fit takes no sample_weight: leave the key out, or train lightgbm."
+    probabilities = "It gives no probabilities: leave the key out, or train lightgbm."
+    only = "Train lightgbm, or set what the estimator itself has in params."
+    return {
+        "weights": (takes_weights, weights),
+        "class_weight": (takes_weights, weights),
+        "calibrate": (gives_probabilities, probabilities),
+        "threshold": (gives_probabilities, probabilities),
+        "monotone": (
+            "monotonic_cst" in inspect.signature(kind).parameters,
+            "It has no monotonic_cst: train lightgbm or HistGradientBoosting.",
+        ),
+        "early_stopping": (False, only),
+        "quantiles": (False, "Train lightgbm, or an estimator with a loss of quantiles."),
+    }
 
 
 def parameter_names(estimator: str) -> frozenset[str]:

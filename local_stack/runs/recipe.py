@@ -7,11 +7,20 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from local_stack.evaluation.split import Split
+from local_stack.evaluation.split import DURATION, Split, duration
 from local_stack.marked_yaml import Lines, Node, Value, load, override, read
 from local_stack.preparation.grammar import features_schema, read_step, scalar, step_to_dict
 from local_stack.preparation.steps import FeatureStep
 from local_stack.preparation.values import Scalar
+from local_stack.runs.options import (
+    OPTIONS,
+    Bootstrap,
+    Calibrate,
+    EarlyStopping,
+    Threshold,
+    options_to_dict,
+    read_options,
+)
 
 Stored: TypeAlias = "Callable[[str, int | None], Sequence[Mapping[str, Any]]]"
 """Gives the steps of a data set's stored recipe: the newest, or that of a number."""
@@ -44,6 +53,7 @@ class Recipe:
     """A parsed recipe. ``to_dict`` has the shape of the file; ``parse_recipe`` is its inverse.
 
     ``target`` and ``task`` may be None: the data set's target, and the task inferred from it.
+    The members from ``weights`` to ``bootstrap`` are explained in :mod:`local_stack.runs.options`.
     ``places`` says where each of the features was read, for errors; it is no part of the recipe.
     """
 
@@ -55,20 +65,31 @@ class Recipe:
     features: tuple[FeatureStep, ...] = ()
     estimator: str = "lightgbm"
     params: dict[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    class_weight: str | dict[str, float] | None = None
+    monotone: dict[str, str] = field(default_factory=dict)
+    early_stopping: EarlyStopping | None = None
+    calibrate: Calibrate | None = None
+    threshold: Threshold | None = None
+    quantiles: tuple[float, ...] = ()
+    metrics: tuple[str, ...] = ()
+    slices: tuple[str, ...] = ()
+    bootstrap: Bootstrap = field(default_factory=Bootstrap)
     search: Search | None = None
     places: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values in the shape of the file."""
+        """Return plain values in the shape of the file; options at their defaults are left out."""
         shown = {
             "experiment": self.experiment,
             "dataset": self.dataset,
             "target": self.target,
             "task": self.task,
-            "split": {f.name: getattr(self.split, f.name) for f in fields(Split)},
+            "split": _split_to_dict(self.split),
             "features": [step_to_dict(step) for step in self.features],
             "estimator": self.estimator,
             "params": dict(self.params),
+            **options_to_dict(self),
             "search": None if self.search is None else _search_to_dict(self.search),
         }
         return {key: value for key, value in shown.items() if value is not None}
@@ -127,15 +148,18 @@ def _recipe(root: Node, stored: Stored | None) -> Recipe:
     dataset = found["dataset"].text(200)
     nodes = _member(found, "features", lambda it: _features(it, dataset, stored), ())
     params = {key: _param(node) for key, node in _member(found, "params", Node.mapping, {}).items()}
+    task = found["task"].choice(TASKS) if "task" in found else None
+    _check_task(task, found)
     return Recipe(
         dataset=dataset,
         experiment=_member(found, "experiment", Node.text, dataset.partition("@")[0]),
         target=_member(found, "target", Node.text, None),
-        task=found["task"].choice(TASKS) if "task" in found else None,
+        task=task,
         split=_member(found, "split", _split, Split()),
         features=tuple(map(read_step, nodes)),
         estimator=_member(found, "estimator", Node.text, "lightgbm"),
         params=params,
+        **read_options(found),
         search=_member(found, "search", _search, None),
         places=tuple(node.lines.where(node.path) for node in nodes),
     )
@@ -182,11 +206,48 @@ def _split(node: Node) -> Split:
         "group": Node.text,
         "time": Node.text,
         "folds": lambda n: n.whole(2, 100),
+        "gap": _gap,
     }
     split = Split(**{key: readings[key](member) for key, member in given.items()})
     if (split.stratify, bool(split.group), bool(split.time)).count(True) > 1:
         raise node.error("Only one of stratify, group and time can be used.", "Choose one.")
+    if split.gap is not None and split.time is None:
+        raise given["gap"].error("A gap needs the column of the times.", "Add split.time: COLUMN.")
     return split
+
+
+def _gap(node: Node) -> int | str:
+    if not isinstance(node.value, str):
+        return node.whole(1, 1_000_000)
+    try:
+        duration(node.value)
+    except ValueError:
+        raise node.error(
+            f"{node.name} cannot be '{node.value[:60]}'.",
+            "Write a number of different times, or a duration such as 7d, 12h or 30m.",
+        ) from None
+    return node.value
+
+
+def _split_to_dict(split: Split) -> dict[str, Any]:
+    """Return every key of a split; one of those that came later only where it is set."""
+    shown = {f.name: getattr(split, f.name) for f in fields(Split)}
+    return {key: value for key, value in shown.items() if key != "gap" or value is not None}
+
+
+def _check_task(task: str | None, found: Mapping[str, Node]) -> None:
+    """Raise where a key asks for what the task of the recipe does not have."""
+    only = {
+        "classification": ("class_weight", "calibrate", "threshold"),
+        "regression": ("quantiles",),
+    }
+    for needed, keys in only.items():
+        for key in keys:
+            if key in found and task not in (needed, None):
+                raise found[key].error(
+                    f"{key} is for a {needed}, and the task is {task}.",
+                    f"Leave {key} out, or set task: {needed}.",
+                )
 
 
 def _search(node: Node) -> Search:
@@ -261,6 +322,7 @@ def recipe_schema() -> dict[str, Any]:
             "features": {"anyOf": [{"const": STORED}, _STORED_SCHEMA, features]},
             "estimator": {**text, "description": "lightgbm, or the import path of a class."},
             "params": {"type": "object"},
+            **{key: dict(option.schema) for key, option in OPTIONS.items()},
             "search": _SEARCH_SCHEMA,
         },
         "required": ["dataset"],
@@ -287,6 +349,13 @@ _SPLIT_SCHEMA: Mapping[str, Any] = {
         "group": {"type": ["string", "null"]},
         "time": {"type": ["string", "null"]},
         "folds": {"type": ["integer", "null"], "minimum": 2, "maximum": 100},
+        "gap": {
+            "anyOf": [
+                {"type": "null"},
+                {"type": "integer", "minimum": 1, "maximum": 1_000_000},
+                {"type": "string", "pattern": DURATION},
+            ]
+        },
     },
     "additionalProperties": False,
 }
