@@ -13,7 +13,6 @@ from local_stack.command import command
 from local_stack.errors import InputError, NotFoundError, nearest
 from local_stack.progress import Progress, silent
 from local_stack.results import Result
-from local_stack.runs import exporting
 from local_stack.runs import search as grammar
 from local_stack.runs.relation import EXPERIMENTS, RUNS
 from local_stack.runs.search import Clause
@@ -100,14 +99,20 @@ class RunList(Result):
 
         ``metrics.*`` are Float64, ``params.*`` and ``tags.*`` String, the times Datetime in UTC.
         """
+        from local_stack.runs import exporting
+
         return exporting.frame(self.runs, self.table_columns())
 
     def table_columns(self) -> tuple[Column, ...]:
         """Return the columns of the table of these runs."""
-        return exporting.columns_of(self.runs, exporting.read_columns(self.columns))
+        from local_stack.runs import exporting
+
+        return exporting.columns_of(self.runs, _read_columns(self.columns))
 
     def _repr_html_(self) -> str:
         """Return the table, as notebooks show it."""
+        from local_stack.runs import exporting
+
         return exporting.page(self)
 
 
@@ -199,31 +204,38 @@ def search(
     if limit < 0:
         raise InputError("--limit cannot be negative.", "Take 0 for all runs.")
     columns = (columns,) if isinstance(columns, str) else columns
-    wanted = exporting.read_columns(columns)
+    is_written = bool(csv or parquet or md)
+    wanted = _read_columns(columns) if columns or is_written else ()
     numbers = grammar.numbers(each.key for each in wanted if each.is_computed)
     warnings = before_reading(workspace, progress)
     condition = _condition(workspace, matched, experiment, state)
-    is_written = bool(csv or parquet or md)
     most = None if is_written or not limit else limit
     runs, total = _found(workspace, condition, ordered, numbers, most)
     needed = [] if runs else [*grammar.keys(filter)]
     needed += [key for key in grammar.order_keys(order_by) if not _has(runs, *key)]
-    table = exporting.columns_of(runs, wanted) if columns or is_written else ()
     result = RunList(
         runs=runs[:limit] if limit else runs,
         total=total,
-        warnings=(
-            *warnings,
-            *_unknown(workspace, dict.fromkeys(needed)),
-            *exporting.unseen(runs, table),
-        ),
+        warnings=(*warnings, *_unknown(workspace, dict.fromkeys(needed))),
         columns=tuple(columns),
     )
+    if not columns and not is_written:
+        return result
+    from local_stack.runs import exporting
+
+    table = exporting.columns_of(runs, wanted)
+    result = replace(result, warnings=(*result.warnings, *exporting.unseen(runs, table)))
     if not is_written:
         return result
     written = exporting.write(workspace, runs, table, csv=csv, parquet=parquet, force=force)
     text = exporting.markdown(runs, table) if md else ""
     return replace(result, written=written, markdown=text)
+
+
+def _read_columns(columns: tuple[str, ...]) -> Sequence[Any]:
+    from local_stack.runs import exporting  # a search that shows no table needs it not
+
+    return exporting.read_columns(columns)
 
 
 def _condition(

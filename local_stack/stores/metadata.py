@@ -17,7 +17,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from local_stack.errors import DamagedError
 from local_stack.stores.journal import START, Draft, Event, Journal, Position
 from local_stack.stores.quiet import quiet
 from local_stack.stores.run_index import Attached, RunIndex
+from local_stack.stores.run_index.relations import UNITED, is_asked
 from local_stack.stores.schema import EVENTS, TABLES, VERSION, Table
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Metadata:
         self._cache = cache
         self._lock = threading.RLock()
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._loaded: set[str] = set()
+        self._has_generation = False
         self._pending: dict[str, dict[tuple[Any, ...], Row | None]] = {}
         self._pending_events: list[Row] = []
         self._published_seq = 0
@@ -103,6 +106,7 @@ class Metadata:
             if key in staged:
                 return staged[key]
             where = " AND ".join(f'"{name}" = ?' for name in TABLES[table].key)
+            self._prepare({table})
             rows = self._rows(f'SELECT * FROM "{table}" WHERE {where}', key)
             return rows[0] if rows else None
 
@@ -114,8 +118,7 @@ class Metadata:
     def query(self, sql: str, *parameters: Any) -> list[Row]:
         """Run a SELECT of ours on the folded state. JSON columns come back as values."""
         with self._lock:
-            self._open()
-            self._flush()
+            self._prepare(_named_in(sql))
             try:
                 if self._attached is None:
                     return self._rows(sql, parameters)
@@ -183,6 +186,43 @@ class Metadata:
         self._published_seq = self.position.seq
         self._published_time = time.monotonic()
 
+    def _prepare(self, names: set[str]) -> None:
+        """Have the tables of these ``names`` ready to be read, with everything folded."""
+        self._open()
+        if self._pending_events:
+            names = names | self._pending.keys() | {"events"}
+        try:
+            self._load(names)
+        except _duckdb_errors():  # the generation is damaged
+            self._reset()
+            self.damage = self._fold()
+            self._load(names | self._pending.keys() | {"events"})
+        self._flush()
+
+    def _load(self, names: Iterable[str]) -> None:
+        """Make the tables that are not there yet, from the generation if there is one.
+
+        Each is loaded when it is first named: most commands need few of them.
+        """
+        connection, wanted = self._connection, [it for it in names if it not in self._loaded]
+        assert connection is not None
+        if not wanted:
+            return
+        connection.execute("BEGIN")  # one commit is quicker than one a table
+        try:
+            for name in wanted:
+                connection.execute(_create(name, _ALL[name]))
+                if self._has_generation:
+                    columns = ", ".join(f'"{column}"' for column in _ALL[name].columns)
+                    connection.execute(
+                        f'INSERT INTO memory."{name}" SELECT {columns} FROM generation."{name}"'
+                    )
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+        self._loaded.update(wanted)
+
     def _connect(self) -> None:
         import duckdb
 
@@ -190,11 +230,8 @@ class Metadata:
         config: dict[str, Any] = {**_CONFIG, "temp_directory": str(self._cache / "duckdb")}
         self._connection = duckdb.connect(":memory:", config=config)
         quiet(self._connection)
-        self._connection.execute("BEGIN")  # one commit is quicker than one a table
-        for name, table in _ALL.items():
-            self._connection.execute(_create(name, table))
+        self._loaded, self._has_generation = set(), False
         self._attached = Attached(self._connection, self._index)
-        self._connection.execute("COMMIT")
 
     def _reset(self) -> None:
         if self._connection is not None:
@@ -213,21 +250,14 @@ class Metadata:
             (meta,) = self._rows("SELECT * FROM generation._meta", ())
             position = Position(meta["seq"], meta["hash"], meta["segment"], meta["byte_offset"])
             is_ours = meta["version"] == VERSION and self._journal.holds(position)
-            if not is_ours or meta["digest"] != self._journal.digest(position):
-                return
-            connection.execute("BEGIN")
-            for name, table in _ALL.items():
-                columns = ", ".join(f'"{column}"' for column in table.columns)
-                connection.execute(
-                    f'INSERT INTO memory."{name}" SELECT {columns} FROM generation."{name}"'
-                )
-            connection.execute("COMMIT")
-            self.position = position
+            if is_ours and meta["digest"] == self._journal.digest(position):
+                self._has_generation, self.position = True, position
         finally:
-            connection.execute("DETACH generation")
+            if not self._has_generation:
+                connection.execute("DETACH generation")
 
     def _write_generation(self) -> None:
-        self._flush()
+        self._prepare(set(_ALL))
         connection = self._connection
         assert connection is not None
         scratch = self._file.with_name(f".{self._file.name}.next")
@@ -252,6 +282,9 @@ class Metadata:
         _sync(scratch)
         scratch.replace(self._file)
         _sync(self._file.parent)
+        if self._has_generation:  # every table has been loaded
+            connection.execute("DETACH generation")
+            self._has_generation = False
         self._published_seq = at.seq
         self._published_time = time.monotonic()
 
@@ -315,6 +348,12 @@ class Metadata:
             }
             for record in records
         ]
+
+
+def _named_in(sql: str) -> set[str]:
+    """Return the tables that a question may need: those whose name it holds."""
+    names = {name for name in _ALL if name in sql}
+    return names | UNITED if is_asked(sql) else names
 
 
 def _create(name: str, table: Table) -> str:

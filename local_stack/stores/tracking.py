@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 ORIGIN_TAG = "paceml.workspace"
 VERSION_TAG = "paceml.version"
 _MOST_IN_BATCH = 100
+_MOST_METRICS = 1000
 _LONGEST_PARAM = 6000
 _WAIT_SECONDS = 60.0
 _RUN_ID = re.compile("[0-9a-f]{32}")
@@ -67,7 +68,14 @@ class Tracking:
         self._identity = identity
         self._made: MlflowClient | None = None
 
-    def begin_run(self, experiment: str, name: str, actor: str, source: str) -> Opened:
+    def begin_run(
+        self,
+        experiment: str,
+        name: str,
+        actor: str,
+        source: str,
+        tags: Mapping[str, str] | None = None,
+    ) -> Opened:
         """Begin a run named ``name`` in ``experiment``; both are made as needed."""
         with self._writing() as client:
             found = client.get_experiment_by_name(experiment)
@@ -80,6 +88,7 @@ class Tracking:
                     "mlflow.user": actor,
                     "mlflow.source.name": source,
                     "mlflow.source.type": "LOCAL",
+                    **(tags or {}),
                 },
             )
             return Opened(run.info.run_id, experiment_id, run.info.artifact_uri)
@@ -92,13 +101,27 @@ class Tracking:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         datasets: Sequence[Mapping[str, str]],
+        histories: Mapping[str, Sequence[tuple[int, float]]] | None = None,
     ) -> None:
-        """Log everything that a run found out. ``datasets`` hold name, digest and context."""
+        """Log everything that a run found out.
+
+        Parameters
+        ----------
+        datasets
+            Name, digest and context of each.
+        histories
+            Steps and values of metrics over steps; what stands there already is left as it is.
+        """
         from mlflow import entities
 
         at = _milliseconds()
         values = [entities.Metric(key, value, at, 0) for key, value in metrics.items()]
         with self._writing() as client:
+            for key, points in (histories or {}).items():
+                there = {metric.step for metric in client.get_metric_history(run_id, key)}
+                new = [entities.Metric(key, v, at, step) for step, v in points if step not in there]
+                for start in range(0, len(new), _MOST_METRICS):
+                    client.log_batch(run_id, metrics=new[start : start + _MOST_METRICS])
             for batch in _batches([(k, v[:_LONGEST_PARAM]) for k, v in params.items()]):
                 client.log_batch(run_id, params=[entities.Param(*pair) for pair in batch])
             client.log_batch(

@@ -193,7 +193,7 @@ class Attached:
 
         One of another store or version counts as none, damage is told.
         """
-        if not any(name in sql for name in relations.INDEXED):
+        if not relations.is_asked(sql):
             return answer(sql, parameters)
         self._follow()
         began = time.perf_counter()

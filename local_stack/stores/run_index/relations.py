@@ -224,6 +224,15 @@ def _listed(values: Mapping[str, str]) -> str:
 INDEXED: Final = ("found_", "stored_", "metric_history", "logged_models")
 """What stands in every question that the index answers."""
 
+UNITED: Final = frozenset({"runs", "experiments", "run_edits"})
+"""The tables of the journal that the views read."""
+
+
+def is_asked(sql: str) -> bool:
+    """Return whether a question is one that the index answers."""
+    return any(name in sql for name in INDEXED)
+
+
 OWN: Final = (
     "CREATE OR REPLACE TEMP TABLE own_runs AS "
     f"SELECT {_listed(dict.fromkeys(_ALL, 'NULL'))} WHERE FALSE",

@@ -39,7 +39,8 @@ _MOST_WATCHED: Final = 200
 _MOST_AT_ONCE: Final = 20_000
 _FOLDER_TURNS: Final = 20
 _FEWEST: Final = 25
-_SLICE: Final = 1_000
+_QUICKEST: Final = 50e-6
+"""Seconds that it takes at least to look at the files of a run."""
 _COLUMNS: Final = "run_id, experiment_id, place, folders_sign, files_sign"
 
 
@@ -185,7 +186,7 @@ def _look_closer(
     state: Mapping[str, Any],
     seconds: float,
     found: dict[str, RunPlace],
-) -> dict[str, int]:
+) -> dict[str, str]:
     """Add to ``found`` what is seen of the lively runs and of those whose turn it is.
 
     Return where the turns stopped.
@@ -199,30 +200,29 @@ def _look_closer(
     )
     _compare(store, [row for row in lively if row["run_id"] not in gone], "files", found)
     n_folders = min(n_known, _MOST_AT_ONCE) // _FOLDER_TURNS + 1
-    folders, folder_cursor = _turn(query, n_known, state.get("folder_cursor", 0), n_folders)
+    folders, folder_cursor = _turn(query, state.get("folder_cursor"), n_folders)
     _compare(store, [row for row in folders if row["run_id"] not in gone], "folders", found)
-    files, _ = _turn(query, n_known, state.get("file_cursor", 0), _SLICE)
-    n_seen = 0
+    n_files = _FEWEST + int(seconds / _QUICKEST)
+    files, file_cursor = _turn(query, state.get("file_cursor"), n_files)
     for n_seen, row in enumerate(files, start=1):
         if row["run_id"] not in gone:
             _compare(store, [row], "files", found)
         if n_seen >= _FEWEST and time.monotonic() > deadline:
+            file_cursor = row["run_id"]
             break
-    return {
-        "folder_cursor": folder_cursor,
-        "file_cursor": (state.get("file_cursor", 0) + n_seen) % max(1, n_known),
-    }
+    return {"folder_cursor": folder_cursor, "file_cursor": file_cursor}
 
 
-def _turn(query: Query, n_runs: int, cursor: int, n_wanted: int) -> tuple[Sequence[Row], int]:
-    """Return the runs whose turn it is, and where the next turn starts."""
-    cursor %= max(1, n_runs)
+def _turn(query: Query, cursor: Any, n_wanted: int) -> tuple[Sequence[Row], str]:
+    """Return the runs whose turn it is, those after ``cursor``, and where the next turn starts."""
     rows = query(
-        f"SELECT {_COLUMNS} FROM stored_runs ORDER BY run_id LIMIT ? OFFSET ?",
+        f"SELECT {_COLUMNS} FROM stored_runs WHERE run_id > ? ORDER BY run_id LIMIT ?",
+        cursor if isinstance(cursor, str) else "",
         n_wanted,
-        cursor,
     )
-    return rows, (cursor + n_wanted if cursor + n_wanted < n_runs else 0)
+    if cursor and not rows:  # the last turn ended with the last run
+        return _turn(query, None, n_wanted)
+    return rows, rows[-1]["run_id"] if len(rows) == n_wanted else ""
 
 
 def _compare(store: Store, rows: Iterable[Row], tier: Tier, found: dict[str, RunPlace]) -> None:
