@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local_stack import jobs
 from local_stack.command import command, pairs
@@ -15,23 +14,23 @@ from local_stack.data.recipes.stored import current
 from local_stack.errors import Cancelled, InputError, StackError, UnavailableError
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result, now
-from local_stack.runs.comparison import predictions
+from local_stack.runs import provenance
+from local_stack.runs.learning import MODEL, Learnt, Source, learn, read_histories
 from local_stack.runs.recipe import Recipe, Stored, load_recipe
 from local_stack.stores.artifacts import Blob, Tree
 from local_stack.stores.journal import Draft
 from local_stack.stores.metadata import Row
-from local_stack.stores.tracking import Opened
 from local_stack.workspace import Workspace
-
-if TYPE_CHECKING:
-    from local_stack.runs.fit import Fitted
 
 _LONGEST_NAME = 250
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedRun(Result):
-    """A finished run. ``artifacts`` are the paths below the run's artifact folder."""
+    """A finished run. ``artifacts`` are the paths below the run's artifact folder.
+
+    ``seconds`` and ``cpu_seconds`` are those of the fit, ``cost`` is that of the whole run.
+    """
 
     run_id: str
     name: str
@@ -44,6 +43,7 @@ class TrainedRun(Result):
     seconds: float
     cpu_seconds: float
     peak_memory_bytes: int
+    cost: dict[str, float]
 
 
 def _reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
@@ -51,14 +51,10 @@ def _reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
         Path(str(arguments["recipe"])),
         pairs(arguments.get("set") or ()),
         check=False,
-        stored=_stored(workspace),
+        stored=stored_recipe(workspace),
     )
     version = versions.find(workspace, recipe.dataset)
     return [version.reference, version.target, recipe.to_dict()["features"]]
-
-
-def _stored(workspace: Workspace) -> Stored:
-    return lambda name, number: current(workspace, name, number).document["features"]
 
 
 @command(
@@ -87,70 +83,97 @@ def train(
     name
         Name of the run; made from the estimator when left out.
     """
-    plan = load_recipe(recipe, pairs(set), stored=_stored(workspace))
+    taken: list[Any] = []
+    plan = load_recipe(recipe, pairs(set), stored=stored_recipe(workspace, taken))
     version = versions.find(workspace, plan.dataset)
+    plan = with_target(plan, version, str(recipe))
+    source = Source(recipe.absolute().parent, taken[0] if taken else None)
+    return conduct(
+        workspace,
+        plan,
+        version,
+        source,
+        name=name,
+        words=f"runs.train {recipe.name}",
+        progress=progress,
+    )
+
+
+def stored_recipe(workspace: Workspace, taken: list[Any] | None = None) -> Stored:
+    """Return what gives the steps of stored recipes, and adds to ``taken`` which one it gave."""
+
+    def steps(name: str, number: int | None) -> Any:
+        found = current(workspace, name, number)
+        if taken is not None:
+            taken.append({"dataset": name, "number": found.number, "hash": found.hash})
+        return found.document["features"]
+
+    return steps
+
+
+def with_target(plan: Recipe, version: versions.DataVersion, where: str) -> Recipe:
+    """Return the recipe with the target of its data set, unless it names one itself."""
     plan = replace(plan, target=plan.target or version.target)
     if plan.target is None:
         raise InputError(
-            f"{recipe}: there is no target to predict.",
+            f"{where}: there is no target to predict.",
             "Write target: COLUMN into the recipe, or add the data with --target.",
         )
+    return plan
+
+
+def conduct(
+    workspace: Workspace,
+    plan: Recipe,
+    version: versions.DataVersion,
+    source: Source,
+    *,
+    name: str | None,
+    words: str,
+    tags: Mapping[str, str] | None = None,
+    progress: Progress = silent,
+) -> TrainedRun:
+    """Train ``plan`` on ``version`` and record it as a run.
+
+    Parameters
+    ----------
+    words
+        What was asked for: MLflow's name of the source.
+    tags
+        Further tags, which the run has from its beginning.
+    """
     name = (name or f"{plan.estimator.rpartition('.')[2]}-{version.version[:6]}")[:_LONGEST_NAME]
     progress(Step("Opening the run"))
-    opened = workspace.tracking.begin_run(
-        plan.experiment, name, workspace.actor, f"runs.train {recipe.name}"
-    )
-    row = _begun(workspace, opened, plan, name, version)
+    found = provenance.gather(source.folder)
+    row = begin(workspace, plan, version, name, words, {**found.tags(), **(tags or {})})
     try:
-        return _trained(workspace, row, plan, version, progress)
+        with workspace.scratch() as scratch:
+            learnt = learn(
+                workspace,
+                plan,
+                version,
+                Path(scratch),
+                found,
+                run_id=row["run_id"],
+                stored=source.stored,
+                progress=progress,
+            )
+            return finish(workspace, row, learnt, Path(scratch), version, progress)
     except BaseException as error:
-        _abandon(workspace, row, error)
+        abandon(workspace, row, error)
         raise
 
 
-def _trained(
+def begin(
     workspace: Workspace,
-    row: Row,
     plan: Recipe,
     version: versions.DataVersion,
-    progress: Progress,
-) -> TrainedRun:
-    from local_stack.runs.fit import fit
-    from local_stack.stores import model_files
-
-    progress(Step("Reading the data"))
-    frame = versions.read(workspace, version)
-    fitted = fit(plan, frame, progress=progress)
-    with workspace.scratch() as scratch:
-        folder = Path(scratch)
-        progress(Step("Storing the model and its predictions"))
-        model_files.save(fitted.model, folder / "model", run_id=row["run_id"])
-        stored = {"model": workspace.artifacts.put_tree(folder / "model").to_dict()}
-        if fitted.n_rows_test:
-            path = folder / predictions.FILE
-            predictions.write(fitted, frame[plan.target or ""], path, version.reference)
-            stored["files"] = {predictions.FILE: workspace.artifacts.put_file(path).to_dict()}
-        row = _finished(workspace, row, fitted, version, stored)
-        progress(Step("Mirroring to MLflow"))
-        warnings = [*fitted.warnings, *_mirror(workspace, row, folder)]
-    return TrainedRun(
-        run_id=row["run_id"],
-        name=row["name"],
-        experiment=row["experiment"],
-        metrics=fitted.metrics,
-        params=row["params"],
-        data_version=version.reference,
-        artifacts=tuple(row["artifacts"]),
-        warnings=tuple(warnings),
-        seconds=round(fitted.seconds, 3),
-        cpu_seconds=round(fitted.cpu_seconds, 3),
-        peak_memory_bytes=fitted.peak_memory_bytes,
-    )
-
-
-def _begun(
-    workspace: Workspace, opened: Opened, plan: Recipe, name: str, version: versions.DataVersion
+    name: str,
+    words: str,
+    tags: Mapping[str, str],
 ) -> Row:
+    """Begin a run in MLflow and in the journal; return its record."""
+    opened = workspace.tracking.begin_run(plan.experiment, name, workspace.actor, words, tags)
     row: Row = {
         "run_id": opened.run_id,
         "name": name,
@@ -163,7 +186,7 @@ def _begun(
         "ended_at": None,
         "params": {},
         "metrics": {},
-        "tags": {},
+        "tags": dict(tags),
         "datasets": [{"name": version.dataset, "digest": version.version, "context": "training"}],
         "task": plan.task,
         "target": plan.target,
@@ -192,43 +215,63 @@ def _begun(
     return row
 
 
-def _finished(
+def finish(
     workspace: Workspace,
     row: Row,
-    fitted: Fitted,
+    learnt: Learnt,
+    folder: Path,
     version: versions.DataVersion,
-    stored: Mapping[str, Any],
-) -> Row:
-    """Record the end of a run; ``stored`` holds its model (a tree) and its other files."""
-    files = dict(stored.get("files") or {})
-    paths = [f"model/{path}" for path in stored["model"]["members"]]
+    progress: Progress = silent,
+) -> TrainedRun:
+    """Store what lies in ``folder``, record the end of a run, and mirror it to MLflow."""
+    row = _finished(workspace, row, learnt, folder)
+    progress(Step("Mirroring to MLflow"))
+    warnings = [*learnt.warnings, *_mirror(workspace, row, folder)]
+    return TrainedRun(
+        run_id=row["run_id"],
+        name=row["name"],
+        experiment=row["experiment"],
+        metrics={key: float(value) for key, value in learnt.metrics.items()},
+        params=row["params"],
+        data_version=version.reference,
+        artifacts=tuple(row["artifacts"]),
+        warnings=tuple(warnings),
+        seconds=learnt.seconds,
+        cpu_seconds=learnt.cpu_seconds,
+        peak_memory_bytes=learnt.peak_memory_bytes,
+        cost=learnt.cost,
+    )
+
+
+def _finished(workspace: Workspace, row: Row, learnt: Learnt, folder: Path) -> Row:
+    """Record the end of a run with its model (a tree) and its other files (blobs by path)."""
+    model = workspace.artifacts.put_tree(folder / MODEL).to_dict()
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {
+        name: workspace.artifacts.put_file(path).to_dict()
+        for path in paths
+        if not (name := path.relative_to(folder).as_posix()).startswith(f"{MODEL}/")
+    }
     ended = {
         "status": "FINISHED",
         "ended_at": now(),
-        "task": fitted.model.task,
-        "params": {key: str(value) for key, value in fitted.params.items()},
-        "metrics": {key: _number(value) for key, value in fitted.metrics.items()},
-        "artifacts": sorted([*paths, *files]),
+        "task": learnt.task,
+        "params": learnt.params,
+        "metrics": learnt.metrics,
+        "artifacts": sorted([*(f"{MODEL}/{path}" for path in model["members"]), *files]),
         "files": files,
-        "model": stored["model"],
-    }
-    tags = {
-        "paceml.data_version": version.reference,
-        "paceml.task": fitted.model.task,
-        "paceml.seconds": f"{fitted.seconds:.3f}",
-        "paceml.cpu_seconds": f"{fitted.cpu_seconds:.3f}",
-        "paceml.peak_memory_bytes": str(fitted.peak_memory_bytes),
+        "model": model,
     }
     body = {
         "status": "FINISHED",
-        "metrics": ended["metrics"],
-        "model": stored["model"]["manifest"]["sha256"],
+        "metrics": learnt.metrics,
+        "model": model["manifest"]["sha256"],
     }
     recorded: list[Row] = []
 
     def decide(state: Any) -> Draft:
         current = state.get("runs", row["run_id"]) or row  # tagged or noted while it was at work
-        recorded[:] = [{**current, **ended, "tags": {**current["tags"], **tags}}]
+        recorded[:] = [{**current, **ended, "tags": {**current["tags"], **learnt.tags}}]
         return Draft("runs.finished", f"run:{row['run_id']}", body, [("runs", recorded[0])])
 
     workspace.append(decide)
@@ -264,12 +307,13 @@ def _write_mirror(workspace: Workspace, row: Row, folder: Path) -> None:
         metrics={key: float(value) for key, value in row["metrics"].items()},
         tags=row["tags"],
         datasets=row["datasets"],
+        histories=read_histories(folder),
     )
     tracking.log_artifacts(row["run_id"], folder)
     tracking.end_run(row["run_id"], "FINISHED")
 
 
-def _abandon(workspace: Workspace, row: Row, error: BaseException) -> None:
+def abandon(workspace: Workspace, row: Row, error: BaseException) -> None:
     """Record that the run did not end well, as far as that can still be recorded."""
     is_cancelled = isinstance(error, Cancelled | KeyboardInterrupt)
     status = "KILLED" if is_cancelled else "FAILED"
@@ -288,10 +332,3 @@ def _abandon(workspace: Workspace, row: Row, error: BaseException) -> None:
             workspace.tracking.end_run(row["run_id"], status)
     except StackError:  # the first error is the one to report; doctor repairs the rest
         return
-
-
-def _number(value: float) -> float | str:
-    """Return a metric as the journal holds it: JSON has no NaN and no infinities."""
-    if math.isfinite(value):
-        return float(value)
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

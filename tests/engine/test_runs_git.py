@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from records_kit import git, make_project
 
 from local_stack.runs import git as code
-
-Git = Callable[..., str]
 
 
 @pytest.fixture
@@ -20,26 +17,9 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with one commit, and nobody's configuration around it."""
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    root = tmp_path / "project"
-    (root / "recipes").mkdir(parents=True)
-    git(root, "init", "-q", "-b", "main")
-    git(root, "config", "user.email", "ann@example.org")
-    git(root, "config", "user.name", "Ann")
-    (root / "a.txt").write_text("one\n")
-    commit(root)
+    root = make_project(tmp_path / "project")
+    (root / "recipes").mkdir()
     return root
-
-
-def git(root: Path, *words: str) -> str:
-    ended = subprocess.run(
-        ["git", "-C", str(root), *words], capture_output=True, text=True, check=True
-    )
-    return ended.stdout.strip()
-
-
-def commit(root: Path) -> None:
-    git(root, "add", "-A")
-    git(root, "commit", "-qm", "work")
 
 
 def test_a_clean_repository_gives_commit_branch_and_remote(repository):
@@ -52,7 +32,7 @@ def test_a_clean_repository_gives_commit_branch_and_remote(repository):
 
 
 def test_what_is_not_committed_is_a_diff_that_git_applies_again(repository, tmp_path):
-    (repository / "a.txt").write_text("one\ntwo\n")
+    (repository / "notes.txt").write_text("one\ntwo\n")
     (repository / "b.txt").write_text("staged\n")
     git(repository, "add", "b.txt")
     (repository / "left [b].txt").write_text("unknown\n")
@@ -65,7 +45,7 @@ def test_what_is_not_committed_is_a_diff_that_git_applies_again(repository, tmp_
     git(tmp_path, "clone", "-q", str(repository), "copy")
     (tmp_path / "source.diff").write_bytes(found.diff)
     git(tmp_path / "copy", "apply", str(tmp_path / "source.diff"))
-    assert (tmp_path / "copy" / "a.txt").read_text() == "one\ntwo\n"
+    assert (tmp_path / "copy" / "notes.txt").read_text() == "one\ntwo\n"
     assert (tmp_path / "copy" / "b.txt").read_text() == "staged\n"
 
 
@@ -73,7 +53,7 @@ def test_a_long_diff_is_hashed_as_a_whole_and_kept_in_part(repository, monkeypat
     monkeypatch.setattr(code, "MOST_DIFF_BYTES", 1_000)
     hashes = set()
     for last in ("x", "y"):
-        (repository / "a.txt").write_text("".join(f"{n}\n" for n in range(40_000)) + last)
+        (repository / "notes.txt").write_text("".join(f"{n}\n" for n in range(40_000)) + last)
         found = code.look(repository)
         hashes.add(found.diff_sha256)
         assert len(found.diff) == 1_000 < found.diff_bytes
@@ -142,8 +122,8 @@ def test_nothing_that_a_repository_names_is_run(repository, tmp_path, kind):
     (inside / "more.txt").write_text(f'[filter "odd"]\n\tclean = {trap}\n')
     with (inside / "config").open("a") as stream:
         stream.write(HOSTILE[kind].format(trap=trap, hooks=hooks))
-    (repository / "a.txt").write_text("two\n")
-    os.utime(repository / "a.txt", (1, 1))  # git has to look at the content
+    (repository / "notes.txt").write_text("two\n")
+    os.utime(repository / "notes.txt", (1, 1))  # git has to look at the content
     before = (inside / "index").read_bytes()
     found = code.look(repository)
     assert not sprung.exists()
@@ -160,7 +140,7 @@ def test_the_traps_of_these_tests_would_spring(repository, tmp_path, kind):
     (repository / ".git" / "info" / "attributes").write_text("* filter=odd diff=odd\n")
     with (repository / ".git" / "config").open("a") as stream:
         stream.write(HOSTILE[kind].format(trap=trap, hooks=""))
-    (repository / "a.txt").write_text("two\n")
+    (repository / "notes.txt").write_text("two\n")
     git(repository, "diff", "HEAD")
     assert sprung.exists()
 
@@ -169,7 +149,7 @@ def test_a_partial_clone_fetches_nothing(repository, tmp_path):
     sprung, trap = tmp_path / "sprung", tmp_path / "trap"
     trap.write_text(f"#!/bin/sh\ntouch {sprung}\nexit 1\n")
     trap.chmod(0o755)
-    blob = git(repository, "rev-parse", "HEAD:a.txt")
+    blob = git(repository, "rev-parse", "HEAD:notes.txt")
     (repository / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
     with (repository / ".git" / "config").open("a") as stream:
         stream.write(
@@ -177,7 +157,7 @@ def test_a_partial_clone_fetches_nothing(repository, tmp_path):
         )
         stream.write(f'[remote "origin"]\n\turl = {tmp_path}\n\tuploadpack = {trap}\n')
         stream.write("\tpromisor = true\n")
-    (repository / "a.txt").write_text("two\n")
+    (repository / "notes.txt").write_text("two\n")
     found = code.look(repository)
     assert not sprung.exists()
     assert found.missing == "git diff failed"
@@ -186,7 +166,7 @@ def test_a_partial_clone_fetches_nothing(repository, tmp_path):
 def test_a_work_tree_elsewhere_is_not_read(repository, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    (elsewhere / "a.txt").write_text("private\n")
+    (elsewhere / "notes.txt").write_text("private\n")
     git(repository, "config", "core.worktree", str(elsewhere))
     found = code.look(repository)
     assert found.missing
