@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from local_stack import catalog
+from local_stack.stores.artifacts import Blob
 from local_stack.workspace import Workspace
 
 RECIPE = """\
@@ -35,6 +36,13 @@ def add_beans(workspace: Workspace, folder: Path, frame: pl.DataFrame | None = N
     given = {"name": "beans", "source": str(folder / "beans.parquet"), "target": "height"}
     added = catalog.call(workspace, "data.add", given)
     return f"beans@{added.version}"
+
+
+def lose_data(workspace: Workspace, reference: str) -> None:
+    """Take the bytes of a data version away, as a lost disk does."""
+    row = workspace.get("data_versions", *reference.split("@"))
+    assert row is not None
+    Path(workspace.artifacts.uri(Blob.of(row["table"]))).unlink()
 
 
 def git(root: Path, *words: str) -> str:

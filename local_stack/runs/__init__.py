@@ -2,6 +2,7 @@
 
 VERBS = {
     "train": "train",
+    "branch": "branching",
     "search": "records",
     "show": "records",
     "note": "editing",

@@ -37,12 +37,14 @@ _LIBRARY = ("user_api", "internal_api", "version", "threading_layer", "architect
 class Provenance(Result):
     """Where a training took place, and from what.
 
-    ``engine`` is PACE-ML's own version and the SHA-256 of its source files, ``threads`` how many
-    the estimator was given, ``libraries`` the native thread pools that were loaded, ``seeds``
-    those of the split and of the estimator. ``recipe`` holds the hash of the recipe in force and,
-    where its features are a stored recipe's, the number and hash of that.
+    ``folder`` is where the recipe lay, ``engine`` is PACE-ML's own version and the SHA-256 of its
+    source files, ``threads`` how many the estimator was given, ``libraries`` the native thread
+    pools that were loaded, ``seeds`` those of the split and of the estimator. ``recipe`` holds
+    the hash of the recipe in force and, where its features are a stored recipe's, the number and
+    hash of that.
     """
 
+    folder: str
     code: git.Code
     engine: dict[str, str]
     python: dict[str, str]
@@ -88,6 +90,7 @@ def gather(folder: Path, *, threads: int | None = None) -> Provenance:
         How many the estimator is given; as many as there are cores when left out.
     """
     return Provenance(
+        folder=str(folder),
         code=git.look(folder),
         engine={"version": _version(_PROGRAM), "sha256": _source_hash()},
         python={"version": platform.python_version(), "build": platform.python_implementation()},
