@@ -51,20 +51,22 @@ def duration(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What a split looks at: the number of rows and at most one int64 array (n_rows,).
+    """What a split looks at: the number of rows and int64 arrays (n_rows,), one kind at most.
 
     ``strata`` keeps the shares of its values, ``groups`` keeps equal values together, ``times``
-    holds the largest values out.
+    holds the largest values out. With a gap, ``purged`` says of each row from which time on rows
+    are left out of the training when what is held out begins with this row's time.
     """
 
     n_rows: int
     strata: np.ndarray | None = None
     groups: np.ndarray | None = None
     times: np.ndarray | None = None
+    purged: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> Keys:
         """Return the keys of some rows."""
-        arrays = (self.strata, self.groups, self.times)
+        arrays = (self.strata, self.groups, self.times, self.purged)
         return Keys(len(rows), *(None if a is None else a[rows] for a in arrays))
 
 
@@ -79,7 +81,8 @@ def keys_of(frame: pl.DataFrame, split: Split, labels: np.ndarray | None) -> Key
     if split.group is not None:
         return Keys(frame.height, groups=_ranks(frame, split.group, "group"))
     if split.time is not None:
-        return Keys(frame.height, times=_ranks(frame, split.time, "time"))
+        times = _ranks(frame, split.time, "time")
+        return Keys(frame.height, times=times, purged=_purged(frame[split.time], times, split.gap))
     return Keys(frame.height)
 
 
@@ -96,6 +99,43 @@ def _ranks(frame: pl.DataFrame, name: str, role: str) -> np.ndarray:
     return ranks.to_numpy().astype(np.int64)
 
 
+def _purged(series: pl.Series, times: np.ndarray, gap: int | str | None) -> np.ndarray | None:
+    """Return for each row the first of the times right before it that a gap purges."""
+    import numpy as np
+    import polars as pl
+
+    if gap is None or isinstance(gap, int):
+        return None if gap is None else np.asarray(times - gap)
+    if series.dtype not in (pl.Date, pl.Datetime):
+        raise InputError(
+            f"split.gap is '{gap}', and '{series.name}' holds no dates or times.",
+            "Write the gap as a number of different values.",
+        )
+    moments = series.cast(pl.Datetime("us")).to_physical().fill_null(0).to_numpy()
+    ranks, first = np.unique(times, return_index=True)
+    known = ranks > 0  # rank 0 is of rows without a time
+    ordered = moments[first[known]]
+    found = np.zeros(ranks.max() + 1, dtype=np.int64)
+    starts = np.searchsorted(ordered, ordered - duration(gap) * 1_000_000)
+    found[ranks[known]] = ranks[known][starts]
+    return np.asarray(found[times])
+
+
+def _before(keys: Keys, cut: int) -> np.ndarray:
+    """Return the rows to train on when rows from the time ``cut`` on are held out."""
+    import numpy as np
+
+    assert keys.times is not None
+    end = cut if keys.purged is None else int(keys.purged[keys.times == cut][0])
+    found = np.flatnonzero(keys.times < end)
+    if not len(found):
+        raise InputError(
+            "The gap of the split leaves no rows to train on.",
+            "Shorten split.gap, or hold out less.",
+        )
+    return found
+
+
 def hold_out(keys: Keys, share: float, seed: int) -> Parts:
     """Return (train, test) with about ``share`` of the rows in test, rounded up.
 
@@ -103,6 +143,8 @@ def hold_out(keys: Keys, share: float, seed: int) -> Parts:
     ------
     InputError
         Nothing would be left to train on.
+
+    Rows that a gap purges are on neither side.
     """
     import numpy as np
 
@@ -119,7 +161,8 @@ def hold_out(keys: Keys, share: float, seed: int) -> Parts:
     elif keys.groups is not None:
         is_test = np.isin(keys.groups, _some_groups(keys.groups, n_test, generator))
     elif keys.times is not None:
-        is_test = keys.times >= _cut(keys.times, n_test)
+        cut = _cut(keys.times, n_test)
+        return _before(keys, cut), np.flatnonzero(keys.times >= cut)
     else:
         is_test[generator.permutation(keys.n_rows)[:n_test]] = True
     return np.flatnonzero(~is_test), np.flatnonzero(is_test)
@@ -175,7 +218,7 @@ def folds(keys: Keys, n_folds: int, seed: int) -> Iterator[Parts]:
     import numpy as np
 
     if keys.times is not None:
-        yield from _folds_by_time(keys.times, n_folds)
+        yield from _folds_by_time(keys, keys.times, n_folds)
         return
     generator = np.random.default_rng(seed)
     fold = _fold_numbers(keys, n_folds, generator)
@@ -205,7 +248,7 @@ def _fold_numbers(keys: Keys, n_folds: int, generator: np.random.Generator) -> n
     return fold
 
 
-def _folds_by_time(times: np.ndarray, n_folds: int) -> Iterator[Parts]:
+def _folds_by_time(keys: Keys, times: np.ndarray, n_folds: int) -> Iterator[Parts]:
     import numpy as np
 
     ordered = np.sort(times)
@@ -214,4 +257,4 @@ def _folds_by_time(times: np.ndarray, n_folds: int) -> Iterator[Parts]:
     if len(set(cuts)) < len(cuts) or cuts[0] == ordered[0]:
         raise InputError(f"The time column has too few values for {n_folds} folds.")
     for begin, end in itertools.pairwise(cuts):
-        yield np.flatnonzero(times < begin), np.flatnonzero((times >= begin) & (times < end))
+        yield _before(keys, int(begin)), np.flatnonzero((times >= begin) & (times < end))
