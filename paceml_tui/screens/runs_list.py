@@ -72,8 +72,8 @@ class RunsList(RecordsScreen):
     _marked: tuple[str, ...] = ()
     _remembered = Remembered()
 
-    def source(self) -> tuple[str, tuple[Any, ...]]:
-        """Return the SELECT of the runs of the experiment that are in the state."""
+    def relation(self) -> tuple[str, str, tuple[Any, ...]]:
+        """Return the runs of the experiment that are in the state."""
         conditions: list[str] = ["true"]
         values: list[str] = []
         if self.lifecycle != "all":
@@ -82,11 +82,7 @@ class RunsList(RecordsScreen):
         if self.experiment:
             conditions.append("experiment = ?")
             values.append(self.experiment)
-        return (
-            f"SELECT {_COLUMNS} FROM found_runs "  # noqa: S608 - names of ours
-            f"WHERE {' AND '.join(conditions)}",
-            tuple(values),
-        )
+        return _COLUMNS, f"found_runs WHERE {' AND '.join(conditions)}", tuple(values)
 
     @property
     def noun(self) -> str:

@@ -108,6 +108,11 @@ class RecordsScreen(Container):
         """Return the SELECT of ours whose rows are listed now, and its values."""
         return self.SOURCE, ()
 
+    def relation(self) -> tuple[str, str, tuple[Any, ...]]:
+        """Return what is selected, from where (with a WHERE), and the values of that."""
+        source, given = self.source()
+        return "*", f"({source}) WHERE true", given
+
     def columns(self, rows: Sequence[Row]) -> tuple[Column, ...]:
         """Return the columns for a page of rows."""
         raise NotImplementedError
@@ -245,16 +250,16 @@ class RecordsScreen(Container):
 
     def read(self) -> Listing:
         """Return the page that filter, order and offset ask for."""
-        source, given = self.source()
+        selected, relation, given = self.relation()
         condition, values, note = self.condition(self.filter_text)
         values = (*given, *values)
-        matching = f"FROM ({source}) WHERE {condition}"
-        total = self.desk.query(f"SELECT count(*) AS n FROM ({source})", *given)[0]["n"]  # noqa: S608
+        matching = f"FROM {relation} AND ({condition})"
+        total = self.desk.query(f"SELECT count(*) AS n FROM {relation}", *given)[0]["n"]  # noqa: S608
         match = self.desk.query(f"SELECT count(*) AS n {matching}", *values)[0]["n"]
         order, more = self._order(self.listing.columns if self.listing else self.columns(()))
         offset = self._offset if self._offset < match else 0
         rows = self.desk.query(
-            f"SELECT * {matching} ORDER BY {order} LIMIT {self.PAGE} OFFSET {offset}",
+            f"SELECT {selected} {matching} ORDER BY {order} LIMIT {self.PAGE} OFFSET {offset}",
             *values,
             *more,
         )
@@ -273,16 +278,15 @@ class RecordsScreen(Container):
         """Return SQL, its values and a remark for a filter: every word must appear somewhere."""
         words = text.lower().split()
         place = f"lower(concat_ws(' ', {', '.join(self.SEARCH)}))"
-        terms = [f"contains({place}, ?)" for _ in words]
-        return " AND ".join(terms) or "true", tuple(words), ""
+        return " AND ".join([f"contains({place}, ?)"] * len(words)) or "true", tuple(words), ""
 
     def _order(self, columns: Sequence[Column]) -> tuple[str, tuple[str, ...]]:
         keys_last = ", ".join(self.KEY)
         chosen = next((c for c in columns if c.title == self._sorted_by and c.order), None)
-        if chosen is None:
+        if not chosen:
             return keys_last, ()
-        direction = "DESC" if self._descending else "ASC"
-        return f"{chosen.order} {direction} NULLS LAST, {keys_last}", chosen.values
+        way = "DESC" if self._descending else "ASC"
+        return f"{chosen.order} {way} NULLS LAST, {keys_last}", chosen.values
 
     @on(Loaded)
     def _show(self, event: Loaded) -> None:
