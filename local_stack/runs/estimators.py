@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from local_stack.errors import InputError, nearest
@@ -180,6 +181,37 @@ def _abilities(recipe: Recipe) -> dict[str, tuple[bool, str]]:
         "early_stopping": (False, only),
         "quantiles": (False, "Train lightgbm, or an estimator with a loss of quantiles."),
     }
+
+
+def task_of_estimator(estimator: str, params: Mapping[str, Any]) -> str | None:
+    """Return the task that an estimator with such parameters has, None where it has both."""
+    if estimator != LIGHTGBM:
+        from sklearn.base import is_classifier
+
+        kind = sklearn_class(estimator)
+        return "classification" if is_classifier(kind()) else "regression"
+    objective = canonical(params).get("objective")
+    if objective is None:
+        return None
+    for task, words in OBJECTIVES.items():
+        if objective in words:
+            return "regression" if task == "regression" else "classification"
+    known = [word for words in OBJECTIVES.values() for word in words]
+    raise InputError(
+        f"params.objective cannot be '{objective}'.",
+        nearest(str(objective), known) or f"One of: {', '.join(known)}.",
+    )
+
+
+def canonical(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return LightGBM parameters under their canonical names; two names of one are an error."""
+    names = canonical_names()
+    found: dict[str, Any] = {}
+    for name, value in params.items():
+        if names[name] in found:
+            raise InputError(f"params gives {names[name]} twice, under two names ('{name}').")
+        found[names[name]] = value
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def parameter_names(estimator: str) -> frozenset[str]:

@@ -18,7 +18,7 @@ from local_stack.evaluation.split import Keys, Split, folds, hold_out, keys_of
 from local_stack.preparation.fitting import apply_step, fit_features, raw_columns
 from local_stack.preparation.steps import EncodeStep, GroupStep, fits_on
 from local_stack.preparation.table import Labels, Table
-from local_stack.runs import fit as runs_fit
+from local_stack.runs import lessons
 from local_stack.runs.fit import fit
 from local_stack.runs.recipe import Recipe, parse_recipe
 
@@ -99,7 +99,7 @@ def fitted_states(
         found.append((options["labels"].values.tolist(), state, training.matrix))
         return training
 
-    monkeypatch.setattr(runs_fit, "fit_features", spying)
+    monkeypatch.setattr(lessons, "fit_features", spying)
     fit(parse_recipe(value), frame)
     monkeypatch.undo()
     return found

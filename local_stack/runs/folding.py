@@ -1,0 +1,129 @@
+"""Cross-validation: models that are judged by rows they have not seen, fold by fold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from local_stack.evaluation import measure
+from local_stack.evaluation.split import folds
+from local_stack.evaluation.targets import codes_of
+from local_stack.preparation.fitting import raw_columns
+from local_stack.runs.fitted import FoldScore, Predictions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from local_stack.runs.lessons import Lesson, Table
+    from local_stack.runs.recipe import Recipe
+    from local_stack.stores.model import Model
+
+Taught: TypeAlias = "Callable[[Table, str], tuple[Lesson, Model, Any]]"
+"""Trains on a table, under a label for the progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One fold: ``found`` are predictions of rows of the training table, in ``classes``."""
+
+    found: Predictions
+    classes: tuple[Any, ...]
+    n_rows_train: int
+
+
+def predicted(model: Model, table: Table, rows: np.ndarray) -> Predictions:
+    """Return what a model says of a table whose rows have the numbers ``rows``."""
+    matrix = model.matrix(raw_columns(table.frame, model.inputs))
+    return outcome_of(model, matrix, table.truth(model.classes), rows)
+
+
+def outcome_of(
+    model: Model, matrix: np.ndarray, truth: np.ndarray, rows: np.ndarray
+) -> Predictions:
+    """Return what a model says of a matrix of features."""
+    probability = model.probabilities(matrix) if model.has_probabilities else None
+    return Predictions(rows, truth, model.outputs(matrix), probability)
+
+
+def measured(found: Predictions, classes: Sequence[Any]) -> dict[str, float]:
+    """Return the metrics of predictions; without classes they are of a regression."""
+    if not classes:
+        return measure.regression_metrics(found.truth, found.predicted)
+    return measure.classification_metrics(
+        found.truth, found.predicted, found.probability, len(classes)
+    )
+
+
+def cross_validated(recipe: Recipe, train: Table, n_folds: int, taught: Taught) -> list[Fold]:
+    """Train once for each fold; the rows of ``found`` are places in ``train``."""
+    found = []
+    parts = folds(train.keys, n_folds, recipe.split.seed)
+    for number, (fit_rows, score_rows) in enumerate(parts, start=1):
+        lesson, model, _ = taught(train.take(fit_rows), f"Fold {number} of {n_folds}")
+        outcome = predicted(model, train.take(score_rows), score_rows)
+        found.append(Fold(outcome, model.classes, len(lesson.rows)))
+    return found
+
+
+def aligned(fold: Fold, classes: Sequence[Any]) -> Predictions:
+    """Return the predictions of a fold in ``classes``, the classes of the whole model.
+
+    A class that the fold's model had not seen has the probability 0; rows of it keep the truth
+    -1, so that they are always wrong and leave out the metrics of probabilities.
+    """
+    import numpy as np
+
+    if not classes or fold.classes == tuple(classes):
+        return fold.found
+    places = codes_of(fold.classes, classes)
+    found = fold.found
+    probability = None
+    if found.probability is not None:
+        probability = np.zeros((len(found.rows), len(classes)))
+        probability[:, places[places >= 0]] = found.probability[:, places >= 0]
+    places = np.append(places, -1)  # for the truth of -1
+    return replace(
+        found,
+        truth=places[found.truth],
+        predicted=places[found.predicted],
+        probability=probability,
+    )
+
+
+def joined(parts: Sequence[Predictions], numbers: np.ndarray) -> Predictions:
+    """Return predictions of several folds as one, ordered by row; ``numbers`` are of the rows."""
+    import numpy as np
+
+    rows = np.concatenate([part.rows for part in parts])
+    order = np.argsort(rows, kind="stable")
+
+    def whole(name: str) -> Any:
+        arrays = [getattr(part, name) for part in parts]
+        return None if arrays[0] is None else np.concatenate(arrays)[order]
+
+    members = ("truth", "predicted", "probability", "uncalibrated")
+    return Predictions(numbers[rows[order]], *(whole(name) for name in members))
+
+
+def scores_of(
+    parts: Sequence[Predictions], found: Sequence[Fold], classes: Sequence[Any]
+) -> tuple[FoldScore, ...]:
+    """Return the metrics of each fold."""
+    return tuple(
+        FoldScore(number, measured(part, classes), fold.n_rows_train, len(part.rows))
+        for number, (part, fold) in enumerate(zip(parts, found, strict=True), start=1)
+    )
+
+
+def summary(scores: Sequence[FoldScore]) -> dict[str, float]:
+    """Return ``cv_<metric>_mean`` and ``_std`` (ddof 0) of the metrics that all folds have."""
+    import numpy as np
+
+    found: dict[str, float] = {}
+    for name in scores[0].metrics if scores else ():
+        values = [score.metrics[name] for score in scores if name in score.metrics]
+        if len(values) == len(scores):  # one undefined in a fold has no honest mean
+            found[f"cv_{name}_mean"] = float(np.mean(values))
+            found[f"cv_{name}_std"] = float(np.std(values))
+    return found
