@@ -27,6 +27,7 @@ from local_stack.stores.journal import Draft
 from local_stack.stores.metadata import Metadata, Row
 from local_stack.stores.mlflow_stores import moving
 from local_stack.stores.mlflow_stores.opening import folder_of
+from local_stack.stores.places import redacted
 from local_stack.workspace import Workspace
 
 Severity = Literal["error", "warning", "note"]
@@ -290,7 +291,7 @@ def _moved(workspace: Workspace, repair: bool) -> list[Finding]:
             workspace.append(lambda _: Draft("mlflow.rebased", "mlflow", body))
         message = (
             f"{len(local):,} URIs of artefacts in MLflow's store lead to where it was before, "
-            f"such as {local[0].uri[:200]}; PACE-ML reads the artefacts where they lie now."
+            f"such as {_brief(local[0].uri)}; PACE-ML reads the artefacts where they lie now."
         )
         fix = "Let MLflow find them, too: paceml-tui doctor --repair"
         if not is_own:
@@ -301,11 +302,15 @@ def _moved(workspace: Workspace, repair: bool) -> list[Finding]:
     if remote:
         message = (
             f"{len(remote):,} URIs of artefacts in MLflow's store lead to a server or bucket, such "
-            f"as {remote[0].uri[:200]}, but artefacts lie in the store, where PACE-ML reads them."
+            f"as {_brief(remote[0].uri)}, but artefacts lie in the store, where PACE-ML reads them."
         )
         fix = "Nothing needs to be done: MLflow itself asks the server."
         found.append(Finding("artifacts_remote", "note", "mlflow", message, fix, False))
     return found
+
+
+def _brief(uri: str) -> str:
+    return redacted(uri)[:200]
 
 
 def _mirror_run(workspace: Workspace, run: str) -> None:

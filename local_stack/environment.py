@@ -14,14 +14,19 @@ FIXED = {
     "MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK": "true",
     "MLFLOW_MODEL_CATALOG_URI": "",
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
     "MPLBACKEND": "Agg",
     "LITESTAR_WARN_IMPLICIT_SYNC_TO_THREAD": "0",
 }
 """Values that hold whatever the caller had set."""
 
-DEFAULTS = {"AWS_EC2_METADATA_DISABLED": "true"}
-"""Values that a caller may override."""
+DEFAULTS = {
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+"""Values that a caller may override; MLflow asks a server that is down for four minutes."""
 
 _UMASK = 0o077
 

@@ -29,6 +29,10 @@ def text(value: str) -> None:
 def result(name: str, value: Any, *, is_json: bool) -> None:
     """Print what the command ``name`` returned."""
     values = plain(value)
+    if name == "init":  # a tracking URI may hold a password or a token
+        from local_stack.stores.places import redacted
+
+        values["tracking_uri"] = redacted(values["tracking_uri"])
     if is_json:
         _document({"ok": True, "command": name, "result": values})
         return

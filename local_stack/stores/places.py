@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from local_stack.errors import InputError, NotFoundError, StackError, UnavailableError
 from local_stack.results import Result, iso
@@ -19,7 +20,9 @@ from local_stack.stores.artifacts import explained, opened
 
 _BLOCK = 1024 * 1024
 _LOOK = "Check the URL."
-_USER = re.compile(r"(?<=://)([^/?#@:]*):[^/?#]*@")
+_TOKEN = re.compile(r"(https?://)([^/?#:\s]+)(?::(?:x-oauth-basic)?)?@(?![^/?#]*@)", re.I)
+"""The user of a web address who has no password: that is how a token is given."""
+_USER = re.compile(r"(://[^/?#:\s]*):([^/?#]*)@")
 _SECRET = re.compile(
     r"([?&;][^=&;#]*(?:sig|token|secret|passw|pwd|key|credential|auth)[^=&;#]*=)[^&;#]*", re.I
 )
@@ -132,14 +135,26 @@ def _blocks(url: str) -> Generator[bytes]:
 
 
 def redacted(url: str) -> str:
-    """Return ``url`` without what opens it: a password, and secrets in its query.
+    """Return ``url`` without what opens it: a password or token, and secrets in its query.
 
     Examples
     --------
     >>> redacted("https://ann:pw@host/a.csv?id=1&X-Amz-Signature=ab")
     'https://ann:***@host/a.csv?id=1&X-Amz-Signature=***'
+    >>> redacted("https://token@host/")
+    'https://***@host/'
     """
-    return _SECRET.sub(r"\1***", _USER.sub(r"\1:***@", url))
+    return _SECRET.sub(r"\1***", _USER.sub(r"\1:***@", _TOKEN.sub(r"\1***@", url)))
+
+
+def without_secrets(url: str, text: str) -> str:
+    """Return ``text`` without the secrets of ``url``, wherever they stand in it."""
+    text = text.replace(url, redacted(url))
+    secrets = {found[2] for pattern in (_TOKEN, _USER) if (found := pattern.search(url))}
+    secrets |= {found[0].partition("=")[2] for found in _SECRET.finditer(url)}
+    for secret in sorted(secrets | set(map(unquote, secrets)), key=len, reverse=True):
+        text = text.replace(secret, "***") if secret.strip("*") else text
+    return text
 
 
 @contextlib.contextmanager
@@ -153,7 +168,9 @@ def _asked(url: str) -> Iterator[tuple[Any, str]]:
     except StackError as error:
         if redacted(url) == url:
             raise
-        raise type(error)(_without(url, error.message), _without(url, error.hint)) from None
+        raise type(error)(
+            without_secrets(url, error.message), without_secrets(url, error.hint)
+        ) from None
 
 
 def _opened(url: str) -> tuple[Any, str]:
@@ -164,17 +181,6 @@ def _opened(url: str) -> tuple[Any, str]:
             f"{redacted(url)} is not a URL of data: no file system is known for it.",
             "Use a path, or a URL such as s3://bucket/wine.csv.",
         ) from None
-
-
-def _without(url: str, text: str) -> str:
-    """Return ``text`` without the secrets of ``url``, wherever they stand in it."""
-    text = text.replace(url, redacted(url))
-    user = re.search(r"://[^/?#@:]*:([^/?#]*)@", url)
-    secrets = [user[1]] if user else []
-    secrets += [hit[0].partition("=")[2] for hit in _SECRET.finditer(url)]
-    for secret in secrets:
-        text = text.replace(secret, "***") if secret else text
-    return text
 
 
 def _named(place: Place, url: str) -> Place:

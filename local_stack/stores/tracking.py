@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 from local_stack import environment
 from local_stack.errors import StackError, UnavailableError
 from local_stack.results import Result
-from local_stack.stores.places import redacted
+from local_stack.stores.places import redacted, without_secrets
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -320,10 +320,21 @@ class Tracking:
 
 
 def _not_taken(uri: str, error: Exception) -> UnavailableError:
+    told = f"did not take the record: {without_secrets(uri, str(error)).rstrip('.')}"
+    causes = [one for one in _causes(error) if isinstance(one, OSError)]
+    if uri.startswith("http") and causes:
+        told = f"does not answer ({causes[-1].strerror or 'not in time'})"
     return UnavailableError(
-        f"MLflow at {redacted(uri)} did not take the record: {str(error).rstrip('.')}.",
+        f"MLflow at {redacted(uri)} {told}.",
         "PACE-ML's own record stands; 'paceml-tui doctor --repair' writes it again.",
     )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what led to it, the first cause last."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _edit_run(

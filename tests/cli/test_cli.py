@@ -275,6 +275,12 @@ def test_a_place_that_cannot_be_made_is_a_sentence(program):
     assert document(ended)["command"] == "init"
 
 
+def test_init_shows_no_token_of_the_tracking_server(program):
+    ended = program("init", "ws", "--tracking-uri", "https://t0ken@example.org/", "--json")
+    assert "t0ken" not in ended.stdout + ended.stderr
+    assert document(ended)["result"]["tracking_uri"] == "https://***@example.org/"
+
+
 def test_a_damaged_journal_is_told_by_reading_and_stops_writing(made, tmp_path):
     made("data", "add", "t", "t.csv")
     made("data", "add", "u", "t.csv")

@@ -156,6 +156,12 @@ def test_an_unknown_scheme_and_a_host_that_is_not_there(scratch):
         ("https://h/a?sv=1&sig=a%2Fb", "https://h/a?sv=1&sig=***"),
         ("postgresql+psycopg://u:p%40@h:5/d?password=x", "postgresql+psycopg://u:***@h:5/d?password=***"),
         ("https://h/a?access_token=t#f", "https://h/a?access_token=***#f"),
+        ("https://t0ken@h:5/a@b", "https://***@h:5/a@b"),
+        ("http://t0ken:@h", "http://***@h"),
+        ("https://t0ken:x-oauth-basic@h/p.git", "https://***@h/p.git"),
+        ("https://a@b:pw@h/", "https://a@b:***@h/"),
+        ("postgresql://ann@h/d", "postgresql://ann@h/d"),
+        ("see https://h or ask ann@h", "see https://h or ask ann@h"),
         ("mailbox/a@b:c", "mailbox/a@b:c"),
     ],
 )  # fmt: skip
