@@ -3,6 +3,7 @@
 VERBS = {
     "train": "train",
     "branch": "branching",
+    "reproduce": "reproducing",
     "search": "records",
     "show": "records",
     "note": "editing",

@@ -33,7 +33,7 @@ class FoldScore:
     """The metrics of one fold of the cross-validation; ``number`` counts from 1.
 
     The same metrics have one value a fold, so a run's history holds them under the key
-    ``cv_<metric>`` with the fold as the step.
+    ``cv_<metric>_by_fold`` with the fold as the step.
     """
 
     number: int

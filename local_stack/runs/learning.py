@@ -24,7 +24,7 @@ from local_stack.runs.recipe import Recipe
 from local_stack.workspace import Workspace
 
 if TYPE_CHECKING:
-    from local_stack.runs.fit import Fitted
+    from local_stack.runs.fitted import Fitted
 
 MODEL: Final = "model"
 """The folder of the model below the artefacts of a run."""
@@ -92,7 +92,7 @@ def learn(
     meter = _Meter()
     progress(Step("Reading the data"))
     frame = versions.read(workspace, version)
-    fitted = fit(plan, frame, progress=progress)
+    fitted = fit(plan, frame, progress=progress, threads=threads)
     progress(Step("Storing the model and its predictions"))
     model_files.save(fitted.model, folder / MODEL, run_id=run_id)
     if fitted.n_rows_test:
@@ -127,8 +127,20 @@ def learn(
 
 
 def histories(fitted: Fitted) -> dict[str, Points]:
-    """Return the metrics of a training over steps, by key."""
-    return {}
+    """Return the metrics of a training over steps, by key.
+
+    ``cv_<metric>_by_fold`` has a step for each fold, ``early_stopping_<metric>`` one for each
+    iteration, both from 1. MLflow shows the value of the last step as that of the metric, so the
+    score of the last fold must not be called ``cv_<metric>``.
+    """
+    found: dict[str, Any] = {}
+    for fold in fitted.folds:
+        for key, value in fold.metrics.items():
+            found.setdefault(f"cv_{key}_by_fold", []).append((fold.number, value))
+    if fitted.curve is not None:
+        points = enumerate(fitted.curve.values, start=1)
+        found[f"early_stopping_{fitted.curve.metric}"] = list(points)
+    return found
 
 
 def write_histories(found: Mapping[str, Points], folder: Path) -> None:

@@ -30,6 +30,8 @@ FORMAT: Final = 1
 _PROGRAM = "paceml-tui"
 _ENGINE = Path(__file__).parents[1]
 _DISTRIBUTION = re.compile(r"(.+?)-([^-]+)(?:-py[0-9.]+)?\.(?:dist-info|egg-info)")
+_SEEDS = ("seed", "random_state")
+_THREADS = ("num_threads", "num_thread", "nthread", "nthreads", "n_jobs")
 _LIBRARY = ("user_api", "internal_api", "version", "threading_layer", "architecture", "num_threads")
 
 
@@ -124,11 +126,13 @@ def completed(
         Every parameter of the estimator in force.
     """
     seeds = {"split": recipe.split.seed}
-    for key in ("seed", "random_state"):
+    for key in _SEEDS:
         if isinstance(params.get(key), int):
             seeds["estimator"] = params[key]
+    asked = [n for key in _THREADS if isinstance(n := params.get(key), int) and n > 0]
     return replace(
         found,
+        threads=min([found.threads, *asked]),
         libraries=_libraries(),
         seeds=seeds,
         recipe={"hash": recipe_hash(recipe), "stored": dict(stored) if stored else None},

@@ -65,7 +65,11 @@ def recorded(workspace: Workspace, run: str, progress: Progress = silent) -> Rec
         It was not trained here, so that it has no recipe.
     """
     before_reading(workspace, progress)
-    run_id = str(find_run(workspace, run)["run_id"])
+    return of_id(workspace, str(find_run(workspace, run)["run_id"]))
+
+
+def of_id(workspace: Workspace, run_id: str) -> Recorded:
+    """Return the records of the run with exactly this id, from the journal alone."""
     row = workspace.get("runs", run_id)
     if row is None or not row["recipe"]:
         raise InputError(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from records_kit import RECIPE, add_beans, commit, git, project
 
@@ -15,7 +17,9 @@ from local_stack import catalog
 from local_stack.data.recipes.document import hash_of
 from local_stack.errors import InputError
 from local_stack.runs import learning, provenance, records
+from local_stack.runs.comparison.curves import curves
 from local_stack.runs.recipe import parse_recipe
+from local_stack.runs.train import mirror_run
 from local_stack.stores.artifacts import Blob
 from local_stack.workspace import Workspace
 
@@ -144,8 +148,36 @@ def test_histories_hold_what_json_cannot(tmp_path):
     assert learning.read_histories(tmp_path / "none") == {}
 
 
-def test_the_record_is_whole_in_a_mirror_that_is_written_again(workspace, tmp_path, project):
+def test_folds_and_the_curve_of_early_stopping_are_histories(workspace, tmp_path, project):
+    add_beans(workspace, tmp_path)
+    done = train(workspace, project / "recipe.yaml", "early_stopping=5")
+    found = {curve.key: curve for curve in drawn(workspace, done.run_id)}
+    folds = found["cv_rmse_by_fold"]
+    assert folds.steps == (1, 2, 3)
+    assert np.mean(folds.values) == pytest.approx(done.metrics["cv_rmse_mean"], rel=1e-12)
+    assert np.std(folds.values) == pytest.approx(done.metrics["cv_rmse_std"], rel=1e-12)
+    curve = found["early_stopping_rmse"]
+    assert curve.steps == tuple(range(1, len(curve.steps) + 1))
+    assert 5 <= len(curve.steps) <= 12
+
+
+def test_a_mirror_that_is_written_again_has_each_point_once(workspace, tmp_path, project):
     add_beans(workspace, tmp_path)
     done = train(workspace, project / "recipe.yaml")
-    folder = next((workspace.root / "mlruns").glob(f"*/{done.run_id}"))
-    assert json.loads((folder / "artifacts" / provenance.FILE).read_text())["format"] == 1
+    before = drawn(workspace, done.run_id)
+    (folder,) = (workspace.root / "mlruns").glob(f"*/{done.run_id}")
+    path = folder / "metrics" / "cv_rmse_by_fold"
+    path.write_text(path.read_text().partition("\n")[0] + "\n")  # as a killed writer leaves it
+    row = workspace.get("runs", done.run_id)
+    mirror_run(workspace, row)
+    assert len(path.read_text().splitlines()) == 3
+    assert drawn(workspace, done.run_id) == before
+    document = json.loads((folder / "artifacts" / provenance.FILE).read_text())
+    assert document == environment(workspace, done.run_id)
+
+
+def drawn(workspace: Workspace, run: str) -> Any:
+    """Return the curves that screens draw of a run, without the times."""
+    catalog.call(workspace, "runs.sync", {"full": True})
+    found = curves(workspace, [run], ["cv_rmse_by_fold", "cv_mae_by_fold", "early_stopping_rmse"])
+    return [replace(curve, times=()) for curve in found]
