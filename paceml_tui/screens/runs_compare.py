@@ -151,8 +151,9 @@ class RunsCompareView(PartsView):
         self.action_part(self._part)
 
     def _legend(self) -> Text:
-        found = self.comparison
-        names = [it.title for it in found.runs] if found else []
+        from local_stack.runs.comparison import exporting
+
+        names = exporting.titles_of(self.comparison) if self.comparison else []
         return lines(*legend(names, max(40, self.app.size.width - 6))[:2])
 
     def _metric(self, row: Mapping[str, Any]) -> Any:

@@ -41,7 +41,8 @@ Draw = Callable[[int, int], Sequence[Text]]
 _MOST_RUNS = 12
 """Runs that have a column; the detail shows them all."""
 
-_TITLE = 14
+_TITLE, _NAME_WIDTH = 14, 24
+"""Cells of a run's name over a column, and before a line."""
 
 
 class Plot(VerticalScroll, inherit_bindings=False, can_focus=True):
@@ -88,21 +89,23 @@ class ChartPart(Part):
 # Lists.
 
 
-def short_name(found: RunComparison, place: int) -> str:
-    """Return the name of a run, or the beginning of its id where another has the same name."""
-    run = found.runs[place]
-    is_own = run.name and sum(it.name == run.name for it in found.runs) == 1
-    return run.name if is_own else run.run_id[:8]
+def short_names(found: RunComparison, width: int) -> list[str]:
+    """Return the name of each run in ``width`` cells, or of its id where that tells nothing."""
+    from local_stack.runs.comparison import naming
+
+    shown = [fit(styled(it.name), width).plain for it in found.runs]
+    return naming.short_names(shown, [it.run_id for it in found.runs])
 
 
 def _run_columns(
     found: RunComparison, cell: Callable[[Row, int], Text], **more: Any
 ) -> list[Column]:
     """Return a column for each of the first runs."""
+    titles = short_names(found, _TITLE)
 
     def column(place: int) -> Column:
         run = found.runs[place]
-        title = fit(styled(short_name(found, place)), _TITLE).plain
+        title = titles[place]
         is_base = run.run_id == found.baseline
         rank = 1 if is_base else 2 + place
         return Column(title, lambda row: cell(row, place), rank=rank, **more)
@@ -149,6 +152,7 @@ def _direction(word: str) -> Text:
 def metric_block(found: RunComparison, row: Mapping[str, Any], width: int, height: int) -> Block:
     """Return a metric in every run with its delta and interval, over its curves."""
     it = row["it"]
+    names = short_names(found, _NAME_WIDTH)
     rows = []
     for place, run in enumerate(found.runs):
         interval, why = it.intervals[place], it.reasons[place]
@@ -161,7 +165,7 @@ def metric_block(found: RunComparison, row: Mapping[str, Any], width: int, heigh
         delta = styled("") if is_base else _signed(it.deltas[place])
         tone = "good" if it.best == run.run_id else ""
         value = styled(number(it.values[place]).plain, tone)
-        rows.append((styled(short_name(found, place), limit=24), value, delta, between))
+        rows.append((styled(names[place]), value, delta, between))
     level = next((i for i in it.intervals if i is not None), None)
     title = f"{level.level:.0%} interval, {level.n_rows:,} rows" if level else ""
     curves = [Curve(curve.run_id, _points(curve)) for curve in found.curves if curve.key == it.key]
@@ -214,13 +218,15 @@ def value_lines(found: RunComparison, part: str) -> Lines:
             {"kind": "origin", "name": it.key, "values": it.values} for it in found.environment
         ]
 
+    names = short_names(found, _NAME_WIDTH)
+
     def value(row: Row, place: int) -> Text:
         return _text(row["values"][place], 24)
 
     def describe(row: Row) -> Block:
         shown = [
-            (styled(short_name(found, place), limit=24), _text(row["values"][place], 400))
-            for place, run in enumerate(found.runs)
+            (styled(names[place]), _text(row["values"][place], 400))
+            for place in range(len(found.runs))
         ]
         commands = [styled(it, "accent", 200) for it in row.get("commands") or ()]
         more = [styled(""), *commands, _key("v", "shows what differs")] if commands else []
@@ -244,6 +250,7 @@ def _key(key: str, does: str) -> Text:
 def file_lines(found: RunComparison) -> Lines:
     """Return a line for each artefact: its size in each run, and how it differs."""
     rows: list[Row] = [{"kind": "file", "name": it.path, "it": it} for it in found.artifacts]
+    names = short_names(found, _NAME_WIDTH)
 
     def value(row: Row, place: int) -> Text:
         it = row["it"]
@@ -253,11 +260,11 @@ def file_lines(found: RunComparison) -> Lines:
         it = row["it"]
         shown = [
             (
-                styled(short_name(found, place), limit=24),
+                styled(names[place]),
                 value(row, place),
                 styled(str(it.hashes[place] or "")[:16], "quiet"),
             )
-            for place, run in enumerate(found.runs)
+            for place in range(len(found.runs))
         ]
         return stack(
             heading(it.path, styled(it.difference, "accent")),

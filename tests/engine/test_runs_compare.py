@@ -15,6 +15,8 @@ from comparison_kit import classification, put_run, regression, run_id
 
 from local_stack.catalog import call
 from local_stack.errors import ConflictError, InputError, NotFoundError
+from local_stack.runs.comparison.exporting import titles_of
+from local_stack.runs.comparison.naming import short_names
 from local_stack.runs.comparison.shape import MetricComparison, RunComparison
 from local_stack.workspace import Workspace
 
@@ -95,6 +97,26 @@ def test_deltas_are_to_the_baseline_and_the_clear_winner_is_named(workspace: Wor
     assert turned.intervals[0].low == pytest.approx(-interval.high)
     assert turned.intervals[0].high == pytest.approx(-interval.low)
     assert compare(workspace, *runs).to_dict() == found.to_dict()  # seeded
+
+
+def test_runs_of_one_name_or_of_none_are_named_by_their_ids(workspace: Workspace) -> None:
+    names = ("same", "same", " \u200b", "own", run_id(0)[:8])
+    for number, name in enumerate(names):
+        put_run(workspace, number, regression(seed=number, noise=0.1 * 3**number), name=name)
+    found = compare(workspace, *map(run_id, range(5)), baseline=run_id(4))
+    assert metric(found, "rmse").verdict == run_id(0)[:8]
+    assert metric(compare(workspace, run_id(3), run_id(4)), "rmse").verdict == "own"
+    assert metric(compare(workspace, run_id(2), run_id(4)), "rmse").verdict == run_id(2)[:8]
+    ids = [run_id(number)[:8] for number in range(5)]
+    titles = [f"same ({ids[0]})", f"same ({ids[1]})", ids[2], f"own ({ids[3]})"]
+    assert titles_of(found)[:4] == titles
+    assert len(set(titles_of(found))) == 5
+
+
+def test_ids_that_begin_alike_are_told_as_far_as_it_takes() -> None:
+    ids = ["a" * 32, "a" * 11 + "b" * 21, "c" * 32]
+    assert short_names(["x", "x", "y"], ids) == ["a" * 12, "a" * 11 + "b", "y"]
+    assert short_names(["a" * 12, "", "y"], ids)[:2] == ["a" * 12, "a" * 11 + "b"]
 
 
 def test_a_difference_that_chance_makes_is_no_clear_one(workspace: Workspace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -154,6 +155,17 @@ def test_an_interval_stands_beside_its_delta(store: Path) -> None:
     line = next(line for line in shown.splitlines() if line.startswith("tree-deep"))
     assert line.split() == ["tree-deep", "0.6100", "-0.1400", "-0.2000", "to", "-0.08000"]
     assert "baseline" in shown
+
+
+def test_names_that_are_cut_alike_give_way_to_ids(store: Path) -> None:
+    with Workspace.open(store) as workspace:
+        found = call(workspace, "runs.compare", {"runs": (made.FLAT, made.DEEP)})
+    alike = [replace(run, name=f"gradient-boosting-{at}") for at, run in enumerate(found.runs)]
+    found = replace(found, runs=tuple(alike))
+    ids = [made.FLAT[:8], made.DEEP[:8]]
+    titles = [column.title for column in runs_compare_parts.value_lines(found, "params").columns]
+    assert titles[1:3] == ids
+    assert runs_compare_parts.short_names(found, 24) == [run.name for run in alike]
 
 
 async def test_runs_are_deleted_after_a_question_and_restored(store: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local_stack.data.checkout import outside, replacing
+from local_stack.runs.comparison.naming import short_ids
 from local_stack.runs.comparison.shape import MetricComparison, RunComparison
-from local_stack.runs.exporting import escaped, guarded, is_number, whole
+from local_stack.runs.exporting import escaped, guarded, is_number, visible, whole
 from local_stack.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -146,11 +147,14 @@ def markdown(comparison: RunComparison) -> str:
 
 
 def titles_of(comparison: RunComparison) -> list[str]:
-    """Return what heads the column of each run; no two are the same."""
-    titles = [run.title for run in comparison.runs]
+    """Return what heads the column of each run: its name and the beginning of its id.
+
+    No two are the same.
+    """
+    begun = short_ids([run.run_id for run in comparison.runs])
+    names = [" ".join(visible(run.name).split()) for run in comparison.runs]
     return [
-        run.run_id if titles.count(title) > 1 else title
-        for run, title in zip(comparison.runs, titles, strict=True)
+        f"{name} ({start})" if name else start for name, start in zip(names, begun, strict=True)
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from local_stack.progress import Progress
 from local_stack.runs.comparison import predictions, resampling
 from local_stack.runs.comparison.directions import Direction, direction
+from local_stack.runs.comparison.naming import short_names
 from local_stack.runs.comparison.predictions import HeldOut
 from local_stack.runs.comparison.resampling import Resampled
 from local_stack.runs.comparison.shape import NO_CLEAR, Interval, MetricComparison
@@ -89,11 +90,13 @@ def compared(
     """Return every metric of the runs, by name."""
     keys = sorted({key for found in metrics for key in found})
     measured = [held.metrics() for held in test.held]
+    ids = [row["run_id"] for row in rows]
+    names = short_names([row["name"] or "" for row in rows], ids)
     return tuple(
         _metric(
             key,
-            [row["run_id"] for row in rows],
-            [row["name"] or row["run_id"][:8] for row in rows],
+            ids,
+            names,
             [found.get(key) for found in metrics],
             baseline,
             test,

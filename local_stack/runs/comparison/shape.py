@@ -37,7 +37,8 @@ class ComparedRun(Result):
     @property
     def title(self) -> str:
         """Return the name with the beginning of the id, which tells runs of one name apart."""
-        return f"{self.name} ({self.run_id[:8]})" if self.name else self.run_id[:8]
+        name = self.name.strip()
+        return f"{name} ({self.run_id[:8]})" if name else self.run_id[:8]
 
 
 @dataclass(frozen=True, slots=True)
