@@ -103,6 +103,7 @@ def fit(
         out_of_fold=joined(parts, rows[train_rows]) if parts else None,
         curve=curve,
         feature_importance=_importance(model),
+        lesson=lesson,
     )
 
 
@@ -154,7 +155,7 @@ def effective_params(recipe: Recipe, model: Model) -> dict[str, Any]:
     if recipe.estimator == LIGHTGBM:
         params = params_in_force(recipe, len(model.classes))
     else:
-        params = model.estimator.get_params(deep=False)
+        params = model.estimator.get_params(deep=False) | recipe.params
     plain = {key: _plain(value) for key, value in params.items()}
     return {"model": short_name(recipe.estimator)} | plain
 

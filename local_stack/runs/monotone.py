@@ -71,6 +71,8 @@ def _feature(name: str, preparation: Preparation, columns: Sequence[str]) -> Fea
             "Make one number of the column, or name a single feature that a step makes.",
         )
     (feature,) = used
+    if feature.n_categories:
+        return feature
     words = _words(feature.name, preparation) - _KEEP_ORDER
     if len(preparation.sources[feature.name]) > 1 or words:
         why = f"by '{min(words)}'" if words else "together with other columns"

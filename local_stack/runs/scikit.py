@@ -31,9 +31,21 @@ def learnt(lesson: Lesson, threads: int | None = None) -> Any:
             estimator.fit(lesson.matrix, lesson.truth, **more)
     except (ValueError, TypeError, ArithmeticError) as error:
         raise refused(lesson.recipe, error) from error
-    if "n_jobs" in lesson.recipe.params:  # the model is the same whatever the threads were
-        estimator.n_jobs = lesson.recipe.params["n_jobs"]
+    _forget_threads(estimator)
     return estimator
+
+
+def _forget_threads(estimator: Any) -> None:
+    """Make the model the same whatever the threads were.
+
+    A forest that predicts with several adds its trees up in the order in which they are ready,
+    so that its last bits differ from call to call.
+    """
+    if hasattr(estimator, "n_jobs"):
+        estimator.n_jobs = None
+    mapper = getattr(estimator, "_bin_mapper", None)  # of HistGradientBoosting, for training only
+    if hasattr(mapper, "n_threads"):
+        mapper.n_threads = 1
 
 
 def _params(lesson: Lesson, threads: int | None) -> dict[str, Any]:
