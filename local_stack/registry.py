@@ -142,11 +142,13 @@ def register(
             f"A model cannot be called '{name}': @ stands before a stage, latest is a run.",
             "Take another name.",
         )
+    from local_stack.runs.saved_models import refusal
+
     source = find_run(workspace, run)
     if source["status"] != "FINISHED" or not source["model"]:
         raise InputError(
             f"Run {source['run_id']} is {source['status']} and has no model to register.",
-            "Register a run whose status is FINISHED.",
+            refusal(workspace, source) or "Register a run whose status is FINISHED.",
         )
     at = now()
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import polars
 
     from local_stack.runs.exporting import Column
+    from local_stack.runs.saved_models import SavedModel
 
 _READ: Final = ", ".join(
     [
@@ -118,7 +119,7 @@ class RunList(Result):
 
 @dataclass(frozen=True, slots=True)
 class RunDetails(Result):
-    """Everything that is known of one run."""
+    """Everything that is known of one run; ``models`` are those that it saved, never loaded."""
 
     run_id: str
     name: str
@@ -140,6 +141,7 @@ class RunDetails(Result):
     artifacts: tuple[str, ...]
     model_versions: tuple[str, ...]
     error: str | None
+    models: tuple[SavedModel, ...] = ()
 
     def _repr_html_(self) -> str:
         """Return what is known of the run as tables, as notebooks show it."""
@@ -352,6 +354,8 @@ def show(workspace: Workspace, run: str, *, progress: Progress = silent) -> RunD
     run
         Run id, an unambiguous beginning of it, or latest.
     """
+    from local_stack.runs.saved_models import models_of
+
     before_reading(workspace, progress)
     row = find_run(workspace, run)
     registered = workspace.query(
@@ -378,6 +382,7 @@ def show(workspace: Workspace, run: str, *, progress: Progress = silent) -> RunD
         artifacts=tuple(sorted(row["artifacts"] or ())),
         model_versions=tuple(f"{item['name']}/{item['version']}" for item in registered),
         error=row["error"],
+        models=models_of(workspace, row),
     )
 
 
