@@ -109,7 +109,8 @@ def _share(part: np.ndarray, whole: np.ndarray | float) -> np.ndarray:
     import numpy as np
 
     wide = np.broadcast_to(np.asarray(whole, dtype=np.float64), part.shape)
-    found: np.ndarray = np.divide(part, wide, out=np.zeros_like(part), where=wide > 0)
+    found: np.ndarray = np.zeros(part.shape)
+    np.divide(part, wide, out=found, where=wide > 0)
     return found
 
 
@@ -125,7 +126,8 @@ def _accuracy(hits: np.ndarray, alarms: np.ndarray, n_true: float, n_false: floa
 
 
 def _balanced(hits: np.ndarray, alarms: np.ndarray, n_true: float, n_false: float) -> np.ndarray:
-    return (_share(hits, n_true) + _share(n_false - alarms, n_false)) / 2
+    found: np.ndarray = (_share(hits, n_true) + _share(n_false - alarms, n_false)) / 2
+    return found
 
 
 def _geometric(hits: np.ndarray, alarms: np.ndarray, n_true: float, n_false: float) -> np.ndarray:

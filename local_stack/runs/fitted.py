@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
+    from local_stack.runs.lessons import Lesson
     from local_stack.stores.model import Model
 
 
@@ -67,7 +68,7 @@ class Fitted:
     ``out_of_fold`` are predictions of training rows by models that had not seen them, each
     calibrated and decided by what the other folds say; None without folds. ``feature_importance``
     is what the estimator itself gives for each feature: the gain of LightGBM, or
-    ``feature_importances_``; empty where it gives none.
+    ``feature_importances_``; empty where it gives none. ``lesson`` is what was learnt from.
     """
 
     model: Model
@@ -86,3 +87,4 @@ class Fitted:
     out_of_fold: Predictions | None = None
     curve: Curve | None = None
     feature_importance: dict[str, float] = field(default_factory=dict)
+    lesson: Lesson | None = field(default=None, repr=False)
