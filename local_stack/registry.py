@@ -142,13 +142,14 @@ def register(
             f"A model cannot be called '{name}': @ stands before a stage, latest is a run.",
             "Take another name.",
         )
-    from local_stack.runs.saved_models import refusal
+    from local_stack.runs.saved_models import models_of, refusals
 
     source = find_run(workspace, run)
     if source["status"] != "FINISHED" or not source["model"]:
+        refused = refusals(models_of(workspace, source))
         raise InputError(
             f"Run {source['run_id']} is {source['status']} and has no model to register.",
-            refusal(workspace, source) or "Register a run whose status is FINISHED.",
+            " ".join(refused[:1]) or "Register a run whose status is FINISHED.",
         )
     at = now()
 

@@ -142,6 +142,7 @@ class RunDetails(Result):
     model_versions: tuple[str, ...]
     error: str | None
     models: tuple[SavedModel, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         """Return what is known of the run as tables, as notebooks show it."""
@@ -354,10 +355,11 @@ def show(workspace: Workspace, run: str, *, progress: Progress = silent) -> RunD
     run
         Run id, an unambiguous beginning of it, or latest.
     """
-    from local_stack.runs.saved_models import models_of
+    from local_stack.runs.saved_models import models_of, refusals
 
     before_reading(workspace, progress)
     row = find_run(workspace, run)
+    models = models_of(workspace, row)
     registered = workspace.query(
         "SELECT name, version FROM model_versions WHERE run_id = ? ORDER BY ALL", row["run_id"]
     )
@@ -382,7 +384,8 @@ def show(workspace: Workspace, run: str, *, progress: Progress = silent) -> RunD
         artifacts=tuple(sorted(row["artifacts"] or ())),
         model_versions=tuple(f"{item['name']}/{item['version']}" for item in registered),
         error=row["error"],
-        models=models_of(workspace, row),
+        models=models,
+        warnings=refusals(models),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -40,18 +40,14 @@ _ENDINGS: Final = {
     ".h5": "Keras HDF5",
 }
 _SKLEARN: Final = (
-    "Where it is trusted, save it anew without a pickle: model = mlflow.sklearn.load_model(PATH), "
-    'then mlflow.sklearn.log_model(model, name="model", serialization_format="skops").'
+    "Where it is trusted: mlflow.sklearn.log_model(mlflow.sklearn.load_model(PATH), "
+    'name="model", serialization_format="skops").'
 )
 _LIGHTGBM: Final = (
-    "Where it is trusted, save its trees as text: model = mlflow.lightgbm.load_model(PATH), then "
-    'model.booster_.save_model("model.txt").'
+    "Where it is trusted: mlflow.lightgbm.load_model(PATH).booster_.save_model('model.txt')."
 )
-_FUNCTION: Final = (
-    "It is Python code of its own: train the same model by a recipe, with runs train, or serve it "
-    "where it is trusted with mlflow."
-)
-_OTHER: Final = "It is listed only; train the same model by a recipe, with runs train."
+_FUNCTION: Final = "It is code of its own: train the same model by a recipe, with runs train."
+_OTHER: Final = "It is listed only: train the same model by a recipe, with runs train."
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +76,14 @@ def models_of(workspace: Workspace, row: Row) -> tuple[SavedModel, ...]:
     return tuple(_described(name, text) for name, text in _written(workspace, row))
 
 
-def refusal(workspace: Workspace, row: Row) -> str:
-    """Return why the models of a run cannot be used, and what to do; '' where there are none."""
-    models = models_of(workspace, row)
-    if not models or models[0].is_loadable:
-        return ""
-    found, advice = models[0].format, models[0].advice
+def refusals(models: Sequence[SavedModel]) -> tuple[str, ...]:
+    """Return for each model that is not loaded here why, and what to do."""
     kinds = {PICKLE: "a pickle, which is never loaded", UNKNOWN: "of an unknown format"}
-    return f"Its model is {kinds.get(found, found)}. {advice}"
+    return tuple(
+        f"Model '{model.path}' is {kinds.get(model.format, model.format)}. {model.advice}"
+        for model in models
+        if not model.is_loadable
+    )
 
 
 def _written(workspace: Workspace, row: Row) -> Iterator[tuple[str, str | None]]:
