@@ -10,14 +10,17 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from local_stack.evaluation.split import hold_out
+from local_stack.evaluation.split import folds, hold_out
 from local_stack.progress import Progress, Step, silent
 from local_stack.runs.boosting import boosted, gains, params_in_force
 from local_stack.runs.estimators import LIGHTGBM, check_estimator, short_name
 from local_stack.runs.fitted import Curve, Fitted, FoldScore, Predictions
 from local_stack.runs.folding import (
+    Fold,
     aligned,
     cross_validated,
     joined,
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 
     from local_stack.runs.recipe import Recipe
 
-__all__ = ["Curve", "Fitted", "FoldScore", "Predictions", "effective_params", "fit"]
+__all__ = ["Curve", "Fitted", "FoldScore", "Predictions", "effective_params", "fit", "score_fold"]
 
 
 def fit(
@@ -77,11 +80,11 @@ def fit(
 
     with _noted() as notes:
         n_folds = recipe.split.folds
-        folds = cross_validated(recipe, train, n_folds, taught) if n_folds else []
+        judged = cross_validated(recipe, train, n_folds, taught) if n_folds else []
         lesson, model, curve = taught(train, "Training")
         progress(Step("Measuring"))
-        parts = [aligned(fold, model.classes) for fold in folds]
-        scores = scores_of(parts, folds, model.classes)
+        parts = [aligned(fold, model.classes) for fold in judged]
+        scores = scores_of(parts, judged, model.classes)
         outcome = predicted(model, test, rows[test_rows])
         on_train = outcome_of(model, lesson.matrix, lesson.truth, lesson.rows)
         metrics = summary(scores) | measured(outcome, model.classes)
@@ -105,6 +108,41 @@ def fit(
         feature_importance=_importance(model),
         lesson=lesson,
     )
+
+
+def score_fold(
+    recipe: Recipe,
+    frame: pl.DataFrame,
+    number: int,
+    n_folds: int,
+    *,
+    progress: Progress = silent,
+    threads: int | None = None,
+) -> FoldScore:
+    """Train on one fold of the training rows of ``frame``, and measure it on the fold's others.
+
+    The metrics are those that :func:`fit` gives for fold ``number`` (from 1) of ``n_folds``,
+    before any calibration and threshold. No row of the test is looked at.
+
+    Raises
+    ------
+    InputError
+        The recipe does not fit the table, or the estimator refuses it.
+    Cancelled
+        When ``progress`` raises it.
+    """
+    _, table, task = labelled(recipe, frame)
+    train_rows, _ = hold_out(table.keys, recipe.split.test, recipe.split.seed)
+    train = table.take(train_rows)
+    parts = folds(train.keys, n_folds, recipe.split.seed)
+    fit_rows, score_rows = next(islice(parts, number - 1, None))
+    with _noted():
+        label = f"Fold {number} of {n_folds}"
+        lesson, model, *_ = _trained(recipe, train.take(fit_rows), task, progress, label, threads)
+        found = predicted(model, train.take(score_rows), score_rows)
+    fold = Fold(found, model.classes, len(lesson.rows))
+    (score,) = scores_of([aligned(fold, train.classes)], [fold], train.classes)
+    return replace(score, number=number)
 
 
 @contextmanager
