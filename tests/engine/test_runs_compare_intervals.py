@@ -64,7 +64,7 @@ def test_resamples_are_the_rows_that_the_docstring_says(kind: str) -> None:
 def test_parts_of_the_resamples_are_drawn_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = PAIRS["binary"]
     whole = resampling.resampled([first, second], n_resamples=100)
-    monkeypatch.setattr(resampling, "_AT_ONCE", 500)
+    monkeypatch.setattr("local_stack.evaluation.resampling._AT_ONCE", 500)
     parts = resampling.resampled([first, second], n_resamples=100)
     for key, values in whole.runs[1].items():
         assert np.array_equal(parts.runs[1][key], values, equal_nan=True)
