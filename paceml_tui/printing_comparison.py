@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
 from rich.cells import cell_len as cells
 
 from paceml_tui import render
-from paceml_tui.safe import is_ascii, safe
+from paceml_tui.safe import is_ascii, padded, safe
 
 _NARROWEST, _WIDEST = 60, 160
-_KEY, _VALUE = 30, 28
+_KEY, _VALUE, _NARROWEST_CURVE = 30, 28, 12
 _MOST_ROWS = 60
 _GAP = "  "
+_NUMBER = re.compile(r"[-+]?(?:[0-9][0-9,]*\.?[0-9]*(?:e[-+]?[0-9]+)?|inf|nan)(?: |$)")
 _NOUNS = {"environment": "of code and environment"}
 
 Cell = Sequence[str]
@@ -146,6 +148,8 @@ def _sizes(entry: Mapping[str, Any]) -> list[Cell]:
 def _curves(curves: Sequence[Mapping[str, Any]], letters: Mapping[str, str]) -> Iterator[str]:
     rows = []
     for curve in curves:
+        if len(set(curve["steps"])) < 2:  # all of it stands at one step
+            continue
         known = [
             (value, step)
             for value, step in zip(curve["values"], curve["steps"], strict=True)
@@ -154,18 +158,23 @@ def _curves(curves: Sequence[Mapping[str, Any]], letters: Mapping[str, str]) -> 
         if not known:
             continue
         low, high = min(known), max(known)
-        arrow = "->" if is_ascii() else "→"
         rows.append(
             [
-                [safe(f"{letters[curve['run_id']]}  {curve['key']}", _KEY)],
-                [f"{curve['n_points']:,} values"],
-                [f"{_text(known[0][0])} {arrow} {_text(known[-1][0])}"],
-                [f"lowest {_text(low[0])} at {low[1]}"],
-                [f"highest {_text(high[0])} at {high[1]}"],
+                f"{letters[curve['run_id']]}  {curve['key']}",
+                f"{curve['n_points']:,}",
+                _brief(known[0][0]),
+                _brief(known[-1][0]),
+                f"{_brief(low[0])} at {low[1]}",
+                f"{_brief(high[0])} at {high[1]}",
             ]
         )
     if rows:
-        yield from _titled("Over steps", rows, [""] * 5)
+        head = ("Over steps", "values", "first", "last", "lowest", "highest")
+        rest = list(zip(head, *rows, strict=True))[1:]
+        taken = sum(len(_GAP) + max(map(len, column)) for column in rest)
+        room = min(_KEY, max(_NARROWEST_CURVE, _limit() - taken))  # the key gives way to numbers
+        shown = [[[safe(key, room)], *([cell] for cell in told)] for key, *told in rows]
+        yield from _titled(head[0], shown, head)
 
 
 def _section(
@@ -196,7 +205,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Cell]], first: int) -> I
         max(cells(title), *(cells(line) for row in rows for line in row[at]))
         for at, title in enumerate(head)
     ]
-    limit = min(max(shutil.get_terminal_size((80, 24)).columns, _NARROWEST), _WIDEST)
+    limit = _limit()
+    is_number = [at > 0 and _is_number(row[at] for row in rows) for at in range(len(head))]
     start = 1
     while start < len(head):
         end, used = start, widths[0]
@@ -207,15 +217,25 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Cell]], first: int) -> I
         shown = [[head[at]] for at in columns]
         for row in ([shown] if any(head) else []) + [[row[at] for at in columns] for row in rows]:
             for parts in zip_longest(*row, fillvalue=""):
-                padded = (
-                    part + " " * (widths[at] - cells(part))
+                line = (
+                    padded(part, widths[at], is_right=is_number[at])
                     for at, part in zip(columns, parts, strict=True)
                 )
                 if any(parts):
-                    yield safe(_GAP.join(padded), limit).rstrip()
+                    yield safe(_GAP.join(line), limit).rstrip()
         start = end
         if start < len(head):
             yield ""
+
+
+def _limit() -> int:
+    return min(max(shutil.get_terminal_size((80, 24)).columns, _NARROWEST), _WIDEST)
+
+
+def _is_number(column: Iterable[Cell]) -> bool:
+    """Return whether every line begins like a number or a size, or says that there is none."""
+    texts = [line for cell in column for line in cell if line and line != "-"]
+    return bool(texts) and all(_NUMBER.match(text) for text in texts)
 
 
 def _change(value: float) -> str:
@@ -229,6 +249,10 @@ def _letter(at: int) -> str:
         text = chr(ord("A") + at % 26) + text
         at = at // 26 - 1
     return text
+
+
+def _brief(value: float) -> str:
+    return f"{value:.4g}"
 
 
 def _text(value: Any) -> str:

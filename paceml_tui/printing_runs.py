@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.cells import cell_len as cells
 
-from paceml_tui.safe import safe
+from paceml_tui.safe import padded, safe
 
 _MOST_KEYS = 4
 _WIDEST = 32
@@ -40,11 +40,11 @@ def _table(runs: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Iterato
     is_number = [any(isinstance(v, float) for v in column) for column in zip(*rows, strict=True)]
     limit = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 10_000
     for row in (heads, *texts):
-        padded = (
-            (" " * (width - cells(text)) + text) if right else text + " " * (width - cells(text))
+        line = (
+            padded(text, width, is_right=right)
             for text, width, right in zip(row, widths, is_number, strict=True)
         )
-        yield safe("  ".join(padded), limit).rstrip()
+        yield safe("  ".join(line), limit).rstrip()
 
 
 def _chosen(

@@ -93,3 +93,9 @@ def _escape(character: str) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def padded(text: str, width: int, *, is_right: bool = False) -> str:
+    """Return ``text``, which is safe, in ``width`` cells; a number stands at the right."""
+    room = " " * (width - cell_len(text))
+    return room + text if is_right else text + room

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from local_stack.catalog import call
 from local_stack.results import plain
-from local_stack.runs.comparison.shape import RunComparison
+from local_stack.runs.comparison.shape import Curve, RunComparison
 from local_stack.workspace import Workspace
 from paceml_tui import printing_comparison
 
@@ -63,6 +63,33 @@ def test_what_is_not_tested_is_told_with_its_reason(found: RunComparison) -> Non
     assert "C is best (untested)" in shown
     assert "No interval of mae, r2, rmse for B, C:\n    it stored no predictions" in shown
     assert "bootstrap" not in shown
+
+
+def test_curves_stand_in_one_block_without_those_of_a_single_step(found: RunComparison) -> None:
+    def curve(key: str, at: int, steps: tuple[int, ...]) -> Curve:
+        values = tuple(0.123456 * (1 + step) for step in steps)
+        return Curve(key, run_id(at), steps, values, ("",) * len(steps), 2000)
+
+    over = [curve("validation_" + "loss" * 9, at, (0, 7, 1999)) for at in (0, 1)]
+    shown = text(replace(found, curves=(*over, curve("again", 2, (5, 5)))))
+    assert "again" not in shown
+    lines = shown.split("Over steps", 1)[1].split("\n\n")[0].splitlines()
+    assert lines[0].split() == ["values", "first", "last", "lowest", "highest"]
+    assert [line.split()[0] for line in lines[1:]] == ["A", "B"]
+    assert lines[1].endswith("2,000  0.1235  246.9  0.1235 at 0  246.9 at 1999")
+    assert max(map(cell_len, shown.splitlines())) <= 80
+
+
+def test_numbers_end_where_their_column_does(found: RunComparison) -> None:
+    depths = replace(found.params[0], values=("3", "12", "128"))
+    rates = replace(found.params[0], key="rate", values=("0.25", "1e-05", None))
+    shown = text(replace(found, params=(depths, rates), metrics=()))
+    assert "depth      3     12  128" in shown
+    assert "rate    0.25  1e-05    -" in shown
+    names = replace(rates, values=("ab", "b", "c"))
+    shown = text(replace(found, params=(depths, names), metrics=()))
+    assert "depth   3   12  128" in shown
+    assert "rate    ab  b   c" in shown
 
 
 def test_columns_that_do_not_fit_follow_below(found: RunComparison) -> None:
