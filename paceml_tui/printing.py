@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
+
+from rich.cells import cell_len
 
 from local_stack.errors import StackError
 from local_stack.results import plain
-from paceml_tui.safe import safe
+from paceml_tui.safe import padded, safe
 
 _MOST_ROWS = 60
 _WIDEST_CELL = 40
@@ -90,8 +93,7 @@ def _lines(value: Any, indent: str = "") -> Iterator[str]:
     elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
         yield from _table(value, indent)
     elif isinstance(value, list) and value and all(isinstance(item, list) for item in value):
-        for row in value[:_MOST_ROWS]:
-            yield indent + "  ".join(_scalar(cell) for cell in row)
+        yield from _matrix(value[:_MOST_ROWS], indent)
     else:
         yield indent + _scalar(value)
 
@@ -114,18 +116,37 @@ def _table(rows: Sequence[Mapping[str, Any]], indent: str) -> Iterator[str]:
         [safe(_scalar(row.get(key)), _SENTENCES.get(key, _WIDEST_CELL)) for key in columns]
         for row in rows[:_MOST_ROWS]
     ]
-    widths = [
-        max(len(safe(key)), *(len(line[position]) for line in cells))
-        for position, key in enumerate(columns)
-    ]
-    limit = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 10_000
-    head = "  ".join(f"{safe(key):<{width}}" for key, width in zip(columns, widths, strict=True))
-    yield safe(indent + head, limit).rstrip()
-    for line in cells:
-        joined = "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
-        yield safe(indent + joined, limit).rstrip()
+    is_number = [_is_number(row.get(key) for row in rows) for key in columns]
+    for line in _aligned([[safe(key) for key in columns], *cells], is_number):
+        yield safe(indent + line, _limit()).rstrip()
     if len(rows) > _MOST_ROWS:
         yield f"{indent}({len(rows) - _MOST_ROWS} more; --json gives all)"
+
+
+def _matrix(rows: Sequence[Sequence[Any]], indent: str) -> Iterator[str]:
+    columns = list(zip_longest(*rows))
+    cells = [[safe(_scalar(cell), _WIDEST_CELL) for cell in row] for row in rows]
+    for line in _aligned(cells, [_is_number(column) for column in columns]):
+        yield safe(indent + line, _limit()).rstrip()
+
+
+def _aligned(lines: Sequence[Sequence[str]], is_number: Sequence[bool]) -> Iterator[str]:
+    """Yield lines of safe cells whose columns stand below each other, numbers at the right."""
+    widths = [max(map(cell_len, column)) for column in zip_longest(*lines, fillvalue="")]
+    for line in lines:
+        yield "  ".join(
+            padded(cell, width, is_right=right)
+            for cell, width, right in zip(line, widths, is_number, strict=False)
+        )
+
+
+def _is_number(column: Iterable[Any]) -> bool:
+    kinds = {type(cell) for cell in column} - {type(None)}
+    return bool(kinds) and kinds <= {int, float}
+
+
+def _limit() -> int:
+    return shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 10_000
 
 
 def _is_bulky(cell: Any) -> bool:
