@@ -32,9 +32,16 @@ _METRICS = {"binary_logloss": "log_loss", "multi_logloss": "log_loss", "l1": "ma
 
 
 def boosted(
-    lesson: Lesson, progress: Progress, label: str, threads: int | None = None
+    lesson: Lesson,
+    progress: Progress,
+    label: str,
+    threads: int | None = None,
+    *,
+    quantile: float | None = None,
 ) -> tuple[Any, Curve | None]:
     """Return a ``lightgbm.Booster`` trained on a lesson, and the curve of its early stopping.
+
+    With ``quantile`` it predicts that quantile, whatever the recipe's objective.
 
     Raises
     ------
@@ -48,6 +55,8 @@ def boosted(
     silence_lightgbm()
     recipe = lesson.recipe
     params = _params(lesson, threads)
+    if quantile is not None:
+        params |= {"objective": "quantile", "alpha": quantile}
     n_rounds = whole(params.pop("num_iterations", BOOSTER_DEFAULTS["n_estimators"]))
     patience = whole(params.pop("early_stopping_round", 0), low=0)
     stopping = recipe.early_stopping or (EarlyStopping(patience) if patience else None)

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 from local_stack.evaluation.split import folds, hold_out
 from local_stack.progress import Progress, Step, silent
 from local_stack.runs.boosting import boosted, gains, params_in_force
+from local_stack.runs.deciding import decided_out_of_fold, decision, folds_needed
 from local_stack.runs.estimators import LIGHTGBM, check_estimator, short_name
 from local_stack.runs.fitted import Curve, Fitted, FoldScore, Predictions
 from local_stack.runs.folding import (
     Fold,
+    Taught,
     aligned,
     cross_validated,
     joined,
@@ -32,7 +34,7 @@ from local_stack.runs.folding import (
 )
 from local_stack.runs.lessons import Lesson, Table, labelled, prepared
 from local_stack.runs.scikit import learnt
-from local_stack.stores.model_files import Model, from_booster, from_estimator
+from local_stack.stores.model_files import Model, from_booster, from_estimator, with_quantiles
 
 if TYPE_CHECKING:
     import polars as pl
@@ -75,20 +77,26 @@ def fit(
     train_rows, test_rows = hold_out(table.keys, recipe.split.test, recipe.split.seed)
     train, test = table.take(train_rows), table.take(test_rows)
 
-    def taught(lesson_table: Table, label: str) -> tuple[Lesson, Model, Curve | None]:
-        return _trained(recipe, lesson_table, task, progress, label, threads)
+    def taught(part: Table, label: str) -> tuple[Lesson, Model, Curve | None]:
+        return _trained(recipe, part, task, progress, label, threads)
 
     with _noted() as notes:
-        n_folds = recipe.split.folds
-        judged = cross_validated(recipe, train, n_folds, taught) if n_folds else []
+        judging, teaching = _folds(recipe, train, taught)
         lesson, model, curve = taught(train, "Training")
+        if recipe.quantiles:
+            model = _with_quantiles(model, lesson, progress, threads)
         progress(Step("Measuring"))
-        parts = [aligned(fold, model.classes) for fold in judged]
-        scores = scores_of(parts, judged, model.classes)
+        classes = model.classes
+        lessons = [aligned(fold, classes) for fold in teaching]
+        decided = decision(recipe, lessons, train.weights, len(classes))
+        model = model.deciding(decided.calibration, decided.threshold)
+        held = [aligned(fold, classes) for fold in judging or teaching]
+        held = decided_out_of_fold(recipe, held, train.weights, len(classes))
+        scores = scores_of(held, judging, classes) if judging else ()
         outcome = predicted(model, test, rows[test_rows])
         on_train = outcome_of(model, lesson.matrix, lesson.truth, lesson.rows)
-        metrics = summary(scores) | measured(outcome, model.classes)
-        metrics |= {f"train_{k}": v for k, v in measured(on_train, model.classes).items()}
+        metrics = summary(scores) | measured(outcome, model)
+        metrics |= {f"train_{name}": value for name, value in measured(on_train, model).items()}
     return Fitted(
         model=model,
         metrics=metrics,
@@ -103,7 +111,7 @@ def fit(
         peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         n_rows_purged=len(rows) - len(train_rows) - len(test_rows),
         folds=scores,
-        out_of_fold=joined(parts, rows[train_rows]) if parts else None,
+        out_of_fold=joined(held, rows[train_rows]) if held else None,
         curve=curve,
         feature_importance=_importance(model),
         lesson=lesson,
@@ -145,6 +153,18 @@ def score_fold(
     return replace(score, number=number)
 
 
+def _folds(recipe: Recipe, train: Table, taught: Taught) -> tuple[list[Fold], list[Fold]]:
+    """Return the folds that judge, and those that calibration and threshold learn from.
+
+    They are the same where their numbers are.
+    """
+    n_judging, n_teaching = recipe.split.folds, folds_needed(recipe)
+    judging = cross_validated(recipe, train, n_judging, taught) if n_judging else []
+    if n_teaching in (None, n_judging):
+        return judging, judging
+    return judging, cross_validated(recipe, train, n_teaching, taught, "Calibration fold")
+
+
 @contextmanager
 def _noted() -> Iterator[list[str]]:
     """Collect what libraries warn of, a sentence each, instead of showing it."""
@@ -172,6 +192,15 @@ def _trained(
         booster, curve = boosted(lesson, progress, label, threads)
         return lesson, from_booster(booster, lesson.preparation, **facts), curve
     return lesson, from_estimator(learnt(lesson, threads), lesson.preparation, **facts), None
+
+
+def _with_quantiles(model: Model, lesson: Lesson, progress: Progress, threads: int | None) -> Model:
+    """Return the model with a booster for each quantile that the recipe asks for."""
+    boosters = {}
+    for level in lesson.recipe.quantiles:
+        label = f"Quantile {level:g}"
+        boosters[level], _ = boosted(lesson, progress, label, threads, quantile=level)
+    return with_quantiles(model, boosters)
 
 
 def _importance(model: Model) -> dict[str, float]:

@@ -10,6 +10,7 @@ from local_stack.evaluation import measure
 from local_stack.evaluation.split import folds
 from local_stack.evaluation.targets import codes_of
 from local_stack.preparation.fitting import raw_columns
+from local_stack.runs.deciding import Decision
 from local_stack.runs.fitted import FoldScore, Predictions
 
 if TYPE_CHECKING:
@@ -42,12 +43,34 @@ def outcome_of(
     model: Model, matrix: np.ndarray, truth: np.ndarray, rows: np.ndarray
 ) -> Predictions:
     """Return what a model says of a matrix of features."""
-    probability = model.probabilities(matrix) if model.has_probabilities else None
-    return Predictions(rows, truth, model.outputs(matrix), probability)
+    quantiles = model.quantiles(matrix) if model.parts else None
+    if not model.has_probabilities:
+        return Predictions(rows, truth, model.outputs(matrix), None, quantiles=quantiles)
+    own = model.uncalibrated(matrix)
+    is_sklearn = model.kind == "sklearn" and model.record.is_plain
+    predicted = model.outputs(matrix) if is_sklearn else model.decided(own)
+    decision = Decision(model.record.calibration, model.record.threshold)
+    return decision.applied(Predictions(rows, truth, predicted, own))
 
 
-def measured(found: Predictions, classes: Sequence[Any]) -> dict[str, float]:
-    """Return the metrics of predictions; without classes they are of a regression."""
+def measured(found: Predictions, model: Model) -> dict[str, float]:
+    """Return the metrics of predictions of a model.
+
+    Beside the usual ones a quantile has ``pinball_q<level>``, its loss, and ``below_q<level>``,
+    the share of rows below it, which should be the level.
+    """
+    metrics = _measured(found, model.classes)
+    if found.quantiles is None or not len(found.rows):
+        return metrics
+    for level, values in zip(model.record.quantiles, found.quantiles.T, strict=True):
+        error = found.truth - values
+        loss = (error * (level - (error < 0))).mean()
+        metrics[f"pinball_q{level!r}"] = float(loss)
+        metrics[f"below_q{level!r}"] = float((error < 0).mean())
+    return metrics
+
+
+def _measured(found: Predictions, classes: Sequence[Any]) -> dict[str, float]:
     if not classes:
         return measure.regression_metrics(found.truth, found.predicted)
     return measure.classification_metrics(
@@ -55,12 +78,14 @@ def measured(found: Predictions, classes: Sequence[Any]) -> dict[str, float]:
     )
 
 
-def cross_validated(recipe: Recipe, train: Table, n_folds: int, taught: Taught) -> list[Fold]:
+def cross_validated(
+    recipe: Recipe, train: Table, n_folds: int, taught: Taught, label: str = "Fold"
+) -> list[Fold]:
     """Train once for each fold; the rows of ``found`` are places in ``train``."""
     found = []
     parts = folds(train.keys, n_folds, recipe.split.seed)
     for number, (fit_rows, score_rows) in enumerate(parts, start=1):
-        lesson, model, _ = taught(train.take(fit_rows), f"Fold {number} of {n_folds}")
+        lesson, model, _ = taught(train.take(fit_rows), f"{label} {number} of {n_folds}")
         outcome = predicted(model, train.take(score_rows), score_rows)
         found.append(Fold(outcome, model.classes, len(lesson.rows)))
     return found
@@ -102,7 +127,7 @@ def joined(parts: Sequence[Predictions], numbers: np.ndarray) -> Predictions:
         arrays = [getattr(part, name) for part in parts]
         return None if arrays[0] is None else np.concatenate(arrays)[order]
 
-    members = ("truth", "predicted", "probability", "uncalibrated")
+    members = ("truth", "predicted", "probability", "uncalibrated", "quantiles")
     return Predictions(numbers[rows[order]], *(whole(name) for name in members))
 
 
@@ -111,7 +136,7 @@ def scores_of(
 ) -> tuple[FoldScore, ...]:
     """Return the metrics of each fold."""
     return tuple(
-        FoldScore(number, measured(part, classes), fold.n_rows_train, len(part.rows))
+        FoldScore(number, _measured(part, classes), fold.n_rows_train, len(part.rows))
         for number, (part, fold) in enumerate(zip(parts, found, strict=True), start=1)
     )
 

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from local_stack.evaluation.calibration import METHODS
+from local_stack.evaluation.thresholds import METRICS
 from local_stack.marked_yaml import Node
 
 BALANCED = "balanced"
 DIRECTIONS = {"increasing": 1, "decreasing": -1}
-METHODS = ("isotonic", "sigmoid")
 DEFAULT_FOLDS = 5
 """Folds for out-of-fold probabilities where neither ``calibrate`` nor ``split`` gives them."""
 MAX_QUANTILES = 20
@@ -46,8 +47,8 @@ class Calibrate:
 class Threshold:
     """Where a binary classifier says the second class; exactly one of the members is set.
 
-    ``value`` is the probability itself, ``metric`` a metric to be largest out of fold, ``costs``
-    what a false positive and a false negative cost, their sum to be smallest out of fold.
+    ``value`` is the probability itself, ``metric`` one of ``METRICS`` to be largest out of fold,
+    ``costs`` what a false positive and a false negative cost, their sum to be smallest out of fold.
     """
 
     value: float | None = None
@@ -132,7 +133,7 @@ def _threshold(node: Node) -> Threshold:
             "Example: threshold: {costs: {false_positive: 1, false_negative: 5}}.",
         )
     if "metric" in found:
-        return Threshold(metric=found["metric"].text(100))
+        return Threshold(metric=found["metric"].choice(METRICS))
     names = ("false_positive", "false_negative")
     costs = found["costs"].fields(names, names)
     false_positive, false_negative = (costs[name].number(0, _MAX_WEIGHT) for name in names)
@@ -285,7 +286,7 @@ OPTIONS: Mapping[str, Option] = {
         {
             "anyOf": [
                 {"type": "number", "minimum": 0, "maximum": 1},
-                _shape(["metric"], metric=_TEXT),
+                _shape(["metric"], metric={"enum": list(METRICS)}),
                 _shape(["costs"], costs=_COSTS),
             ]
         },

@@ -43,7 +43,7 @@ def _forget_threads(estimator: Any) -> None:
     """
     if hasattr(estimator, "n_jobs"):
         estimator.n_jobs = None
-    mapper = getattr(estimator, "_bin_mapper", None)  # of HistGradientBoosting, for training only
+    mapper: Any = getattr(estimator, "_bin_mapper", None)  # of HistGradientBoosting's training
     if hasattr(mapper, "n_threads"):
         mapper.n_threads = 1
 

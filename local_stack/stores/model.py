@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from local_stack.errors import InputError
+from local_stack.evaluation.calibration import Calibration
+from local_stack.evaluation.thresholds import decided
 from local_stack.preparation.fitted import Column, Feature, Preparation
 from local_stack.preparation.values import Scalar, Values
 
@@ -21,13 +23,26 @@ _BLOCK = 100_000
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """What a model is, apart from its numbers. ``classes`` is empty for a regression."""
+    """What a model is, apart from its trees or weights. ``classes`` is empty for a regression.
+
+    ``calibration`` changes the probabilities of the estimator; from the probability ``threshold``
+    on a row is of the second of two classes (of the more probable one where it is None);
+    ``quantiles`` are those that further boosters predict.
+    """
 
     kind: str
     estimator: str
     task: str
     target: str
     classes: tuple[Scalar, ...] = ()
+    calibration: Calibration | None = None
+    threshold: float | None = None
+    quantiles: tuple[float, ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether the classes are those of the estimator itself."""
+        return self.calibration is None and self.threshold is None
 
     @property
     def n_outputs(self) -> int:
@@ -39,17 +54,29 @@ class Model:
     """A fitted estimator with its preparation: raw columns in, plain Python values out.
 
     ``estimator`` is the ``lightgbm.Booster`` or the scikit-learn object itself; it works on
-    :meth:`matrix` and, when it classifies, on class numbers rather than labels.
+    :meth:`matrix` and, when it classifies, on class numbers rather than labels. ``parts`` are
+    the boosters of the quantiles with their bytes.
     """
 
     def __init__(
-        self, record: ModelRecord, preparation: Preparation, estimator: Any, content: bytes
+        self,
+        record: ModelRecord,
+        preparation: Preparation,
+        estimator: Any,
+        content: bytes,
+        parts: Sequence[tuple[Any, bytes]] = (),
     ) -> None:
         self.record = record
         self.preparation = preparation
         self.estimator = estimator
         self.content = content
+        self.parts = tuple(parts)
         self._compiled = preparation.compile()
+
+    def deciding(self, calibration: Calibration | None, threshold: float | None) -> Model:
+        """Return the same model with another calibration and threshold."""
+        record = replace(self.record, calibration=calibration, threshold=threshold)
+        return Model(record, self.preparation, self.estimator, self.content, self.parts)
 
     @property
     def kind(self) -> str:
@@ -135,6 +162,10 @@ class Model:
         """Return the probability of each class for each row of validated raw columns."""
         return cast("list[list[float]]", self.probabilities(self.matrix(columns)).tolist())
 
+    def predict_quantiles(self, columns: Mapping[str, Values]) -> list[list[float]]:
+        """Return :meth:`quantiles` for each row of validated raw columns."""
+        return cast("list[list[float]]", self.quantiles(self.matrix(columns)).tolist())
+
     def predict_row(self, row: Mapping[str, Any]) -> Any:
         """Return the number or label of one validated raw row: the fast path, no pandas.
 
@@ -148,14 +179,35 @@ class Model:
             for number, value in enumerate(features):
                 if value != value:
                     raise self._refusal(number)
-        if self.kind == "sklearn":
+        if self.kind == "sklearn" and self.record.is_plain:
             return self._predict_row_sklearn(features)
-        scores = self._single_row(features)
         if self.task == "regression":
-            return scores[0]
-        if len(scores) == 1:
-            return self.classes[int(scores[0] > 0.5)]
-        return self.classes[scores.index(max(scores))]
+            return self._single_row(features)[0]
+        return self.classes[self._decided_row(self._probabilities_of_row(features))]
+
+    def _probabilities_of_row(self, features: list[float]) -> list[float]:
+        import numpy as np
+
+        found: list[float]
+        if self.kind == "sklearn":
+            found = self.estimator.predict_proba(np.array([features], dtype=np.float64))[0].tolist()
+        else:
+            found = self._single_row(features)
+            if len(found) == 1:
+                found = [1.0 - found[0], found[0]]
+        calibration = self.record.calibration
+        return found if calibration is None else calibration.apply_row(found)
+
+    def _decided_row(self, probability: list[float]) -> int:
+        if self.record.threshold is None:
+            return probability.index(max(probability))
+        return int(probability[1] >= self.record.threshold)
+
+    def decided(self, probability: np.ndarray) -> np.ndarray:
+        """Return the class numbers of probabilities, int64 (n_rows,)."""
+        if self.record.threshold is None:
+            return cast("np.ndarray", probability.argmax(axis=1))
+        return decided(probability, self.record.threshold)
 
     def labels(self, outputs: np.ndarray) -> list[Any]:
         """Return numbers or class numbers as the plain values a caller sees."""
@@ -169,16 +221,39 @@ class Model:
 
         if not len(matrix):
             return np.empty(0, dtype=np.float64 if self.task == "regression" else np.int64)
+        if self.task == "classification" and (self.kind == "lightgbm" or not self.record.is_plain):
+            return self.decided(self.probabilities(matrix))
         if self.kind == "lightgbm":
-            if self.task == "regression":
-                return self._scores(matrix)
-            classes: np.ndarray = self.probabilities(matrix).argmax(axis=1)
-            return classes
+            return self._scores(matrix)
         found = np.asarray(self.estimator.predict(matrix)).reshape(len(matrix))
         return found.astype(np.float64 if self.task == "regression" else np.int64)
 
     def probabilities(self, matrix: np.ndarray) -> np.ndarray:
         """Return the probability of each class, float64 (n_rows, n_classes)."""
+        found = self.uncalibrated(matrix)
+        calibration = self.record.calibration
+        return found if calibration is None or not len(found) else calibration.apply(found)
+
+    def quantiles(self, matrix: np.ndarray) -> np.ndarray:
+        """Return the predicted quantiles, ascending, float64 (n_rows, n_quantiles).
+
+        Each is of a booster of its own; where they cross, a row's numbers are put in order
+        (Chernozhukov and others, 2010).
+        """
+        import numpy as np
+
+        if not self.parts:
+            raise InputError(
+                f"The model of '{self.target}' predicts no quantiles.",
+                "Train it with the key quantiles in the recipe.",
+            )
+        if not len(matrix):
+            return np.empty((0, len(self.parts)), dtype=np.float64)
+        found = [self._scores(matrix, booster) for booster, _ in self.parts]
+        return np.sort(np.column_stack(found), axis=1)
+
+    def uncalibrated(self, matrix: np.ndarray) -> np.ndarray:
+        """Return the probabilities of the estimator itself, float64 (n_rows, n_classes)."""
         import numpy as np
 
         if not self.has_probabilities:
@@ -193,13 +268,12 @@ class Model:
         scores = self._scores(matrix)
         return scores if scores.ndim == 2 else np.column_stack([1.0 - scores, scores])
 
-    def _scores(self, matrix: np.ndarray) -> np.ndarray:
+    def _scores(self, matrix: np.ndarray, booster: Any = None) -> np.ndarray:
         import numpy as np
 
+        booster = booster or self.estimator
         starts = range(0, len(matrix), _BLOCK)
-        parts: list[np.ndarray] = [
-            self.estimator.predict(matrix[at : at + _BLOCK]) for at in starts
-        ]
+        parts: list[np.ndarray] = [booster.predict(matrix[at : at + _BLOCK]) for at in starts]
         found: np.ndarray = np.concatenate(parts).astype(np.float64)
         return found
 

@@ -1,9 +1,10 @@
 """Models in memory and in files: MLflow's folder layout, and no pickle anywhere.
 
 A folder holds ``MLmodel`` (so that MLflow itself can load the model elsewhere), the estimator
-(``model.lgb``, LightGBM's text, or ``model.skops``), ``preparation.json`` (what it expects and
-how features are made), ``requirements.txt`` and ``python_env.yaml``. Only :func:`load` reads it
-here: hashes first, then structure, then the parser.
+(``model.lgb``, LightGBM's text, or ``model.skops``; beside it ``model_q0.1.lgb`` for a quantile),
+``preparation.json`` (what it expects, how features are made, calibration and threshold),
+``requirements.txt`` and ``python_env.yaml``. Only :func:`load` reads it here: hashes first, then
+structure, then the parser.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import re
 import stat
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,7 @@ from local_stack.stores.model_guards import (
     check_skops,
     refuse,
 )
+from local_stack.stores.model_record import DATA, from_dict, is_part, part_names, to_dict
 
 __all__ = ["Model", "ModelRecord", "from_booster", "from_estimator", "load", "save", "signature"]
 
@@ -39,7 +42,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-_DATA = {"lightgbm": "model.lgb", "sklearn": "model.skops"}
 _RECORD = "preparation.json"
 _ALWAYS = ("MLmodel", _RECORD, "requirements.txt", "python_env.yaml")
 _MLFLOW_ADDS = frozenset({"registered_model_meta", "conda.yaml"})
@@ -88,10 +90,22 @@ def from_booster(
     classes: Sequence[Scalar] = (),
 ) -> Model:
     """Return the model of a ``lightgbm.Booster``, as it will be after saving and loading."""
+    record = ModelRecord("lightgbm", "lightgbm", task, target, tuple(classes))
+    return _build(record, preparation, _text(booster))
+
+
+def with_quantiles(model: Model, boosters: Mapping[float, Any]) -> Model:
+    """Return a regression's model with the boosters that predict quantiles, by ascending level."""
+    record = replace(model.record, quantiles=tuple(boosters))
+    parts = [_text(booster) for booster in boosters.values()]
+    return _build(record, model.preparation, model.content, parts)
+
+
+def _text(booster: Any) -> bytes:
+    """Return LightGBM's text of a booster's best rounds; it does not depend on the threads."""
     text = booster.model_to_string(num_iteration=booster.best_iteration or -1)
     text = re.sub(r"^\[num_threads: \d+\]$", "[num_threads: 0]", text, flags=re.MULTILINE)
-    record = ModelRecord("lightgbm", "lightgbm", task, target, tuple(classes))
-    return _build(record, preparation, text.encode("utf-8"))
+    return str(text).encode("utf-8")
 
 
 def from_estimator(
@@ -125,8 +139,9 @@ def save(
     directory.mkdir(parents=True, exist_ok=True)
     requirements = _pins(model.kind) if requirements is None else requirements
     contents = {
-        _DATA[model.kind]: model.content,
-        _RECORD: _json({"format": 1, **_record_to_dict(model)}),
+        DATA[model.kind]: model.content,
+        **dict(zip(part_names(model.record), (it for _, it in model.parts), strict=True)),
+        _RECORD: _json(to_dict(model)),
         "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
         "python_env.yaml": _yaml(_python_env()),
     }
@@ -155,14 +170,17 @@ def load(directory: Path, hashes: Mapping[str, str] | None = None) -> Model:
     contents = _read_folder(directory, hashes)
     try:
         data = json.loads(contents[_RECORD])
-        record = _record_from_dict(data)
+        record = from_dict(data)
         preparation = Preparation.from_dict(data["preparation"])
-        content = contents[_DATA[record.kind]]
+        content = contents[DATA[record.kind]]
+        parts = [contents[name] for name in part_names(record)]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise refuse(f"{_RECORD} is not valid") from error
-    if len(set(_DATA.values()) & contents.keys()) != 1:
+    if len(set(DATA.values()) & contents.keys()) != 1:
         raise refuse("it holds two estimators")
-    return _build(record, preparation, content)
+    if sum(map(is_part, contents)) != len(parts):
+        raise refuse("it holds quantiles that its record does not name")
+    return _build(record, preparation, content, parts)
 
 
 def _read_folder(directory: Path, hashes: Mapping[str, str] | None) -> dict[str, bytes]:
@@ -170,11 +188,11 @@ def _read_folder(directory: Path, hashes: Mapping[str, str] | None) -> dict[str,
         names = {entry.name for entry in os.scandir(directory)}
     except OSError as error:
         raise refuse(f"its folder cannot be read ({error.strerror})") from error
-    known = {*_ALWAYS, *_DATA.values(), *_MLFLOW_ADDS}
+    known = {*_ALWAYS, *DATA.values(), *_MLFLOW_ADDS}
     expected = set(hashes) if hashes is not None else names
     for name in sorted(names ^ expected):
         raise refuse(f"the file {name[:100]} is {'extra' if name in names else 'missing'}")
-    for name in sorted(names - known):
+    for name in sorted(it for it in names - known if not is_part(it)):
         raise refuse(f"the file {name[:100]} is not part of a model")
     for name in sorted(set(_ALWAYS) - names):
         raise refuse(f"the file {name} is missing")
@@ -199,13 +217,17 @@ def _read_file(path: Path) -> bytes:
         raise refuse(f"{path.name} cannot be read as an ordinary file") from error
 
 
-def _build(record: ModelRecord, preparation: Preparation, content: bytes) -> Model:
+def _build(
+    record: ModelRecord, preparation: Preparation, content: bytes, parts: Sequence[bytes] = ()
+) -> Model:
     """Return the model of an estimator's bytes; the only place where they are parsed."""
     n_features = len(preparation.features)
+    boosters = []
     try:
         if record.kind == "lightgbm":
-            check_booster(content, n_features, record.n_outputs)
-            estimator = _parse_booster(content)
+            for text in (content, *parts):
+                check_booster(text, n_features, record.n_outputs)
+            estimator, *boosters = map(_parse_booster, (content, *parts))
         else:
             check_skops(content)
             estimator = _parse_skops(content)
@@ -218,7 +240,10 @@ def _build(record: ModelRecord, preparation: Preparation, content: bytes) -> Mod
             "Restore it from a backup, or train it again.",
             details=f"{type(error).__name__}: {error}"[:300],
         ) from error
-    return Model(record, preparation, estimator, content)
+    model = Model(record, preparation, estimator, content, list(zip(boosters, parts, strict=True)))
+    if not (record.is_plain or model.has_probabilities):
+        raise refuse("it decides by probabilities that its estimator does not give")
+    return model
 
 
 def _parse_booster(content: bytes) -> Any:
@@ -286,29 +311,6 @@ def _without_padding(content: bytes) -> bytes:
     return target.getvalue()
 
 
-def _record_to_dict(model: Model) -> dict[str, Any]:
-    record = model.record
-    return {
-        "kind": record.kind,
-        "estimator": record.estimator,
-        "task": record.task,
-        "target": record.target,
-        "classes": list(record.classes),
-        "preparation": model.preparation.to_dict(),
-    }
-
-
-def _record_from_dict(data: Any) -> ModelRecord:
-    kind, estimator, task, target = (data[k] for k in ("kind", "estimator", "task", "target"))
-    classes = data["classes"]
-    is_classes = isinstance(classes, list) and all(isinstance(c, str | int) for c in classes)
-    is_words = isinstance(estimator, str) and isinstance(target, str)
-    is_task = task == "regression" or (task == "classification" and len(classes) >= 2)
-    if data["format"] != 1 or kind not in _DATA or not (is_classes and is_words and is_task):
-        raise ValueError("record")
-    return ModelRecord(kind, estimator, task, target, tuple(classes))
-
-
 def _json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=True, indent=1, allow_nan=False).encode("ascii") + b"\n"
 
@@ -343,7 +345,7 @@ def _python_env() -> dict[str, Any]:
 def _mlmodel(model: Model, run_id: str, contents: Mapping[str, bytes]) -> dict[str, Any]:
     """Return the content of ``MLmodel``; plain values, so that MLflow need not be imported."""
     digest = hashlib.sha256(model.content + contents[_RECORD] + run_id.encode()).hexdigest()
-    data = _DATA[model.kind]
+    data = DATA[model.kind]
     flavours: dict[str, Any] = {
         "python_function": {
             "loader_module": "local_stack.stores.model_files",
@@ -388,11 +390,18 @@ def signature(model: Model) -> dict[str, str | None]:
     ]
     kinds = {bool: "boolean", int: "long", str: "string"}
     output = kinds[type(model.classes[0])] if model.classes else "double"
+    names = [{"name": name} for name in quantile_names(model)] or [{}]
     return {
         "inputs": json.dumps(inputs),
-        "outputs": json.dumps([{"type": output, "required": True}]),
+        "outputs": json.dumps([{"type": output, **name, "required": True} for name in names]),
         "params": None,
     }
+
+
+def quantile_names(model: Model) -> list[str]:
+    """Return the columns of what a model with quantiles predicts; none without quantiles."""
+    levels = model.record.quantiles
+    return ["prediction", *(f"quantile_{level!r}" for level in levels)] if levels else []
 
 
 def _load_pyfunc(path: str) -> _Pyfunc:
@@ -404,8 +413,10 @@ class _Pyfunc:
     def __init__(self, model: Model) -> None:
         self._model = model
 
-    def predict(self, frame: pd.DataFrame, params: Mapping[str, Any] | None = None) -> np.ndarray:
-        """Return the predictions of a pandas table, (n_rows,)."""
+    def predict(
+        self, frame: pd.DataFrame, params: Mapping[str, Any] | None = None
+    ) -> np.ndarray | pd.DataFrame:
+        """Return the predictions of a pandas table, (n_rows,), or a table of them and quantiles."""
         import numpy as np
 
         columns = {
@@ -413,7 +424,14 @@ class _Pyfunc:
             for column in self._model.inputs
             if column.name in frame.columns
         }
-        return np.asarray(self._model.predict(self._model.preparation.validate(columns)))
+        checked = self._model.preparation.validate(columns)
+        if not self._model.parts:
+            return np.asarray(self._model.predict(checked))
+        import pandas as pd
+
+        matrix = self._model.matrix(checked)
+        found = [self._model.outputs(matrix), self._model.quantiles(matrix)]
+        return pd.DataFrame(np.column_stack(found), columns=quantile_names(self._model))
 
 
 def _plain_column(series: pd.Series[Any]) -> list[Any]:

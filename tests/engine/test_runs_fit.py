@@ -75,8 +75,12 @@ def sklearn_recipe(estimator: str, target: str = "y", **params: Any) -> Recipe:
 # Metrics -----------------------------------------------------------------------------------
 
 
+# Nothing below 1e-6 but zero: squares of smaller numbers leave float64, in the reference too.
+_values = st.floats(-1e6, 1e6).map(lambda value: round(value, 6))
+
+
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), min_size=2, max_size=30))
+@given(st.lists(st.tuples(_values, _values), min_size=2, max_size=30))
 def test_regression_metrics_equal_sklearn(pairs: list[tuple[float, float]]) -> None:
     truth, predicted = (np.array(v) for v in zip(*pairs, strict=True))
     found = measure.regression_metrics(truth, predicted)

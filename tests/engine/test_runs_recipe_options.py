@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local_stack.errors import InputError
+from local_stack.evaluation.thresholds import METRICS
 from local_stack.runs.options import OPTIONS, Bootstrap, Calibrate, EarlyStopping, Threshold
 from local_stack.runs.recipe import load_recipe, parse_recipe, recipe_schema
 
@@ -103,7 +104,7 @@ _valid: dict[str, st.SearchStrategy[Any]] = {
         {"method": st.sampled_from(["isotonic", "sigmoid"])}, optional={"folds": st.integers(2, 9)}
     ),
     "threshold": st.floats(0, 1)
-    | st.fixed_dictionaries({"metric": _word})
+    | st.fixed_dictionaries({"metric": st.sampled_from(sorted(METRICS))})
     | st.fixed_dictionaries({"costs": _costs}),
     "quantiles": st.lists(_numbers, min_size=1, max_size=5, unique=True),
     "metrics": st.lists(_word, max_size=3, unique=True),
@@ -175,6 +176,11 @@ def test_the_schema_refuses_what_the_reader_refuses(key: str, content: Any) -> N
         ("isotonic", "isotonik", "line 7: calibrate cannot.*Did you mean 'isotonic'"),
         ("{costs: {false_positive: 1, false_negative: 5}}", "1.5", "line 8.*from 0 to 1"),
         ("{costs: {false_positive: 1, false_negative: 5}}", "{}", "line 8: threshold needs a num"),
+        (
+            "{costs: {false_positive: 1, false_negative: 5}}",
+            "{metric: f11}",
+            "line 8: threshold.metric cannot be 'f11'.*Did you mean 'f1'",
+        ),
         ("false_positive: 1", "false_positve: 1", "line 8.*Did you mean 'false_positive'"),
         (
             "false_positive: 1, false_negative: 5",
