@@ -86,6 +86,7 @@ def learn(
     threads
         How many the estimator is given; as many as there are cores when left out.
     """
+    from local_stack.runs import evaluating
     from local_stack.runs.fit import fit
     from local_stack.stores import model_files
 
@@ -93,19 +94,22 @@ def learn(
     progress(Step("Reading the data"))
     frame = versions.read(workspace, version)
     fitted = fit(plan, frame, progress=progress, threads=threads)
+    evaluation = evaluating.evaluate(plan, fitted, frame, progress)
     progress(Step("Storing the model and its predictions"))
     model_files.save(fitted.model, folder / MODEL, run_id=run_id)
     if fitted.n_rows_test:
         path = folder / predictions.FILE
         predictions.write(fitted, frame[plan.target or ""], path, version.reference)
+    evaluating.write(evaluation, folder)
     write_histories(histories(fitted), folder)
     whole = provenance.completed(found, plan, version.reference, stored, fitted.params)
     whole.write(folder)
+    metrics = {**evaluation.metrics, **fitted.metrics}  # what the fit measured stands
     cost = meter.read()
     return Learnt(
         task=fitted.model.task,
         params={key: str(value) for key, value in fitted.params.items()},
-        metrics={key: journalled(value) for key, value in fitted.metrics.items()},
+        metrics={key: journalled(value) for key, value in metrics.items()},
         tags={
             **whole.tags(),
             "paceml.data_version": version.reference,
@@ -118,7 +122,7 @@ def learn(
             "paceml.bytes_read": str(cost["bytes_read"]),
             "paceml.bytes_written": str(cost["bytes_written"]),
         },
-        warnings=fitted.warnings,
+        warnings=tuple(dict.fromkeys((*fitted.warnings, *evaluation.warnings))),
         seconds=round(fitted.seconds, 3),
         cpu_seconds=round(fitted.cpu_seconds, 3),
         peak_memory_bytes=int(cost["peak_memory_bytes"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +17,7 @@ from records_kit import RECIPE, add_beans, commit, git, project
 from local_stack import catalog
 from local_stack.data.recipes.document import hash_of
 from local_stack.errors import InputError
-from local_stack.runs import learning, provenance, records
+from local_stack.runs import evaluating, learning, provenance, records
 from local_stack.runs.comparison.curves import curves
 from local_stack.runs.recipe import parse_recipe
 from local_stack.runs.train import mirror_run
@@ -159,6 +160,26 @@ def test_folds_and_the_curve_of_early_stopping_are_histories(workspace, tmp_path
     curve = found["early_stopping_rmse"]
     assert curve.steps == tuple(range(1, len(curve.steps) + 1))
     assert 5 <= len(curve.steps) <= 12
+
+
+def test_what_is_measured_after_the_fit_is_part_of_the_run(
+    workspace, tmp_path, project, monkeypatch
+):
+    def evaluate(recipe: Any, fitted: Any, frame: Any, progress: Any) -> Any:
+        told = ("too few rows",)
+        return evaluating.Evaluation(fitted.model.task, {"odd": math.inf, "rmse": -1.0}, told)
+
+    monkeypatch.setattr(evaluating, "evaluate", evaluate)
+    add_beans(workspace, tmp_path)
+    done = train(workspace, project / "recipe.yaml")
+    assert done.metrics["odd"] == math.inf
+    assert done.metrics["rmse"] > 0
+    assert "too few rows" in done.warnings
+    document = json.loads(stored(workspace, done.run_id, "evaluation/evaluation.json"))
+    assert document["warnings"] == ["too few rows"]
+    (folder,) = (workspace.root / "mlruns").glob(f"*/{done.run_id}")
+    assert (folder / "artifacts" / "evaluation" / "evaluation.json").exists()
+    assert records.show(workspace, done.run_id).metrics["odd"] == math.inf
 
 
 def test_a_mirror_that_is_written_again_has_each_point_once(workspace, tmp_path, project):

@@ -122,6 +122,7 @@ def test_scikit_learn_s_estimators_are_repeated_too(workspace, tmp_path, project
     assert found.model == {"model.skops": True, "preparation.json": True}
 
 
+@pytest.mark.usefixtures("at_once")
 def test_another_seed_moves_metrics_and_is_named(workspace, trained):
     found = refused(workspace, trained.run_id, "split.seed=4")
     assert found.causes == ("seed",)
@@ -261,6 +262,7 @@ def test_a_kept_repetition_is_a_run(workspace, trained):
     assert reproduce(workspace, kept.run_id).bit_identical
 
 
+@pytest.mark.usefixtures("at_once")
 def test_nothing_is_left_behind_and_read_only_workspaces_may(workspace, trained):
     with Workspace.open(workspace.root, readonly=True) as reader:
         assert reproduce(reader, trained.run_id).bit_identical
