@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from itertools import zip_longest
 from typing import Any
 
@@ -22,6 +23,21 @@ _MOST_INDENTED = 100_000
 
 _SENTENCES = {"message": 200, "reason": 120, "hint": 200}
 """Columns of sentences, which say nothing when they are cut; the terminal's width still holds."""
+
+_PRINTERS = {
+    "data.profile": ("printing_profile", "lines"),
+    "data.diligence": ("printing_diligence", "lines"),
+    "data.recipe": ("printing_recipe", "recipe_lines"),
+    "data.prepare": ("printing_recipe", "preparation_lines"),
+    "runs.search": ("printing_runs", "lines"),
+    "runs.compare": ("printing_comparison", "lines"),
+    "runs.branch": ("printing_records", "branch_lines"),
+    "runs.reproduce": ("printing_records", "reproduction_lines"),
+    **dict.fromkeys(
+        ("runs.note", "runs.tag", "runs.delete", "runs.restore"), ("printing_edits", "lines")
+    ),
+}
+"""The module and function that print what a command returned, where fields are not enough."""
 
 
 def text(value: str) -> None:
@@ -44,32 +60,16 @@ def result(name: str, value: Any, *, is_json: bool) -> None:
 
 
 def _for_people(name: str, values: Any) -> Iterator[str]:
-    if name == "data.profile" and "variables" in values:  # else it is a job, started apart
-        from paceml_tui import printing_profile
+    if name not in _PRINTERS or _is_job(values):
+        return _lines(values)
+    module, function = _PRINTERS[name]
+    found: Iterator[str] = getattr(import_module(f"paceml_tui.{module}"), function)(values)
+    return found
 
-        return printing_profile.lines(values)
-    if name == "data.diligence" and "verdict" in values:
-        from paceml_tui import printing_diligence
 
-        return printing_diligence.lines(values)
-    if name in ("data.recipe", "data.prepare") and "job" not in values:
-        from paceml_tui import printing_recipe as printing
-
-        is_recipe = name == "data.recipe"
-        return (printing.recipe_lines if is_recipe else printing.preparation_lines)(values)
-    if name == "runs.search":
-        from paceml_tui import printing_runs
-
-        return printing_runs.lines(values)
-    if name == "runs.compare":
-        from paceml_tui import printing_comparison
-
-        return printing_comparison.lines(values)
-    if name in ("runs.note", "runs.tag", "runs.delete", "runs.restore") and "job" not in values:
-        from paceml_tui import printing_edits
-
-        return printing_edits.lines(values)
-    return _lines(values)
+def _is_job(values: Any) -> bool:
+    """Return whether the result is that of a job which was started apart."""
+    return isinstance(values, Mapping) and {"job", "command", "arguments"} <= values.keys()
 
 
 def failure(name: str, error: StackError) -> None:
