@@ -25,7 +25,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from local_stack.errors import Cancelled, NotFoundError, StackError, UnavailableError
 from local_stack.progress import Progress, Step
@@ -33,6 +33,9 @@ from local_stack.results import Result, now, plain
 from local_stack.stores.journal import Draft
 from local_stack.stores.places import redacted
 from local_stack.workspace import Workspace
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext
 
 Status = Literal["queued", "running", "finished", "failed", "cancelled", "killed"]
 _TICK_SECONDS = 0.2
@@ -259,11 +262,17 @@ def _without_secrets(value: Any) -> Any:
 _COLD = "import sys; from local_stack.jobs import begin; begin(*sys.argv[1:])"
 
 
-def _start_warm(workspace: Workspace, job: str) -> None:
+def warm_processes() -> ForkServerContext:
+    """Return what starts processes that have the heavy libraries loaded."""
     import multiprocessing  # few commands start a warm job
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_WARM))
+    return context
+
+
+def _start_warm(workspace: Workspace, job: str) -> None:
+    context = warm_processes()
     process = context.Process(target=_enter, args=(str(workspace.root), job, workspace.actor))
     process.start()
     process.join()  # the child detaches the real job and ends at once

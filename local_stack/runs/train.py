@@ -226,7 +226,7 @@ def finish(
     """Store what lies in ``folder``, record the end of a run, and mirror it to MLflow."""
     row = _finished(workspace, row, learnt, folder)
     progress(Step("Mirroring to MLflow"))
-    warnings = [*learnt.warnings, *_mirror(workspace, row, folder)]
+    warnings = [*learnt.warnings, *mirror_folder(workspace, row, folder)]
     return TrainedRun(
         run_id=row["run_id"],
         name=row["name"],
@@ -282,16 +282,17 @@ def mirror_run(workspace: Workspace, row: Row) -> None:
     """Write a finished run into MLflow again, its model and predictions included."""
     with workspace.scratch() as scratch:
         folder = Path(scratch)
-        (folder / "model").mkdir()
-        workspace.artifacts.checkout(Tree.of(row["model"]), folder / "model")
+        if row["model"]:  # a trial of a study has none
+            (folder / MODEL).mkdir()
+            workspace.artifacts.checkout(Tree.of(row["model"]), folder / MODEL)
         files = {path: Blob.of(blob) for path, blob in (row["files"] or {}).items()}
-        if files:
-            workspace.artifacts.checkout(Tree(Blob.of(row["model"]["manifest"]), files), folder)
+        if files:  # as a tree whose manifest nobody asks for
+            workspace.artifacts.checkout(Tree(next(iter(files.values())), files), folder)
         _write_mirror(workspace, row, folder)
 
 
-def _mirror(workspace: Workspace, row: Row, folder: Path) -> list[str]:
-    """Mirror a run that is recorded already: a mirror that is down is a warning."""
+def mirror_folder(workspace: Workspace, row: Row, folder: Path) -> list[str]:
+    """Mirror a run that is recorded already, and its files; a mirror that is down is a warning."""
     try:
         _write_mirror(workspace, row, folder)
     except UnavailableError as error:
@@ -310,7 +311,7 @@ def _write_mirror(workspace: Workspace, row: Row, folder: Path) -> None:
         histories=read_histories(folder),
     )
     tracking.log_artifacts(row["run_id"], folder)
-    tracking.end_run(row["run_id"], "FINISHED")
+    tracking.end_run(row["run_id"], row["status"])
 
 
 def abandon(workspace: Workspace, row: Row, error: BaseException) -> None:
