@@ -40,7 +40,10 @@ _TIMES = ("start_time", "end_time")
 _WORD = re.compile(r"""(?:[^,`"']|`[^`]*`|"[^"]*"|'[^']*')+""")
 _QUOTED = re.compile(r"""`[^`]*`|"[^"]*"|'[^']*'""")
 _FORMULA = re.compile(r"[=+\-@\t\r\n]")
-_MARKED = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
+_MARKED = re.compile(r"([\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_]))")
+"""What is markup inside a cell; that of lines (-, #, +, 1.) is none there, nor _ within a word."""
+_ENTITY = re.compile(r"&(?=#?\w+;)")
+_EDGE = re.compile(r"^\s+|\s+$")
 _UNSEEN = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+"
 )
@@ -285,8 +288,10 @@ def shown(value: Any) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return a text as a cell of a Markdown table shows it."""
-    return _MARKED.sub(r"\\\1", html.escape(visible(text), quote=False))
+    """Return what a cell of a Markdown table shows as exactly this text, but what is unseen."""
+    marked = _MARKED.sub(r"\\\1", _ENTITY.sub("&amp;", visible(text)))
+    marked = marked.replace("<", "&lt;").replace(">", "&gt;")
+    return _EDGE.sub(lambda blanks: "".join(f"&#{ord(one)};" for one in blanks[0]), marked)
 
 
 def visible(text: str) -> str:

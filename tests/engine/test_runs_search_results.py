@@ -11,6 +11,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from run_store_kit import put_experiment, put_run, run_id
 
 from local_stack.errors import ConflictError, InputError, NotFoundError
@@ -219,6 +222,25 @@ def test_a_spreadsheet_takes_no_cell_for_a_formula(text, expected):
 # ------------------------------------------------------------------ Markdown and notebooks
 
 
+_MARKUP = st.text(
+    st.sampled_from("ab1 _*`[]()<>|\\\\~$&;#!-+.:=\"'\t\n\u00a0\u5bbd")
+) | st.sampled_from(
+    [
+        "&amp;",
+        "&#35;",
+        "<b>x</b>",
+        "https://a.b/c_d_e",
+        "![a](b)",
+        "[a]: b",
+        "---",
+        ":-:",
+        "1. x",
+        "> q",
+        "| a |",
+    ]
+)
+
+
 def _hostile_list() -> RunList:
     run = Run(
         run_id="1",
@@ -238,7 +260,7 @@ def test_markdown_is_one_table_in_which_nothing_is_markup(stored):
     found = records.search(stored, md=True, order_by="run_id", columns="name,params.*")
     lines = found.markdown.splitlines()
     assert lines[0] == r"| name | params.model | params.note |"
-    assert lines[2] == r"| name\-0000 | tree |  |"
+    assert lines[2] == "| name-0000 | tree |  |"
     assert len(lines) == 2 + found.total
     assert "<script>" not in found.markdown
     assert r"\| &lt;script&gt;" in lines[-1]
@@ -246,6 +268,50 @@ def test_markdown_is_one_table_in_which_nothing_is_markup(stored):
     text = exporting.markdown(hostile.runs, hostile.table_columns())
     assert len(text.splitlines()) == 3
     assert text.replace("\n", "").isprintable()
+
+
+def _cells(text: str) -> list[list[str]]:
+    """Return the plain text of each cell of the one table that a Markdown parser finds."""
+    found = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
+    kinds = [token.type for token in found]
+    assert (kinds[0], kinds[-1], kinds.count("table_open")) == ("table_open", "table_close", 1)
+    rows: list[list[str]] = []
+    for token in found:
+        if token.type == "tr_open":
+            rows.append([])
+        if token.type == "inline":
+            inside = token.children or []
+            assert {child.type for child in inside} <= {"text", "text_special"}
+            rows[-1].append("".join(child.content for child in inside))
+    return rows
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(_MARKUP, _MARKUP), min_size=1, max_size=4))
+def test_every_cell_of_markdown_renders_as_its_text(texts: list[tuple[str, str]]) -> None:
+    runs = [
+        Run(
+            run_id="1",
+            name=a,
+            experiment=b,
+            status="",
+            start_time=None,
+            end_time=None,
+            params={},
+            metrics={},
+            tags={},
+        )
+        for a, b in texts
+    ]
+    columns = [exporting.Column("", "name"), exporting.Column("", "experiment")]
+    expected = [[exporting.visible(text) for text in pair] for pair in texts]
+    assert _cells(exporting.markdown(runs, columns)) == [["name", "experiment"], *expected]
+
+
+def test_markdown_escapes_nothing_that_is_no_markup_in_a_cell() -> None:
+    for text in ("max_depth", "run-1 (second) #2", "a + b! {x} 1. 5 > ", "-0.5", "# head", "R&D"):
+        assert exporting.escaped(text.rstrip(" >")) == text.rstrip(" >")
+    assert exporting.escaped("_a_b_|*[x]`") == r"\_a_b\_\|\*\[x\]\`"
 
 
 class _Tags(HTMLParser):
