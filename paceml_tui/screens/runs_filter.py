@@ -25,9 +25,12 @@ _VALUE = re.compile(
     re.IGNORECASE,
 )
 _NO_QUOTES = str.maketrans("", "", '`"')
+_CALLED = re.compile(r"\b(?:min|max|mean|first|last|count|step)\s*\(\s*$", re.IGNORECASE)
 _FARTHEST = 400
 _MOST = 40
 _MOST_CUTS = 8
+_BEFORE_CALLS = 5
+"""Keys that are offered before the functions of metrics: there may be many of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +125,33 @@ def completions(
     low = _bare(word)
     if not low:
         return ()
-    fields = [*_fields(known), *_WORDS]
+    head = text[: cursor - len(word)]
+    is_called = bool(_CALLED.search(head))  # of a metric, and of nothing else
+    fields = [it for it in _fields(known) if not is_called or it.startswith("metrics.")]
+    fields += [] if is_called else _WORDS
     begins = [it for it in fields if _bare(it).startswith(low)]
     holds = [it for it in fields if low in _bare(it).partition(".")[2] and it not in begins]
+    begins[_BEFORE_CALLS:_BEFORE_CALLS] = _calls(head, low)
     return tuple(it for it in [*begins, *holds] if it != word)[:most]
+
+
+def _calls(head: str, low: str) -> list[str]:
+    """Return the beginnings of what may be asked of a metric, where that fits behind ``head``."""
+    if len(head) > _FARTHEST:  # it is read once for each
+        return []
+    from local_stack.runs.grammar import Function
+
+    found = [name for name in (*Function, "step") if name.startswith(low)]
+    return [f"{name}(" for name in found if _fits(head, f"{name}(metrics.x)")]
+
+
+def _fits(head: str, operand: str) -> bool:
+    """Return whether the search is without a fault up to the end of the operand."""
+    from local_stack.runs.grammar import parse_filter
+
+    error = attempt(lambda: parse_filter(head + operand)).error
+    details = error.details if error is not None and isinstance(error.details, Mapping) else {}
+    return error is None or int(details.get("position", 0)) >= len(head + operand)
 
 
 def _bare(word: str) -> str:

@@ -172,6 +172,32 @@ def test_completions_are_of_the_word_before_the_cursor() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "offered"),
+    [
+        ("mi", ["min("]),
+        ("m", ["min(", "max(", "mean("]),
+        ("not (la", ["last("]),
+        ("params.model = 'a' and co", ["count("]),
+        ("metrics.rmse < fi", ["first("]),
+        ("metrics.rmse - st", ["step("]),
+        ("step(mi", ["min("]),
+        ("step(me", []),  # a mean has no step
+        ("max(mi", []),
+        ("metrics.rmse mi", []),
+        ("params.model like mi", []),
+        ("metrics.rmse < 1 mi", []),
+        ("min(metrics.rmse) < ma", ["max("]),
+    ],
+)
+def test_functions_of_metrics_are_offered_where_they_fit(text: str, offered: list[str]) -> None:
+    known = {"metrics": [f"m{at}" for at in range(60)], "params": ("max_depth",), "tags": ()}
+    found = runs_filter.completions(text, len(text), known)
+    assert [it for it in found if it.endswith("(")] == offered
+    if text.startswith(("step(", "max(")):
+        assert all(it.startswith("metrics.") or it in offered for it in found)
+
+
+@pytest.mark.parametrize(
     "text",
     ["tags." * 4_000, " " * 20_000 + "<", "a" * 20_000 + " ", "(" * 20_000, "x and " * 3_000],
     ids=["heads", "blanks", "letters", "parentheses", "connectors"],
