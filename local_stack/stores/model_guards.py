@@ -225,11 +225,13 @@ def _fields(block: bytes) -> dict[str, str]:
 
 
 _NUMBERS = re.compile(r"(-?[0-9]+(\.[0-9]+)?(e[-+][0-9]+)?( (?=[-0-9])|$))*")
+_THRESHOLDS = re.compile(r"((-?[0-9]+(\.[0-9]+)?(e[-+][0-9]+)?|inf)( (?=[-0-9i])|$))*")
+"""A split that parts what is missing from all else stands at infinity."""
 _WHOLE = re.compile(r"(-?[0-9]{1,10}( (?=[-0-9])|$))*")
 _OF_A_SPLIT = {
     "split_feature": _WHOLE,
     "split_gain": _NUMBERS,
-    "threshold": _NUMBERS,
+    "threshold": _THRESHOLDS,
     "decision_type": _WHOLE,
     "left_child": _WHOLE,
     "right_child": _WHOLE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -252,3 +253,43 @@ def test_damaged_lightgbm_texts_never_crash_the_process(
 
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout) > 500
+
+
+def parting(n_rows: int = 400) -> Model:
+    """Return a booster that parts rows without a value from all others."""
+    import lightgbm
+
+    draw = np.random.default_rng(3)
+    matrix = draw.normal(size=(n_rows, 2))
+    matrix[draw.random(n_rows) < 0.3, 0] = np.nan
+    truth = np.isnan(matrix[:, 0]) * 5.0 + matrix[:, 1]
+    model_files.silence_lightgbm()
+    params = {"verbosity": -1, "num_leaves": 8, "seed": 1}
+    booster = lightgbm.train(params, lightgbm.Dataset(matrix, truth), 5)
+    columns = tuple(Column(name, "double", nullable=True) for name in "ab")
+    features = tuple(Feature(c.name, c.name) for c in columns)
+    preparation = Preparation(columns, features, accepts_missing=True)
+    return model_files.from_booster(booster, preparation, task="regression", target="y")
+
+
+def test_a_split_that_parts_missing_values_from_all_others_is_stored(tmp_path):
+    model = parting()
+    thresholds = [line for line in model.content.split(b"\n") if line.startswith(b"threshold=")]
+    assert any(b"inf" in line for line in thresholds), "no split stands at infinity"
+    hashes = model_files.save(model, tmp_path / "model", run_id="0" * 32)
+    again = model_files.load(tmp_path / "model", hashes)
+    rows = [{"a": np.nan, "b": 0.5}, {"a": 1e308, "b": 0.5}, {"a": -3.0, "b": -1.0}]
+    columns = {name: np.array([row[name] for row in rows]) for name in "ab"}
+    expected = model.predict(columns)
+    assert again.predict(columns) == expected
+    assert [again.predict_row(row) for row in rows] == expected
+    assert expected[0] - expected[1] > 2
+
+
+@pytest.mark.parametrize("word", ["-inf", "nan", "infinity", "inf inf", "1inf"])
+def test_no_other_word_stands_in_a_threshold(word):
+    model = parting()
+    content = re.sub(rb"(?<=[= ])inf(?=[ \n])", word.encode(), model.content)
+    assert content != model.content
+    with pytest.raises(DamagedError):
+        model_guards.check_booster(content, 2, 1)
