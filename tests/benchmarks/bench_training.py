@@ -1,0 +1,230 @@
+"""How good the default recipe is, and what a recorded training costs beside LightGBM alone.
+
+Run it on an idle machine, with the real tables named by ``PACEML_SHARED_DATA``:
+``python tests/benchmarks/bench_training.py [quality] [tuned] [cost] [--seeds N] [--trials N]``.
+
+* quality: the default recipe (``estimator`` and ``features`` left out) against scikit-learn's
+  HistGradientBoosting with its defaults, each cross-validated over the same five folds of the same
+  rows, for several seeds. The peer gets texts as categories (those of more than 255 values are
+  left out for it, which is all it can take). Told are the means of the folds' scores, and the
+  difference with twice its standard error over the seeds.
+* tuned: ``runs tune`` against Optuna's TPE sampler driving LightGBM by hand over the same space,
+  folds and number of trials; the score is that of the test rows, which neither has seen.
+* cost: ``runs train`` in an open workspace against ``lightgbm.train`` alone on the same matrix with
+  the same parameters, in turns; a line through the sizes gives what is added and its share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from local_stack import environment
+
+TABLES = {
+    "wine quality": ("wine-quality.csv", "quality", "regression"),
+    "California housing": ("california_housing.csv", "median_house_value", "regression"),
+    "German credit": ("german_credit.csv", "default", "classification"),
+    "titanic": ("titanic.csv", "survived", "classification"),
+}
+N_FOLDS = 5
+SPACE = {
+    "num_leaves": [4, 128],
+    "learning_rate": {"log": [0.01, 0.3]},
+    "min_child_samples": {"log": [5, 100]},
+    "colsample_bytree": [0.4, 1.0],
+    "reg_lambda": {"log": [0.001, 10.0]},
+    "n_estimators": {"log": [50, 1000]},
+}
+
+
+def table(file: str) -> pl.DataFrame:
+    """Return a real table as an import gives it."""
+    folder = os.environ.get("PACEML_SHARED_DATA")
+    if not folder:
+        sys.exit("Name the folder of the real tables: PACEML_SHARED_DATA=...")
+    return pl.read_csv(Path(folder) / "tabular" / file, infer_schema_length=None)
+
+
+def recipe_of(target: str, task: str, seed: int, **more: Any) -> Any:
+    from local_stack.runs.recipe import parse_recipe
+
+    split = {"test": 0, "seed": seed, "folds": N_FOLDS} | more.pop("split", {})
+    return parse_recipe({"dataset": "t", "target": target, "task": task, "split": split, **more})
+
+
+# ------------------------------------------------------------------ quality
+
+
+def folds_of(recipe: Any, frame: pl.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the rows of each fold, as the recipe divides them."""
+    from local_stack.evaluation.split import folds
+    from local_stack.runs.lessons import labelled
+
+    _, found, _ = labelled(recipe, frame)
+    return list(folds(found.keys, N_FOLDS, recipe.split.seed))
+
+
+def ours(recipe: Any, frame: pl.DataFrame) -> list[dict[str, float]]:
+    from local_stack.runs.fit import score_fold
+
+    return [score_fold(recipe, frame, k + 1, N_FOLDS).metrics for k in range(N_FOLDS)]
+
+
+def for_sklearn(frame: pl.DataFrame, target: str) -> tuple[Any, np.ndarray]:
+    """Return features as a pandas table with categories, and the target as numbers."""
+    kept = frame.filter(pl.col(target).is_not_null())
+    texts = [name for name, kind in kept.schema.items() if kind == pl.String]
+    many = [name for name in texts if kept[name].n_unique() > 255]
+    features = kept.drop(target, *many).to_pandas()
+    for name in set(texts) - set(many) - {target}:
+        features[name] = features[name].astype("category")
+    return features, kept[target].cast(pl.Float64).to_numpy()
+
+
+def theirs(
+    frame: pl.DataFrame, target: str, task: str, parts: list[tuple[np.ndarray, np.ndarray]]
+) -> list[dict[str, float]]:
+    from sklearn import ensemble, metrics
+
+    features, truth = for_sklearn(frame, target)
+    found = []
+    for train, test in parts:
+        if task == "regression":
+            model = ensemble.HistGradientBoostingRegressor(random_state=0)
+            predicted = model.fit(features.iloc[train], truth[train]).predict(features.iloc[test])
+            found.append({"rmse": metrics.root_mean_squared_error(truth[test], predicted)})
+        else:
+            model = ensemble.HistGradientBoostingClassifier(random_state=0)
+            model.fit(features.iloc[train], truth[train])
+            chance = model.predict_proba(features.iloc[test])[:, 1]
+            found.append(
+                {
+                    "log_loss": metrics.log_loss(truth[test], chance),
+                    "roc_auc": metrics.roc_auc_score(truth[test], chance),
+                }
+            )
+    return found
+
+
+def quality(n_seeds: int) -> None:
+    """Print the scores of the default recipe and of HistGradientBoosting."""
+    title = f"{N_FOLDS}-fold cross-validation, {n_seeds} seeds"
+    print(f"\n{title:<44}{'ours':>10}{'HistGB':>10}{'ours better by':>16}{'+-':>9}")
+    for name, (file, target, task) in TABLES.items():
+        frame = table(file)
+        scores: dict[str, list[tuple[float, float]]] = {}
+        for seed in range(n_seeds):
+            recipe = recipe_of(target, task, seed)
+            mine = ours(recipe, frame)
+            others = theirs(frame, target, task, folds_of(recipe, frame))
+            for metric in others[0]:
+                pair = [statistics.fmean(one[metric] for one in them) for them in (mine, others)]
+                scores.setdefault(metric, []).append((pair[0], pair[1]))
+        for metric, pairs in scores.items():
+            show(f"{name}, {metric}", metric, pairs)
+
+
+def show(title: str, metric: str, pairs: list[tuple[float, float]]) -> None:
+    """Print a line: both means, by how much ours is better in percent, and its uncertainty."""
+    sign = -1 if metric in ("rmse", "log_loss", "mae") else 1
+    gains = [sign * (a - b) / b * 100 for a, b in pairs]
+    spread = 2 * statistics.stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
+    a, b = (statistics.fmean(pair[k] for pair in pairs) for k in (0, 1))
+    print(f"{title:<44}{a:>10.4f}{b:>10.4f}{statistics.fmean(gains):>14.2f} %{spread:>8.2f}")
+
+
+# ------------------------------------------------------------------ cost
+
+SIZES = ((20_000, 100), (100_000, 200), (200_000, 400))
+"""Rows and rounds of boosting."""
+
+
+def generated(n_rows: int) -> pl.DataFrame:
+    draw = np.random.default_rng(5)
+    columns = {f"x{k}": draw.normal(size=n_rows) for k in range(20)}
+    noise = draw.normal(size=n_rows)
+    columns["y"] = columns["x0"] * columns["x1"] + np.sin(columns["x2"] * 3) + noise
+    return pl.DataFrame(columns)
+
+
+def cost(n_rounds: int) -> None:
+    """Print seconds of ``runs train`` and of ``lightgbm.train``, and the line through them."""
+    from local_stack.data import adding
+    from local_stack.runs import train
+    from local_stack.workspace import Workspace
+
+    print(f"\n{'rows x rounds of boosting':<30}{'ours s':>9}{'LightGBM s':>12}{'added s':>9}")
+    points = []
+    with tempfile.TemporaryDirectory() as name, Workspace.create(Path(name) / "ws") as workspace:
+        for n_rows, n_trees in SIZES:
+            frame = generated(n_rows)
+            frame.write_parquet(Path(name) / "t.parquet")
+            adding.add(workspace, f"t{n_rows}", str(Path(name) / "t.parquet"), target="y")
+            file = Path(name) / "recipe.yaml"
+            file.write_text(
+                f"dataset: t{n_rows}\ntask: regression\nsplit: {{test: 0.2, seed: 1}}\n"
+                f"params: {{n_estimators: {n_trees}, learning_rate: 0.05}}\n"
+            )
+            pairs = []
+            for _ in range(n_rounds):
+                begun = time.perf_counter()
+                run = train.train(workspace, file)
+                middle = time.perf_counter()
+                alone(frame, run.params)
+                pairs.append((middle - begun, time.perf_counter() - middle))
+            a, b = (statistics.median(pair[k] for pair in pairs) for k in (0, 1))
+            points.append((b, a))
+            print(f"{f'{n_rows:,} x {n_trees}':<30}{a:>9.2f}{b:>12.2f}{a - b:>9.2f}")
+    slope, fixed = np.polyfit(*zip(*points, strict=True), 1)
+    print(f"ours = {fixed:.2f} s + {slope:.2f} x LightGBM alone")
+
+
+def alone(frame: pl.DataFrame, params: dict[str, str]) -> None:
+    """Train LightGBM on four fifths of the rows, with every parameter of the run."""
+    import lightgbm
+
+    given: dict[str, Any] = {k: number(v) for k, v in params.items() if k != "model"}
+    n_trees = int(given.pop("n_estimators"))
+    given |= {"verbosity": -1, "deterministic": True, "force_row_wise": True}
+    matrix = frame.drop("y").to_numpy()[: frame.height * 4 // 5]
+    data = lightgbm.Dataset(matrix, frame["y"].to_numpy()[: len(matrix)])
+    lightgbm.train(given, data, n_trees)
+
+
+def number(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def chosen(given: list[str]) -> Iterator[str]:
+    return (part for part in ("quality", "tuned", "cost") if part in given or not given)
+
+
+if __name__ == "__main__":
+    environment.prepare()
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("parts", nargs="*", choices=["quality", "tuned", "cost", []])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    for part in chosen(asked.parts):
+        if part == "quality":
+            quality(asked.seeds)
+        elif part == "cost":
+            cost(asked.rounds)
