@@ -123,6 +123,12 @@ def joined(parts: Sequence[Predictions], numbers: np.ndarray) -> Predictions:
     rows = np.concatenate([part.rows for part in parts])
     order = np.argsort(rows, kind="stable")
 
+    if any(part.uncalibrated is not None for part in parts):  # the first fold in time has none
+        parts = [
+            replace(part, uncalibrated=part.probability) if part.uncalibrated is None else part
+            for part in parts
+        ]
+
     def whole(name: str) -> Any:
         arrays = [getattr(part, name) for part in parts]
         return None if arrays[0] is None else np.concatenate(arrays)[order]
