@@ -90,7 +90,7 @@ def test_markdown_stands_alone_on_stdout(search):
     ended = search("--md", "--columns", "name", "--columns", "params.model")
     lines = ended.stdout.splitlines()
     assert lines[:2] == ["| name | params.model |", "| --- | --- |"]
-    assert lines[2] == r"| run\-2 | =1\+1  \[2J\[/nope\]\|&lt;b&gt; |"
+    assert lines[2] == r"| run-2 | =1+1  \[2J\[/nope\]\|&lt;b&gt; |"
     assert len(lines) == 5
 
 
