@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local_stack.errors import DamagedError, StackError
-from local_stack.preparation.fitted import Preparation
+from local_stack.preparation.fitted import Column, Preparation
 from local_stack.preparation.values import Scalar
 from local_stack.stores.model import Model, ModelRecord
 from local_stack.stores.model_guards import (
@@ -382,7 +382,7 @@ def signature(model: Model) -> dict[str, str | None]:
     """Return the signature in MLflow's schema: JSON texts of input and output columns."""
     inputs = [
         {
-            "type": "datetime" if column.type == "date" else column.type,
+            "type": _signature_type(column),
             "name": column.name,
             "required": not column.nullable,
         }
@@ -402,6 +402,13 @@ def quantile_names(model: Model) -> list[str]:
     """Return the columns of what a model with quantiles predicts; none without quantiles."""
     levels = model.record.quantiles
     return ["prediction", *(f"quantile_{level!r}" for level in levels)] if levels else []
+
+
+def _signature_type(column: Column) -> str:
+    """Return MLflow's type; whole numbers of which some are missing reach it as floats."""
+    if column.type == "long" and column.nullable:
+        return "double"
+    return "datetime" if column.type == "date" else column.type
 
 
 def _load_pyfunc(path: str) -> _Pyfunc:
