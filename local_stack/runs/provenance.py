@@ -42,8 +42,8 @@ class Provenance(Result):
     ``folder`` is where the recipe lay, ``engine`` is PACE-ML's own version and the SHA-256 of its
     source files, ``threads`` how many the estimator was given, ``libraries`` the native thread
     pools that were loaded, ``seeds`` those of the split and of the estimator. ``recipe`` holds
-    the hash of the recipe in force and, where its features are a stored recipe's, the number and
-    hash of that.
+    the recipe in force (of a study: that of its best trial), its hash and, where its features are
+    a stored recipe's, the number and hash of that.
     """
 
     folder: str
@@ -135,7 +135,11 @@ def completed(
         threads=min([found.threads, *asked]),
         libraries=_libraries(),
         seeds=seeds,
-        recipe={"hash": recipe_hash(recipe), "stored": dict(stored) if stored else None},
+        recipe={
+            "hash": recipe_hash(recipe),
+            "stored": dict(stored) if stored else None,
+            "document": recipe.to_dict(),
+        },
         data=data,
     )
 

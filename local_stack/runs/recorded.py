@@ -23,7 +23,8 @@ from local_stack.workspace import Workspace
 class Recorded:
     """What the workspace recorded of a run: ``row`` is the journal's record.
 
-    ``data`` is the data version as NAME@VERSION; ``environment`` is what stands in the run's
+    ``recipe`` is the one that was trained, which for a study is that of its best trial, ``data``
+    is the data version as NAME@VERSION; ``environment`` is what stands in the run's
     ``environment.json`` ({} for a run that was made before there was one).
     """
 
@@ -80,7 +81,8 @@ def of_id(workspace: Workspace, run_id: str) -> Recorded:
     if data is None:
         raise InputError(f"Run {run_id} has no record of the data it was trained on.")
     environment = _environment(workspace, row["files"] or {})
-    return Recorded(row, row["recipe"], f"{data['name']}@{data['digest']}", environment)
+    recipe = environment.get("recipe", {}).get("document") or row["recipe"]
+    return Recorded(row, recipe, f"{data['name']}@{data['digest']}", environment)
 
 
 def check_bytes(workspace: Workspace, version: versions.DataVersion) -> None:

@@ -85,16 +85,23 @@ def reproduce(
     if threads is not None and threads < 1:
         raise InputError(f"--threads {threads} is no number of threads.", "Take 1 or more.")
     record = recorded(workspace, run, progress)
-    if record.row["status"] != "FINISHED" or not record.row["model"]:
-        raise InputError(
-            f"Run {record.run_id} did not finish ({record.row['status']}), so there is nothing "
-            "to compare with.",
-            f"Train it again: paceml-tui runs branch {record.run_id}",
-        )
+    _refuse_unfinished(record)
     result = _repeated(workspace, record, pairs(set), threads, keep, progress)
     if not result.bit_identical:
         raise RefusedError(result.verdict, _hint(result), code="not_reproduced", result=result)
     return result
+
+
+def _refuse_unfinished(record: Recorded) -> None:
+    if record.row["status"] == "FINISHED" and record.row["model"]:
+        return
+    why = f"did not finish ({record.row['status']})"
+    if record.row["status"] == "FINISHED":
+        why = "has no model (a trial of a study keeps none)"
+    raise InputError(
+        f"Run {record.run_id} {why}, so there is nothing to compare with.",
+        f"Train it: paceml-tui runs branch {record.run_id}",
+    )
 
 
 def _repeated(

@@ -37,8 +37,8 @@ def test_a_branch_is_trained_with_the_changed_values_and_linked(workspace, train
     done = branch(workspace, "latest", *sets, name="flat")
     assert done.branched_from == trained.run_id
     assert done.changed == (
-        {"key": "params.num_leaves", "from": 5, "to": 3},
         {"key": "split.folds", "from": 3, "to": None},
+        {"key": "params.num_leaves", "from": 5, "to": 3},
         {"key": "params.max_depth", "from": None, "to": 4},
     )
     assert (done.name, done.experiment) == ("flat", "growth")

@@ -49,7 +49,8 @@ def test_a_run_records_where_it_came_from(workspace, tmp_path, project):
     told = environment(workspace, done.run_id)
     assert told["data"] == reference
     row = workspace.get("runs", done.run_id)
-    assert told["recipe"] == {"hash": hash_of(row["recipe"]), "stored": None}
+    document = {"hash": hash_of(row["recipe"]), "stored": None, "document": row["recipe"]}
+    assert told["recipe"] == document
     assert told["seeds"] == {"split": 3, "estimator": 3}
     assert told["threads"] == provenance.n_cores()
     for name in ("lightgbm", "numpy", "polars", "scikit-learn", "mlflow"):

@@ -251,6 +251,35 @@ def test_a_run_of_an_older_version_is_repeated_and_what_it_lacks_is_told(workspa
 
 
 @pytest.mark.usefixtures("at_once")
+def test_the_recipe_that_was_trained_is_repeated_not_the_study_s(workspace, trained):
+    row = dict(workspace.get("runs", trained.run_id) or {})
+    search = {"trials": 3, "space": {"num_leaves": [2, 9]}}
+    row["recipe"] = {**row["recipe"], "params": {}, "search": search}
+    workspace.append(lambda _: Draft("test", "test", {}, [("runs", row)]))
+    assert reproduce(workspace, trained.run_id).bit_identical
+    given = {"run": trained.run_id, "set": ("params.num_leaves=4",)}
+    branched = catalog.call(workspace, "runs.branch", given)
+    assert branched.changed == ({"key": "params.num_leaves", "from": 5, "to": 4},)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_lost_predictions_are_told_only_where_they_are_needed(workspace, trained):
+    row = dict(workspace.get("runs", trained.run_id) or {})
+    Path(workspace.artifacts.uri(Blob.of(row["files"][predictions.FILE]))).unlink()
+    assert reproduce(workspace, trained.run_id).predictions == SamePredictions(True, 30, 0, 0.0)
+    with pytest.raises(NotFoundError):
+        reproduce(workspace, trained.run_id, "params.num_leaves=4")
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_run_without_a_model_is_a_sentence(workspace, trained):
+    row = {**(workspace.get("runs", trained.run_id) or {}), "model": None}
+    workspace.append(lambda _: Draft("test", "test", {}, [("runs", row)]))
+    with pytest.raises(InputError, match="has no model"):
+        reproduce(workspace, trained.run_id)
+
+
+@pytest.mark.usefixtures("at_once")
 def test_a_kept_repetition_is_a_run(workspace, trained):
     found = reproduce(workspace, trained.run_id, keep=True)
     kept = records.show(workspace, found.kept_as)
