@@ -113,6 +113,16 @@ def test_runs_of_one_name_or_of_none_are_named_by_their_ids(workspace: Workspace
     assert len(set(titles_of(found))) == 5
 
 
+def test_a_single_finite_value_is_not_said_to_be_shared(workspace: Workspace) -> None:
+    put_run(workspace, 0, metrics={"mae": float("nan")})
+    put_run(workspace, 1, metrics={"mae": 0.4})
+    put_run(workspace, 2, metrics={"mae": 0.4})
+    two = metric(compare(workspace, run_id(0), run_id(1)), "mae")
+    assert two.verdict == "fewer than two runs have a finite value"
+    three = metric(compare(workspace, run_id(0), run_id(1), run_id(2)), "mae")
+    assert three.verdict == "several are best"
+
+
 def test_ids_that_begin_alike_are_told_as_far_as_it_takes() -> None:
     ids = ["a" * 32, "a" * 11 + "b" * 21, "c" * 32]
     assert short_names(["x", "x", "y"], ids) == ["a" * 12, "a" * 11 + "b", "y"]

@@ -222,6 +222,8 @@ def _verdict(
         return "only one run has it"
     if all(_is_same(value, shown[0]) for value in shown):
         return "the same"
+    if sum(map(math.isfinite, shown)) < 2:
+        return "fewer than two runs have a finite value"
     if towards == "unknown":
         return "direction unknown"
     if best is None:
