@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from local_stack.evaluation import measure
+from local_stack.evaluation.resampling import Held
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,11 +22,25 @@ _MOST_WEIGHTS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A plain model: its predictions of the held-out rows, their metrics, what it learnt from."""
+    """A plain model: what it says of the held-out rows, and how many it learnt from."""
 
     name: str
-    metrics: Mapping[str, float]
+    held: Held
     n_rows_train: int
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Return the metrics of the held-out rows."""
+        return measured(self.held)
+
+
+def measured(held: Held) -> dict[str, float]:
+    """Return every metric that predictions define."""
+    if not held.n_classes:
+        return measure.regression_metrics(held.truth, held.predicted)
+    return measure.classification_metrics(
+        held.truth, held.predicted, held.probability, held.n_classes
+    )
 
 
 def baselines(
@@ -69,21 +84,19 @@ def baselines(
         return tuple(found)  # a rare class that the sample has lost
     known, asked = linear_features(train[rows], test, categories)
     some = None if weights is None else weights[rows]
-    metrics = _linear(known, y[rows], asked, truth, n_classes, some)
-    return (*found, Baseline("linear", metrics, len(rows)))
+    linear = _linear(known, y[rows], asked, truth, n_classes, some)
+    return (*found, Baseline("linear", linear, len(rows)))
 
 
-def _dummy(
-    y: np.ndarray, truth: np.ndarray, n_classes: int, weights: np.ndarray | None
-) -> dict[str, float]:
+def _dummy(y: np.ndarray, truth: np.ndarray, n_classes: int, weights: np.ndarray | None) -> Held:
     import numpy as np
 
     if not n_classes:
         mean = np.average(y, weights=weights)
-        return measure.regression_metrics(truth, np.full(len(truth), mean))
+        return Held(0, truth, np.full(len(truth), mean))
     shares = np.bincount(y, weights=weights, minlength=n_classes)
     probability = np.tile(shares / shares.sum(), (len(truth), 1))
-    return measure.classification_metrics(truth, probability.argmax(axis=1), probability, n_classes)
+    return Held(n_classes, truth, probability.argmax(axis=1), probability)
 
 
 def _linear(
@@ -93,7 +106,7 @@ def _linear(
     truth: np.ndarray,
     n_classes: int,
     weights: np.ndarray | None,
-) -> dict[str, float]:
+) -> Held:
     from sklearn.linear_model import LogisticRegression, Ridge
     from threadpoolctl import threadpool_limits
 
@@ -102,12 +115,12 @@ def _linear(
         warnings.simplefilter("ignore")  # of convergence: a baseline need not be the best
         if not n_classes:
             ridge = Ridge().fit(train, y, weights)
-            return measure.regression_metrics(truth, ridge.predict(test))
+            return Held(0, truth, ridge.predict(test))
         n_weights = train.shape[1] * (1 if n_classes == 2 else n_classes)
         solver = "newton-cholesky" if n_weights <= _MOST_WEIGHTS else "lbfgs"
         model: Any = LogisticRegression(solver=solver).fit(train, y, weights)
         probability = model.predict_proba(test)
-    return measure.classification_metrics(truth, probability.argmax(axis=1), probability, n_classes)
+    return Held(n_classes, truth, probability.argmax(axis=1), probability)
 
 
 def linear_features(
