@@ -89,6 +89,7 @@ def learn(
     from local_stack.runs import evaluating
     from local_stack.runs.fit import fit
     from local_stack.stores import model_files
+    from local_stack.stores.model_example import typical
 
     meter = _Meter()
     progress(Step("Reading the data"))
@@ -96,7 +97,8 @@ def learn(
     fitted = fit(plan, frame, progress=progress, threads=threads)
     evaluation = evaluating.evaluate(plan, fitted, frame, progress)
     progress(Step("Storing the model and its predictions"))
-    model_files.save(fitted.model, folder / MODEL, run_id=run_id)
+    example = typical(frame, fitted.model.inputs)
+    model_files.save(fitted.model, folder / MODEL, run_id=run_id, example=example)
     if fitted.n_rows_test:
         path = folder / predictions.FILE
         predictions.write(fitted, frame[plan.target or ""], path, version.reference)

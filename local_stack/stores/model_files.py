@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from local_stack.errors import DamagedError, StackError
 from local_stack.preparation.fitted import Column, Preparation
 from local_stack.preparation.values import Scalar
+from local_stack.stores import model_example
 from local_stack.stores.model import Model, ModelRecord
 from local_stack.stores.model_guards import (
     TRUSTED_TYPES,
@@ -125,7 +126,12 @@ def from_estimator(
 
 
 def save(
-    model: Model, directory: Path, *, run_id: str, requirements: Sequence[str] | None = None
+    model: Model,
+    directory: Path,
+    *,
+    run_id: str,
+    requirements: Sequence[str] | None = None,
+    example: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     """Write ``model`` into an empty or new ``directory``; return the SHA-256 of each file.
 
@@ -135,6 +141,8 @@ def save(
         The run that made the model, for ``MLmodel``.
     requirements
         Lines of ``requirements.txt``; exact pins of what is installed when left out.
+    example
+        A row of raw values, by column, that MLflow shows as the input example.
     """
     directory.mkdir(parents=True, exist_ok=True)
     requirements = _pins(model.kind) if requirements is None else requirements
@@ -145,7 +153,11 @@ def save(
         "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
         "python_env.yaml": _yaml(_python_env()),
     }
-    contents["MLmodel"] = _yaml(_mlmodel(model, run_id, contents))
+    described = _mlmodel(model, run_id, contents)
+    if example is not None:
+        contents |= model_example.files(example)
+        described["saved_input_example_info"] = dict(model_example.INFO)
+    contents["MLmodel"] = _yaml(described)
     for name, content in contents.items():
         with (directory / name).open("xb") as file:
             file.write(content)
@@ -188,7 +200,7 @@ def _read_folder(directory: Path, hashes: Mapping[str, str] | None) -> dict[str,
         names = {entry.name for entry in os.scandir(directory)}
     except OSError as error:
         raise refuse(f"its folder cannot be read ({error.strerror})") from error
-    known = {*_ALWAYS, *DATA.values(), *_MLFLOW_ADDS}
+    known = {*_ALWAYS, *DATA.values(), *_MLFLOW_ADDS, *model_example.FILES}
     expected = set(hashes) if hashes is not None else names
     for name in sorted(names ^ expected):
         raise refuse(f"the file {name[:100]} is {'extra' if name in names else 'missing'}")

@@ -58,5 +58,6 @@ def test_mlflow_models_predict_gives_the_same_predictions(workspace, tmp_path, k
 
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads((tmp_path / "found.json").read_text())["predictions"]
+    assert (folder / "input_example.json").exists()
     assert found == model.predict(raw_columns(inputs, model.inputs))
     assert len(set(found)) == 2
