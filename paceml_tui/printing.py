@@ -31,6 +31,7 @@ _PRINTERS = {
     "data.prepare": ("printing_recipe", "preparation_lines"),
     "runs.search": ("printing_runs", "lines"),
     "runs.compare": ("printing_comparison", "lines"),
+    "runs.train": ("printing_training", "lines"),
     "runs.branch": ("printing_records", "branch_lines"),
     "runs.reproduce": ("printing_records", "reproduction_lines"),
     **dict.fromkeys(

@@ -142,10 +142,11 @@ def linear_features(
             known.append((learn[:, None] == kept).astype(np.float64))
             asked.append((check[:, None] == kept).astype(np.float64))
             continue
-        present = learn[~np.isnan(learn)]
+        present = learn[np.isfinite(learn)]
         middle = float(np.median(present)) if present.size else 0.0
-        learn, check = (np.where(np.isnan(it), middle, it) for it in (learn, check))
-        scale = float(learn.std())
+        learn, check = (np.where(np.isfinite(it), it, middle) for it in (learn, check))
+        with np.errstate(over="ignore", invalid="ignore"):
+            scale = float(learn.std())
         if not np.isfinite(scale) or scale <= 1e-12 * max(1.0, float(np.abs(learn).max())):
             continue
         mean = float(learn.mean())

@@ -236,7 +236,7 @@ def _leaves(tree: Any, columns: Sequence[_Column]) -> list[tuple[float, tuple[Co
     def walk(node: int, conditions: dict[tuple[str, str | None], Condition]) -> None:
         left, right = int(tree.children_left[node]), int(tree.children_right[node])
         if left < 0:
-            found.append((float(tree.value[node].ravel()[0]), tuple(conditions.values())))
+            found.append((float(tree.value[node].ravel()[0]), _told(conditions)))
             return
         name, value, has_gaps = columns[tree.feature[node]]
         cut, key = float(tree.threshold[node]), (name, value)
@@ -253,6 +253,12 @@ def _leaves(tree: Any, columns: Sequence[_Column]) -> list[tuple[float, tuple[Co
 
     walk(0, {})
     return found
+
+
+def _told(conditions: dict[tuple[str, str | None], Condition]) -> tuple[Condition, ...]:
+    """Return the conditions without those that another one says already."""
+    settled = {it.column for it in conditions.values() if it.value is not None and not it.is_not}
+    return tuple(it for it in conditions.values() if not (it.is_not and it.column in settled))
 
 
 def _numbers(series: pl.Series) -> np.ndarray:

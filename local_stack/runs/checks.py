@@ -26,6 +26,7 @@ _LEAK_ROWS = 50_000
 _LEAK = {"classification": 0.99, "regression": 0.98}
 """Out-of-fold ROC AUC or R2 of one column from which it is told: the due diligence's "high"."""
 _MOST_NAMED = 5
+_MOSTLY, _FEWEST_KNOWN = 0.9, 20
 _PERMUTED_ROWS, _PERMUTED_FEATURES = 1_000, 100
 
 
@@ -63,7 +64,7 @@ def overfit(
     is_warning = before > high and skill[0] > 0 and skill[1] < _KEPT * skill[0]
     values = {"metric": name, "train": before, "held_out": after, "low": low, "high": high}
     said = f"{_title(name)} is {before:.3g} on the rows learnt from and {after:.3g}"
-    where = f" [{low:.3g}, {high:.3g}]" if name in intervals else ""
+    where = f" ({low:.3g} to {high:.3g})" if name in intervals else ""
     ending = ": the model learns its rows by heart" if is_warning else ""
     return Check("overfit", f"{said} on held-out ones{where}{ending}.", is_warning, values)
 
@@ -82,9 +83,9 @@ def no_better(
     gap = gains.get(name)
     is_better = sign * (own[name] - linear) > 0
     is_clear = gap is not None and min(sign * gap[0], sign * gap[1]) > 0
-    said = f"{_title(name)} is {own[name]:.4g}, that of a linear model {linear:.4g}"
+    said = f"{_title(name)} is {_figure(own[name])}, that of a linear model {_figure(linear)}"
     if gap is not None:
-        said += f" (difference [{gap[0]:.3g}, {gap[1]:.3g}])"
+        said += f" (difference {_figure(gap[0])} to {_figure(gap[1])})"
     if not is_better:
         said += ": the simpler model does as well or better"
     elif not is_clear:
@@ -116,20 +117,40 @@ def leakage(recipe: Recipe, fitted: Fitted, frame: pl.DataFrame) -> Check | None
         n_classes = int(y.max()) + 1
     names = [column.name for column in model.inputs if column.name in frame.columns]
     fold = fold_numbers(len(rows))
-    scored = [score_column(frame[name][rows], y, n_classes, fold) for name in names]
+    scored = [
+        (max(score_column(part, y, n_classes, fold).score, _own_score(part, y, n_classes)), name)
+        for name in names
+        if len(part := frame[name][rows])
+    ]
     if not scored:
         return None
-    scored.sort(key=lambda it: (-it.score, it.column))
-    found = [it for it in scored if it.score >= _LEAK[model.task]]
+    scored.sort(key=lambda it: (-it[0], it[1]))
+    found = [it for it in scored if it[0] >= _LEAK[model.task]]
     title = "R2" if model.task == "regression" else "ROC AUC"
-    values = {it.column: it.score for it in (found or scored)[:_MOST_NAMED]}
+    values = {name: score for score, name in (found or scored)[:_MOST_NAMED]}
     shown = ", ".join(f"'{name}' ({title} {score:.4g})" for name, score in values.items())
     if found:
         message = f"Columns that alone nearly give '{model.target}' away: {shown}."
         return Check("leakage", message + " Are they known before it is?", True, values)
-    best = scored[0]
-    message = f"No column alone gives the target away; the strongest is '{best.column}'"
-    return Check("leakage", f"{message} ({title} {best.score:.4g}).", False, values)
+    best, name = scored[0]
+    message = f"No column alone gives the target away; the strongest is '{name}'"
+    return Check("leakage", f"{message} ({title} {best:.4g}).", False, values)
+
+
+def _own_score(series: pl.Series, y: np.ndarray, n_classes: int) -> float:
+    """Return what the size of a number says by itself, 0 where too few rows have one."""
+    import numpy as np
+
+    from local_stack.data.assessing.leakage import strength
+    from local_stack.data.assessing.single import numbers
+
+    if n_classes > 2 or not series.dtype.is_numeric():
+        return 0.0
+    values = numbers(series)
+    present = ~np.isnan(values)
+    if present.mean() < _MOSTLY or present.sum() < _FEWEST_KNOWN:
+        return 0.0
+    return strength(values[present], y[present], not n_classes)
 
 
 def unused(fitted: Fitted, importance: Mapping[str, Any]) -> Check | None:
@@ -188,3 +209,7 @@ _TITLES = {"r2": "R2", "rmse": "RMSE", "roc_auc": "ROC AUC", "roc_auc_ovr": "ROC
 
 def _title(metric: str) -> str:
     return _TITLES.get(metric, metric.replace("_", " ").capitalize())
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if 1_000 <= abs(value) < 1e9 else f"{value:.4g}"

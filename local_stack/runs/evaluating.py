@@ -54,12 +54,13 @@ class Evaluation(Result):
     """
 
     task: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
     target: str = ""
     classes: tuple[str, ...] = ()
     rows: str = ""
     n_rows: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    level: float = 0.95
     table: dict[str, dict[str, float]] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
@@ -81,6 +82,7 @@ def evaluate(
         classes=tuple(str(it) for it in model.classes),
         rows=rows,
         n_rows=0 if found is None else len(found.rows),
+        level=recipe.bootstrap.level,
     )
     details: dict[str, Any] = {"importance": importance_of(fitted, frame)}
     known = [checks.unused(fitted, details["importance"]), checks.leakage(recipe, fitted, frame)]
@@ -406,3 +408,10 @@ def write(evaluation: Evaluation, folder: Path) -> None:
     document = evaluation.to_dict()
     (where / FILE).write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
     pictures.draw(document, where)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return what :func:`write` wrote below ``folder``, nothing where it did not."""
+    path = folder / FOLDER / FILE
+    found: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return found

@@ -14,7 +14,7 @@ from local_stack.data.recipes.stored import current
 from local_stack.errors import Cancelled, InputError, StackError, UnavailableError
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result, now
-from local_stack.runs import provenance
+from local_stack.runs import evaluating, provenance
 from local_stack.runs.learning import MODEL, Learnt, Source, learn, read_histories
 from local_stack.runs.recipe import Recipe, Stored, load_recipe
 from local_stack.stores.artifacts import Blob, Tree
@@ -29,7 +29,8 @@ _LONGEST_NAME = 250
 class TrainedRun(Result):
     """A finished run. ``artifacts`` are the paths below the run's artifact folder.
 
-    ``seconds`` and ``cpu_seconds`` are those of the fit, ``cost`` is that of the whole run.
+    ``seconds`` and ``cpu_seconds`` are those of the fit, ``cost`` is that of the whole run;
+    ``evaluation`` is what was measured after it, as its ``evaluation.json`` has it.
     """
 
     run_id: str
@@ -44,6 +45,7 @@ class TrainedRun(Result):
     cpu_seconds: float
     peak_memory_bytes: int
     cost: dict[str, float]
+    evaluation: dict[str, Any]
 
 
 def _reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
@@ -240,6 +242,7 @@ def finish(
         cpu_seconds=learnt.cpu_seconds,
         peak_memory_bytes=learnt.peak_memory_bytes,
         cost=learnt.cost,
+        evaluation=evaluating.read(folder),
     )
 
 

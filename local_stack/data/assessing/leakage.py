@@ -221,10 +221,10 @@ def _own_score(subject: Subject, series: pl.Series) -> float:
     present = ~np.isnan(values)
     if present.mean() < 0.9:
         return 0.0
-    return _strength(values[present], y[present], subject.is_regression)
+    return strength(values[present], y[present], subject.is_regression)
 
 
-def _strength(values: np.ndarray, y: np.ndarray, is_regression: bool) -> float:
+def strength(values: np.ndarray, y: np.ndarray, is_regression: bool) -> float:
     """Return the ROC AUC of numbers, whichever way they point, or a squared correlation.
 
     Of Pearson's and Spearman's correlations the weaker counts: one far row makes the first.
@@ -352,4 +352,4 @@ def _difference_score(values: np.ndarray, y: np.ndarray, is_regression: bool) ->
     present = ~np.isnan(values)
     if present.mean() < 0.5 or present.sum() < 100:
         return 0.0
-    return _strength(values[present], y[present], is_regression)
+    return strength(values[present], y[present], is_regression)
