@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from local_stack.runs.lessons import Lesson
     from local_stack.runs.recipe import Recipe
 
+_MOST_ROUNDS = 2_000
+"""Rounds after which even early stopping ends, unless the recipe says how many."""
+_NOT_OF_TREES = frozenset({"metric", "num_threads", "objective", "seed"})
 _METRICS = {"binary_logloss": "log_loss", "multi_logloss": "log_loss", "l1": "mae", "l2": "rmse"}
 """What LightGBM's metrics are called here."""
 
@@ -55,9 +58,9 @@ def boosted(
     silence_lightgbm()
     recipe = lesson.recipe
     params = _params(lesson, threads)
+    n_rounds = whole(params.pop("num_iterations", BOOSTER_DEFAULTS["n_estimators"]))
     if quantile is not None:
         params |= {"objective": "quantile", "alpha": quantile}
-    n_rounds = whole(params.pop("num_iterations", BOOSTER_DEFAULTS["n_estimators"]))
     patience = whole(params.pop("early_stopping_round", 0), low=0)
     stopping = recipe.early_stopping or (EarlyStopping(patience) if patience else None)
     record: dict[str, dict[str, list[float]]] = {}
@@ -113,7 +116,8 @@ def _curve(record: dict[str, dict[str, list[float]]], best: int) -> Curve | None
 
 def _params(lesson: Lesson, threads: int | None) -> dict[str, Any]:
     recipe, n_classes = lesson.recipe, lesson.n_classes
-    params = canonical(recipe.params)
+    usual = usual_params(recipe, n_classes, len(lesson.truth))
+    params = canonical(usual | recipe.params)
     task = "regression" if not n_classes else "binary" if n_classes == 2 else "multiclass"
     objective = params.setdefault("objective", task)
     if objective not in OBJECTIVES[task]:
@@ -164,12 +168,39 @@ def _safe_names(preparation: Preparation) -> list[str]:
     return [f"{name}_{place}" for place, name in enumerate(names)]
 
 
-def params_in_force(recipe: Recipe, n_classes: int) -> dict[str, Any]:
-    """Return the parameters of a booster, those of the recipe under the names it uses."""
+def usual_params(recipe: Recipe, n_classes: int, n_rows: int) -> dict[str, Any]:
+    """Return what is set where the recipe sets nothing else.
+
+    A recipe whose ``params`` say how trees are grown has LightGBM's own defaults for what they
+    leave out. One without (an objective, a metric, a seed say nothing of that) has smaller
+    steps, on samples of rows and columns and with shrunken leaves, which generalises better in
+    general: trees of about one leaf for a hundred rows, and a round for every 10 of them (for
+    every 25 in a classification, whose log loss suffers first from too many). With the key
+    ``early_stopping`` there are rounds enough for it to find the end.
+    """
     names = canonical_names()
-    given = {names[key] for key in recipe.params}
-    params = {k: v for k, v in BOOSTER_DEFAULTS.items() if names[k] not in given}
-    params |= recipe.params
+    given = {names[name] for name in recipe.params}
+    if given - _NOT_OF_TREES:
+        n_rounds = _MOST_ROUNDS if recipe.early_stopping else BOOSTER_DEFAULTS["n_estimators"]
+        return {} if "num_iterations" in given else {"n_estimators": n_rounds}
+    n_rounds = max(100, min(n_rows // 25, 400) if n_classes else min(n_rows // 10, 500))
+    return {
+        "n_estimators": _MOST_ROUNDS if recipe.early_stopping else n_rounds,
+        "learning_rate": 0.05,
+        "num_leaves": max(7, min(n_rows // 100, 31)),
+        "subsample": 0.8,
+        "subsample_freq": 1,
+        "colsample_bytree": 0.8,
+        "reg_lambda": 1.0,
+    }
+
+
+def params_in_force(recipe: Recipe, n_classes: int, n_rows: int) -> dict[str, Any]:
+    """Return the parameters of a booster, those of the recipe under the names it uses."""
+    params = usual_params(recipe, n_classes, n_rows) | recipe.params
+    names = canonical_names()
+    given = {names[key] for key in params}
+    params = {k: v for k, v in BOOSTER_DEFAULTS.items() if names[k] not in given} | params
     params.setdefault("seed", recipe.split.seed)
     if not n_classes:
         params.setdefault("objective", "regression")

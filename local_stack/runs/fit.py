@@ -100,7 +100,7 @@ def fit(
     return Fitted(
         model=model,
         metrics=metrics,
-        params=effective_params(recipe, model),
+        params=effective_params(recipe, model, len(lesson.rows)),
         n_rows_train=len(lesson.rows),
         n_rows_test=len(test_rows),
         n_rows_dropped=frame.height - len(rows),
@@ -217,10 +217,13 @@ def _importance(model: Model) -> dict[str, float]:
     return dict(zip(names, found.tolist(), strict=True))
 
 
-def effective_params(recipe: Recipe, model: Model) -> dict[str, Any]:
-    """Return every parameter in force, with ``model`` the estimator's short name."""
+def effective_params(recipe: Recipe, model: Model, n_rows: int) -> dict[str, Any]:
+    """Return every parameter in force, with ``model`` the estimator's short name.
+
+    ``n_rows`` were learnt from.
+    """
     if recipe.estimator == LIGHTGBM:
-        params = params_in_force(recipe, len(model.classes))
+        params = params_in_force(recipe, len(model.classes), n_rows)
     else:
         params = model.estimator.get_params(deep=False) | recipe.params
     plain = {key: _plain(value) for key, value in params.items()}
