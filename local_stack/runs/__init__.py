@@ -2,6 +2,7 @@
 
 VERBS = {
     "train": "train",
+    "tune": "tuning.tune",
     "branch": "branching",
     "reproduce": "reproducing",
     "search": "records",

@@ -48,7 +48,8 @@ class TrainedRun(Result):
     evaluation: dict[str, Any]
 
 
-def _reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
+def reads_recipe(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
+    """Return what identifies the data and the stored features that a recipe file names."""
     recipe = load_recipe(
         Path(str(arguments["recipe"])),
         pairs(arguments.get("set") or ()),
@@ -63,7 +64,7 @@ def _reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
     "runs.train",
     writes=True,
     is_long=True,
-    reads=_reads,
+    reads=reads_recipe,
     example="paceml-tui runs train wine-recipe.yaml --set params.learning_rate=0.1",
 )
 def train(

@@ -1,0 +1,1 @@
+"""Tuning: a study searches the parameters of a recipe, trial by trial."""
