@@ -146,10 +146,10 @@ def drawn(document: Values, width: int) -> list[Text]:
     half = (width - 3) // 2
     parts = [
         _checks(details, width),
-        _beside(_roc(details, half), _precision(details, half)),
-        _beside(_calibration(details, half), _confusion(document, half)),
-        _beside(_residuals(document, half), _histogram(details, half)),
-        _beside(_importance(details, half), _learning(details, half)),
+        _beside(_roc(details, half), _precision(details, half), half),
+        _beside(_calibration(details, half), _confusion(document, half), half),
+        _beside(_residuals(document, half), _histogram(details, half), half),
+        _beside(_importance(details, half), _learning(details, half), half),
         _slices(details, width),
         _weak(details, width),
     ]
@@ -171,8 +171,9 @@ def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(safe(text, 600), width) or [""]
 
 
-def _beside(left: list[Text], right: list[Text]) -> list[Text]:
+def _beside(left: list[Text], right: list[Text], half: int) -> list[Text]:
     """Return two blocks next to each other, or the one that is there."""
+    left, right = ([fit(line, half) for line in part] for part in (left, right))
     if not left or not right:
         return left or right
     room = max(map(cells, left))
@@ -263,9 +264,9 @@ def _histogram(details: Values, width: int) -> list[Text]:
     found = details.get("residuals")
     if not found:
         return []
-    said = join(number(found["mean"], 3), styled("±"), number(found["deviation"], 3))
+    said = join(number(found["mean"], 3), styled("dev."), number(found["deviation"], 3))
     chart = column_chart(found["counts"], found["edges"], width=width - 8, height=_HEIGHT)
-    return [fit(join(styled("Residuals", "strong"), said), width), *chart]
+    return [fit(join(styled("Residuals, mean", "strong"), said), width), *chart]
 
 
 def _importance(details: Values, width: int) -> list[Text]:
