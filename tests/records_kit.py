@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from local_stack import catalog
+from local_stack.runs import pictures
 from local_stack.stores.artifacts import Blob
 from local_stack.workspace import Workspace
 
@@ -18,7 +19,7 @@ RECIPE = """\
 dataset: beans
 experiment: growth
 split: {seed: 3, folds: 3}
-params: {n_estimators: 12, num_leaves: 5, min_child_samples: 5}
+params: {n_estimators: 12, num_leaves: 5, min_child_samples: 5, num_threads: 1}
 """
 
 
@@ -69,6 +70,12 @@ def make_project(root: Path) -> Path:
     (root / "notes.txt").write_text("one\n")
     commit(root)
     return root
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw no pictures of runs, which takes longer than all the rest."""
+    monkeypatch.setattr(pictures, "draw", lambda document, folder: [])
 
 
 @pytest.fixture

@@ -73,6 +73,7 @@ def learn(
     run_id: str,
     stored: Mapping[str, Any] | None = None,
     threads: int | None = None,
+    is_kept: bool = True,
     progress: Progress = silent,
 ) -> Learnt:
     """Train ``plan`` on ``version``; write the model and everything beside it into ``folder``.
@@ -85,6 +86,8 @@ def learn(
         Data set, number and hash of the stored recipe whose features are taken.
     threads
         How many the estimator is given; as many as there are cores when left out.
+    is_kept
+        Whether the outcome becomes a run, which has its evaluation and pictures for people.
     """
     from local_stack.runs import evaluating
     from local_stack.runs.fit import fit
@@ -102,7 +105,8 @@ def learn(
     if fitted.n_rows_test:
         path = folder / predictions.FILE
         predictions.write(fitted, frame[plan.target or ""], path, version.reference)
-    evaluating.write(evaluation, folder)
+    if is_kept:
+        evaluating.write(evaluation, folder)
     write_histories(histories(fitted), folder)
     whole = provenance.completed(found, plan, version.reference, stored, fitted.params)
     whole.write(folder)

@@ -183,6 +183,7 @@ def _learnt(workspace: Workspace, asked: Asked) -> Learnt:
         run_id=asked.as_run,
         stored=stored,
         threads=threads,
+        is_kept=asked.as_run != asked.run_id,
         progress=_Teller(),
     )
 

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 CAUSES: Final = ("data", "recipe", "seed", "code", "environment", "threads")
-_ABOUT_THE_RUN: Final = ("MLmodel", "requirements.txt", "python_env.yaml")
+_ABOUT_THE_RUN: Final = (
+    *("MLmodel", "requirements.txt", "python_env.yaml"),
+    *("input_example.json", "serving_input_example.json"),
+)
 """Files of a model that say who made it and with what, and nothing of what it predicts."""
 _SEEDS: Final = ("split.seed", "params.seed", "params.random_state")
 _USED: Final = frozenset(
@@ -120,12 +123,10 @@ def compare(
 
 
 def _files(record: Recorded, folder: Path) -> Iterator[tuple[str, bool]]:
-    """Yield each file of the model and whether its bytes are the recorded ones."""
-    members = Tree.of(record.row["model"]).members
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    for name in sorted({*members, *there} - set(_ABOUT_THE_RUN)):
-        blob = members.get(name)
-        yield name, blob is not None and name in there and is_whole(folder / name, blob)
+    """Yield each recorded file of the model and whether its bytes are the same now."""
+    for name, blob in sorted(Tree.of(record.row["model"]).members.items()):
+        if name not in _ABOUT_THE_RUN:
+            yield name, is_whole(folder / name, blob)
 
 
 def _metrics(record: Recorded, learnt: Learnt) -> Iterator[MovedMetric]:

@@ -10,7 +10,7 @@ import pytest
 from comparison_kit import put_run
 from hypothesis import given
 from hypothesis import strategies as st
-from records_kit import RECIPE, add_beans, git, lose_data, project, table
+from records_kit import RECIPE, add_beans, git, lose_data, project, table, undrawn
 
 from local_stack import catalog
 from local_stack.errors import InputError, NotFoundError
@@ -18,7 +18,7 @@ from local_stack.runs import records
 from local_stack.runs.changes import changes
 from local_stack.workspace import Workspace
 
-__all__ = ["project"]
+__all__ = ["project", "undrawn"]
 
 
 @pytest.fixture

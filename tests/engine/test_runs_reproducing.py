@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from comparison_kit import put_run
-from records_kit import RECIPE, add_beans, commit, git, lose_data, project, table
+from records_kit import (
+    RECIPE,
+    add_beans,
+    commit,
+    git,
+    lose_data,
+    make_project,
+    project,
+    table,
+    undrawn,
+)
 
 from local_stack import catalog
 from local_stack.errors import Cancelled, InputError, NotFoundError, ReadOnlyError, RefusedError
@@ -23,14 +34,34 @@ from local_stack.stores.artifacts import Blob
 from local_stack.stores.journal import Draft
 from local_stack.workspace import Workspace
 
-__all__ = ["project"]
+__all__ = ["project", "undrawn"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A folder with a repository and a workspace, and the run that was trained in it."""
+    folder = tmp_path_factory.mktemp("made")
+    make_project(folder / "project")
+    with Workspace.create(folder / "ws", actor="tester") as workspace:
+        add_beans(workspace, folder)
+        given = {"recipe": folder / "project" / "recipe.yaml"}
+        return folder, catalog.call(workspace, "runs.train", given)
 
 
 @pytest.fixture
-def trained(workspace: Workspace, tmp_path: Path, project: Path) -> Any:
-    """A finished run, of a clean tree."""
-    add_beans(workspace, tmp_path)
-    return catalog.call(workspace, "runs.train", {"recipe": project / "recipe.yaml"})
+def workspace(made: tuple[Path, Any], tmp_path: Path) -> Iterator[Workspace]:
+    """A copy of that workspace."""
+    shutil.copytree(made[0] / "ws", tmp_path / "ws")
+    for path in (tmp_path / "ws" / "mlruns").rglob("meta.yaml"):  # where artefacts go
+        path.write_text(path.read_text().replace(str(made[0]), str(tmp_path)))
+    with Workspace.open(tmp_path / "ws", actor="tester") as opened:
+        yield opened
+
+
+@pytest.fixture
+def trained(made: tuple[Path, Any]) -> Any:
+    """The finished run, of a clean tree."""
+    return made[1]
 
 
 @pytest.fixture
@@ -112,9 +143,8 @@ def test_two_runs_of_one_recipe_predict_the_same_bits(workspace, trained, projec
     ],
 )
 @pytest.mark.usefixtures("at_once")
-def test_scikit_learn_s_estimators_are_repeated_too(workspace, tmp_path, project, estimator):
-    add_beans(workspace, tmp_path)
-    path = project / "other.yaml"
+def test_scikit_learn_s_estimators_are_repeated_too(workspace, tmp_path, estimator):
+    path = tmp_path / "other.yaml"
     path.write_text(f"dataset: beans\nsplit: {{seed: 2}}\nestimator: {estimator}\n")
     done = catalog.call(workspace, "runs.train", {"recipe": path})
     found = reproduce(workspace, done.run_id)
@@ -190,7 +220,8 @@ def test_another_package_version_is_named(workspace, trained):
 
 
 @pytest.mark.usefixtures("at_once")
-def test_code_that_is_not_committed_or_moved_on_is_named(workspace, trained, project):
+def test_code_that_is_not_committed_or_moved_on_is_named(workspace, project):
+    trained = catalog.call(workspace, "runs.train", {"recipe": project / "recipe.yaml"})
     head = git(project, "rev-parse", "HEAD")
     (project / "notes.txt").write_text("two\n")
     ((key, (before, after)),) = told(reproduce(workspace, trained.run_id)).items()
@@ -211,8 +242,12 @@ def test_other_code_of_ours_is_named(workspace, trained):
     assert found.causes == ("code",)
 
 
-def test_another_number_of_threads_is_named(workspace, trained):
-    found = reproduce(workspace, trained.run_id, threads=1)
+@pytest.mark.usefixtures("at_once")
+def test_another_number_of_threads_is_named(workspace, trained, project):
+    sets = ("params.num_threads=null", "params.n_estimators=1", "split.folds=null")
+    given = {"recipe": project / "recipe.yaml", "set": sets}
+    many = catalog.call(workspace, "runs.train", given)
+    found = reproduce(workspace, many.run_id, threads=1)
     n_cores = provenance.n_cores()
     assert told(found) == ({"threads threads": (n_cores, 1)} if n_cores > 1 else {})
     assert found.bit_identical
