@@ -255,6 +255,10 @@ def sklearn_class(path: str) -> type[Any]:
     )
 
 
+_NOT_ALONE = frozenset({"CCA", "PLSCanonical", "SelfTrainingClassifier"})
+"""Estimators that need several targets, or another estimator although it has a default."""
+
+
 def classes_in(package: str) -> dict[str, type[Any]]:
     """Return the estimators of one of scikit-learn's packages, by class name."""
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -268,6 +272,7 @@ def classes_in(package: str) -> dict[str, type[Any]]:
         and issubclass(kind, BaseEstimator)
         and issubclass(kind, ClassifierMixin | RegressorMixin)
         and not name.startswith(("_", "Base", "MultiTask"))
+        and name not in _NOT_ALONE
         and not _needs_another(kind)
     }
 

@@ -9,7 +9,7 @@ import resource
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ from local_stack.runs.folding import (
     summary,
 )
 from local_stack.runs.lessons import Lesson, Table, labelled, prepared
-from local_stack.runs.scikit import learnt
+from local_stack.runs.scikit import learnt, steady
 from local_stack.stores.model_files import Model, from_booster, from_estimator, with_quantiles
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def fit(
     def taught(part: Table, label: str) -> tuple[Lesson, Model, Curve | None]:
         return _trained(recipe, part, task, progress, label, threads)
 
-    with _noted() as notes:
+    with _noted() as notes, _steady(recipe, threads):
         judging, teaching = _folds(recipe, train, taught)
         lesson, model, curve = taught(train, "Training")
         if recipe.quantiles:
@@ -144,7 +144,7 @@ def score_fold(
     train = table.take(train_rows)
     parts = folds(train.keys, n_folds, recipe.split.seed)
     fit_rows, score_rows = next(islice(parts, number - 1, None))
-    with _noted():
+    with _noted(), _steady(recipe, threads):
         label = f"Fold {number} of {n_folds}"
         lesson, model, *_ = _trained(recipe, train.take(fit_rows), task, progress, label, threads)
         found = predicted(model, train.take(score_rows), score_rows)
@@ -176,6 +176,10 @@ def _noted() -> Iterator[list[str]]:
         text = f"{warning.category.__name__}: {str(warning.message).strip().splitlines()[0][:300]}"
         if text not in notes:
             notes.append(text)
+
+
+def _steady(recipe: Recipe, threads: int | None) -> AbstractContextManager[None]:
+    return nullcontext() if recipe.estimator == LIGHTGBM else steady(threads)
 
 
 def _trained(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from local_stack.runs.boosting import refused
@@ -11,6 +12,19 @@ from local_stack.runs.estimators import sklearn_class
 
 if TYPE_CHECKING:
     from local_stack.runs.lessons import Lesson
+
+
+@contextmanager
+def steady(threads: int | None = None) -> Iterator[None]:
+    """Let scikit-learn work so that its results do not depend on the number of threads.
+
+    Linear algebra (BLAS) adds in another order with another number, so it has one; what is left
+    (OpenMP) has at most ``threads``.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"), threadpool_limits(threads, user_api="openmp"):
+        yield
 
 
 def learnt(lesson: Lesson, threads: int | None = None) -> Any:
@@ -21,13 +35,10 @@ def learnt(lesson: Lesson, threads: int | None = None) -> Any:
     InputError
         The estimator refuses its parameters or the data.
     """
-    from threadpoolctl import threadpool_limits
-
     more = {} if lesson.weights is None else {"sample_weight": lesson.weights}
-    limits = nullcontext() if threads is None else threadpool_limits(threads)
     try:
         estimator = sklearn_class(lesson.recipe.estimator)(**_params(lesson, threads))
-        with limits:
+        with steady(threads):
             estimator.fit(lesson.matrix, lesson.truth, **more)
     except (ValueError, TypeError, ArithmeticError) as error:
         raise refused(lesson.recipe, error) from error

@@ -30,12 +30,19 @@ SKLEARN_PACKAGES = (
     "discriminant_analysis",
     "kernel_ridge",
     "dummy",
+    "cross_decomposition",
+    "gaussian_process",
+    "semi_supervised",
 )
 """Packages of scikit-learn whose estimators can be trained, stored and loaded."""
 TRUSTED_TYPES = (
     "sklearn._loss.loss.HalfTweedieLoss",
     "sklearn._loss.loss.HalfTweedieLossIdentity",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+    "sklearn.gaussian_process.kernels.ConstantKernel",
+    "sklearn.gaussian_process.kernels.Product",
+    "sklearn.gaussian_process.kernels.RBF",
     "sklearn.metrics._dist_metrics.ChebyshevDistance64",
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
     "sklearn.metrics._dist_metrics.ManhattanDistance64",
@@ -54,6 +61,7 @@ _MODULES = (
     *(f"sklearn.{package}" for package in SKLEARN_PACKAGES),
     "sklearn._loss",
     "sklearn.metrics._dist_metrics",
+    "sklearn.multiclass",
     "sklearn.preprocessing._label",
     "sklearn.preprocessing._function_transformer",
     "numpy",
