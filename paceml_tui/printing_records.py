@@ -8,25 +8,20 @@ from typing import Any
 
 from rich.cells import cell_len as cells
 
+from paceml_tui import printing_training
 from paceml_tui.safe import padded, safe
 
 _ID_LETTERS = 8
 _WIDEST = 40
 _MOST_METRICS = 20
-_MOST_PARAMS = 100
 
 
 def branch_lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the lines of the ``result`` of ``runs branch``."""
-    yield f"Run {found['run_id'][:_ID_LETTERS]}  {safe(found['name'])}"
-    yield f"Branched from {safe(found['branched_from'][:_ID_LETTERS])}, data {_data(found)}"
+    """Yield the lines of the ``result`` of ``runs branch``: what was changed, then the training."""
+    yield f"Branched from {safe(found['branched_from'][:_ID_LETTERS])}"
     rows = [[one["key"], _told(one["from"]), _told(one["to"])] for one in found["changed"]]
     yield from _table(["changed", "from", "to"], rows)
-    rows = [[key, _number(value)] for key, value in found["metrics"].items()]
-    yield from _table(["metric", "value"], rows[:_MOST_PARAMS], n_left=1)
-    yield from _warnings(found)
-    cost = found["cost"]
-    yield f"{cost['wall_seconds']:.2f} s, {cost['peak_memory_bytes'] / 1e6:,.0f} MB at most"
+    yield from printing_training.lines(found)
 
 
 def reproduction_lines(found: Mapping[str, Any]) -> Iterator[str]:

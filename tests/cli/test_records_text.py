@@ -83,9 +83,11 @@ def test_a_branch_tells_what_was_changed(program):
     assert ended.returncode == 0, ended.stderr
     lines = [line.split() for line in ended.stdout.splitlines()]
     assert ["params.num_leaves", "5", "4"] in lines
-    assert lines[1][:2] == ["Branched", "from"]
+    assert lines[0][:2] == ["Branched", "from"]
+    assert lines[3][:1] == ["Run"]
+    assert "rmse" in ended.stdout
     again = json.loads(program("runs", "show", "latest", "--json").stdout)["result"]
-    assert again["tags"]["paceml.branched_from"].startswith(lines[1][2].rstrip(","))
+    assert again["tags"]["paceml.branched_from"].startswith(lines[0][2])
 
 
 def test_a_run_that_is_not_there_exits_2(program):
@@ -104,6 +106,9 @@ def test_hostile_names_and_values_reach_no_terminal():
         "branched_from": "b" * 32,
         "data_version": f"{HOSTILE}@{'c' * 32}",
         "changed": [{"key": HOSTILE, "from": None, "to": HOSTILE * 20}],
+        "experiment": HOSTILE,
+        "seconds": 1.0,
+        "evaluation": {},
         "metrics": {HOSTILE: None},
         "warnings": [HOSTILE],
         "cost": {"wall_seconds": 1.0, "peak_memory_bytes": 1_000_000},
