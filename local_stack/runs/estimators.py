@@ -135,6 +135,11 @@ def _check_options(recipe: Recipe, node: Node) -> None:
             raise Node(None, node.lines, (key,)).error(
                 f"{key} and params.{said[0]} say the same.", "Keep only one of them."
             )
+    if recipe.quantiles and recipe.monotone:
+        raise Node(None, node.lines, ("quantiles",)).error(
+            "LightGBM cannot keep predicted quantiles monotone.",
+            "Leave quantiles or monotone out, or train two runs.",
+        )
     if recipe.metrics:
         _check_metrics(recipe.metrics, node)
 

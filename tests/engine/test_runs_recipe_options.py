@@ -224,6 +224,11 @@ def test_quantiles_are_of_a_regression() -> None:
         ),
         ("", "early_stopping: 5\nparams: {n_iter_no_change: 5}", "early_stopping_round say"),
         ("", "monotone: {a: increasing}\nparams: {mc: 1}", "monotone_constraints say the same"),
+        (
+            "",
+            "quantiles: [0.5]\nmonotone: {a: increasing}",
+            "line 3: LightGBM cannot keep predicted",
+        ),
         ("", "metrics: [r2, balanced_acuracy]", "line 3.*Did you mean 'balanced_accuracy'"),
     ],
 )

@@ -1,8 +1,9 @@
 """Held-out predictions of a run as a table, so that runs can be compared row by row.
 
 The file has the columns ``row`` (number of the row in the data version), ``target`` and
-``prediction``, and for a classifier that gives them one ``probability_<class>`` a class; its
-metadata say the task, the classes in the order of the model, and the data version.
+``prediction``, for a classifier that gives them one ``probability_<class>`` a class, and for a
+regression with quantiles one ``quantile_<level>`` each; its metadata say the task, the classes in
+the order of the model, and the data version.
 """
 
 from __future__ import annotations
@@ -90,6 +91,9 @@ def write(fitted: Fitted, targets: pl.Series, path: Path, version: str) -> None:
     columns: dict[str, Any] = {"row": found.rows, "target": targets[found.rows]}
     if model.task == "regression":
         columns["prediction"] = found.predicted
+        if found.quantiles is not None:
+            levels = model.record.quantiles
+            columns |= {f"quantile_{q!r}": found.quantiles[:, k] for k, q in enumerate(levels)}
     else:
         columns["prediction"] = [model.classes[code] for code in found.predicted.tolist()]
         if found.probability is not None:
