@@ -165,7 +165,8 @@ def unused(fitted: Fitted, importance: Mapping[str, Any]) -> Check | None:
     more = f" and {len(told) - _MOST_NAMED} more" if len(told) > _MOST_NAMED else ""
     if not told:
         return Check("unused", "The model uses every column.", False, {"columns": []})
-    message = f"The model makes no use of {names}{more}: leave them out of the features."
+    what = "it" if len(told) == 1 else "them"
+    message = f"The model makes no use of {names}{more}: leave {what} out of the features."
     return Check("unused", message, True, {"columns": told})
 
 

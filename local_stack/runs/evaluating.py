@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FOLDER: Final = "evaluation"
 """The folder of the evaluation below the artefacts of a run."""
 FILE: Final = "evaluation.json"
-MOST_DRAWS: Final = 20_000_000
+MOST_DRAWS: Final = 10_000_000
 """Rows drawn for intervals; beyond it fewer resamples are taken, and 200 at least."""
 LEARNING_CELLS: Final = 20_000
 """Training rows times features up to which a learning curve is drawn."""
@@ -116,7 +116,7 @@ def evaluate(
     }
     told = replace(
         told,
-        metrics=_further(plain, named, details),
+        metrics=_further(plain, named, details) | _quantile_metrics(fitted, found),
         table={"model": own} | {it.name: dict(it.metrics) for it in plain},
         intervals=intervals | named_intervals,
     )
@@ -149,6 +149,21 @@ def _further(
     if "calibration_before" in details:
         found["uncalibrated_ece"] = details["calibration_before"].expected_error
     return found
+
+
+def _quantile_metrics(fitted: Fitted, found: Predictions) -> dict[str, float]:
+    """Return the pinball loss of each quantile, and the share of rows at or below it."""
+    import numpy as np
+
+    if found.quantiles is None:
+        return {}
+    told = {}
+    for level, said in zip(fitted.model.record.quantiles, found.quantiles.T, strict=True):
+        over = found.truth - said
+        loss = np.maximum(level * over, (level - 1) * over)
+        told[f"pinball_{level:g}"] = float(loss.mean())
+        told[f"below_{level:g}"] = float((over <= 0).mean())
+    return told
 
 
 # ------------------------------------------------------------------ baselines and intervals
@@ -382,7 +397,8 @@ def _point(
 
     split = replace(recipe.split, test=0.0, folds=None)
     try:
-        small = fit(replace(recipe, split=split, threshold=None), frame[rows])
+        plan = replace(recipe, split=split, threshold=None)
+        small = fit(plan, frame[rows], threads=1)  # few rows: more threads only wait
     except InputError:  # too few rows for it
         return None
     if small.model.classes != fitted.model.classes:
