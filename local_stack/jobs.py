@@ -159,6 +159,31 @@ def log(workspace: Workspace, job: str, *, n_bytes: int = 64_000) -> str:
         return stream.read().decode("utf-8", "replace")
 
 
+def steps(
+    workspace: Workspace, job: str, start: int = 0, *, n_bytes: int = 4_000_000
+) -> tuple[list[dict[str, Any]], int]:
+    """Return the steps of a job that stand from byte ``start`` on, and where to go on reading.
+
+    Each has ``at``, ``label``, ``done``, ``total`` and perhaps ``figures``. Of more than
+    ``n_bytes`` only the last are read.
+    """
+    path = _folder(workspace, job) / "events.jsonl"
+    if not path.exists():
+        return [], start
+    with path.open("rb") as stream:
+        first = max(start, path.stat().st_size - n_bytes)
+        stream.seek(first)
+        text = stream.read()
+    whole = text[: text.rfind(b"\n") + 1]  # what stands after it is being written
+    found = []
+    for line in whole.splitlines():
+        with contextlib.suppress(ValueError):
+            value = json.loads(line)
+            if isinstance(value, dict):
+                found.append(value)
+    return found, first + len(whole)
+
+
 def result(workspace: Workspace, job: str) -> dict[str, Any] | None:
     """Return the JSON result of a finished job, or None."""
     return _load(_folder(workspace, job) / "output.json")
@@ -224,6 +249,8 @@ class _Ticker:
             if (self._folder / "cancel").exists():
                 raise Cancelled("The job was cancelled.")
             line = {"at": now(), "label": step.label, "done": step.done, "total": step.total}
+            if step.figures:
+                line["figures"] = plain(dict(step.figures))
             with (self._folder / "events.jsonl").open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(line) + "\n")
         self._host(step)

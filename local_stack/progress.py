@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One tick of work. ``done`` and ``total`` count the same unit; ``total`` 0 means unknown."""
+    """One tick of work. ``done`` and ``total`` count the same unit; ``total`` 0 means unknown.
+
+    ``figures`` are numbers found so far, such as ``{"fold": 2, "rmse": 0.71}``. Steps may be left
+    out when they come fast; one whose label differs from that of the step before never is.
+    """
 
     label: str
     done: int = 0
     total: int = 0
+    figures: Mapping[str, float] | None = None
 
     @property
     def fraction(self) -> float | None:

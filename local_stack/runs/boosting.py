@@ -66,7 +66,11 @@ def boosted(
     record: dict[str, dict[str, list[float]]] = {}
 
     def told(environment: Any) -> None:
-        progress(Step(label, environment.iteration + 1, n_rounds))
+        figures: dict[str, float] = {}
+        for _, name, value, *_ in environment.evaluation_result_list or ():
+            figures = {_METRICS.get(name, name): value**0.5 if name == "l2" else value}
+            break  # early stopping looks at the first metric only
+        progress(Step(label, environment.iteration + 1, n_rounds, figures))
 
     callbacks: list[Any] = [told]
     if stopping is None:

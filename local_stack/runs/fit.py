@@ -81,7 +81,7 @@ def fit(
         return _trained(recipe, part, task, progress, label, threads)
 
     with _noted() as notes, _steady(recipe, threads):
-        judging, teaching = _folds(recipe, train, taught)
+        judging, teaching = _folds(recipe, train, taught, progress)
         lesson, model, curve = taught(train, "Training")
         if recipe.quantiles:
             model = _with_quantiles(model, lesson, progress, threads)
@@ -153,16 +153,21 @@ def score_fold(
     return replace(score, number=number)
 
 
-def _folds(recipe: Recipe, train: Table, taught: Taught) -> tuple[list[Fold], list[Fold]]:
+def _folds(
+    recipe: Recipe, train: Table, taught: Taught, progress: Progress
+) -> tuple[list[Fold], list[Fold]]:
     """Return the folds that judge, and those that calibration and threshold learn from.
 
     They are the same where their numbers are.
     """
     n_judging, n_teaching = recipe.split.folds, folds_needed(recipe)
-    judging = cross_validated(recipe, train, n_judging, taught) if n_judging else []
+    judging = []
+    if n_judging:
+        judging = cross_validated(recipe, train, n_judging, taught, progress=progress)
     if n_teaching in (None, n_judging):
         return judging, judging
-    return judging, cross_validated(recipe, train, n_teaching, taught, "Calibration fold")
+    label = "Calibration fold"
+    return judging, cross_validated(recipe, train, n_teaching, taught, label, progress)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from local_stack.evaluation import measure
 from local_stack.evaluation.split import folds
 from local_stack.evaluation.targets import codes_of
 from local_stack.preparation.fitting import raw_columns
+from local_stack.progress import Progress, Step, silent
 from local_stack.runs.deciding import Decision
 from local_stack.runs.fitted import FoldScore, Predictions
 
@@ -79,15 +80,25 @@ def _measured(found: Predictions, classes: Sequence[Any]) -> dict[str, float]:
 
 
 def cross_validated(
-    recipe: Recipe, train: Table, n_folds: int, taught: Taught, label: str = "Fold"
+    recipe: Recipe,
+    train: Table,
+    n_folds: int,
+    taught: Taught,
+    label: str = "Fold",
+    progress: Progress = silent,
 ) -> list[Fold]:
-    """Train once for each fold; the rows of ``found`` are places in ``train``."""
+    """Train once for each fold; the rows of ``found`` are places in ``train``.
+
+    ``progress`` is told the metrics of each fold as soon as they are there.
+    """
     found = []
     parts = folds(train.keys, n_folds, recipe.split.seed)
     for number, (fit_rows, score_rows) in enumerate(parts, start=1):
         lesson, model, _ = taught(train.take(fit_rows), f"{label} {number} of {n_folds}")
         outcome = predicted(model, train.take(score_rows), score_rows)
         found.append(Fold(outcome, model.classes, len(lesson.rows)))
+        figures = {"fold": number, **_measured(outcome, model.classes)}
+        progress(Step(f"{label} {number} of {n_folds} measured", number, n_folds, figures))
     return found
 
 

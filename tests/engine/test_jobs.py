@@ -249,3 +249,20 @@ def test_a_killed_inline_job_is_seen_as_killed(workspace):
     (job,) = jobs.listed(workspace)
     assert (job.status, job.ended_at) == ("killed", None)
     assert [j.job for j in jobs.abandoned(workspace)] == [job.job]
+
+
+def test_the_figures_of_steps_are_kept_and_read_on_from_where_one_stopped(workspace):
+    with jobs.tracked(workspace, "test.work", {}, silent) as (progress, folder):
+        job = folder.name
+        progress(Step("Fold 1", 1, 2, {"fold": 1, "rmse": 0.5}))
+        found, place = jobs.steps(workspace, job)
+        assert [one["figures"] for one in found] == [{"fold": 1, "rmse": 0.5}]
+        progress(Step("Fold 2", 2, 2, {"fold": 2, "rmse": float("nan")}))
+        progress(Step("Measuring"))
+        with (folder / "events.jsonl").open("a") as stream:
+            stream.write('{"half')
+        found, end = jobs.steps(workspace, job, place)
+        assert [one["label"] for one in found] == ["Fold 2", "Measuring"]
+        assert found[0]["figures"]["rmse"] is None  # JSON has no NaN
+        assert "figures" not in found[1]
+        assert jobs.steps(workspace, job, end) == ([], end)

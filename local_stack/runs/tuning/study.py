@@ -112,10 +112,13 @@ class Study:
         done = n_ended * plan.n_folds + sum(len(one.scores) for one in self._open.values())
         is_timed = plan.deadline is not None
         label = f"{n_ended} trials" if is_timed else f"{n_ended} of {plan.n_trials} trials"
+        figures: dict[str, float] = {"trials": n_ended}
         if values:
             best = max(values) if plan.goal.is_higher_better else min(values)
             label += f", best {plan.goal.metric} {best:.5g}"
-        self._progress(Step(label, done, 0 if is_timed else plan.n_trials * plan.n_folds))
+            figures |= {"best": best, "last": values[-1]}
+        n_folds = 0 if is_timed else plan.n_trials * plan.n_folds
+        self._progress(Step(label, done, n_folds, figures))
 
     def _values(self) -> list[float]:
         return [t.value for t in self._all.values() if t.value is not None]
