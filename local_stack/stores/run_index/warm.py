@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    import duckdb
+from typing import Any, Final, Protocol
 
 _RUNS: Final = "found_runs"
 _TABLE: Final = "warm_runs"
@@ -28,10 +25,17 @@ _SPELLED: Final = re.compile(rf"TRY_CAST\({_TEXT} AS DOUBLE\)|{_TEXT}|{_MOMENT}|
 _ONE_TABLE: Final = re.compile(rf"FROM {_RUNS}(?= WHERE | ORDER BY | LIMIT |$)")
 
 
+class Connection(Protocol):
+    """What is asked of DuckDB's connection here."""
+
+    def execute(self, query: str, parameters: object = ...) -> Any:
+        """Run a statement and return what its rows are fetched from."""
+
+
 class Warm:
     """What is kept of the generation that ``connection`` has attached."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._keys: dict[tuple[str, str], str] = {}
         self._spent = 0.0
