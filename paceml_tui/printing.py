@@ -32,6 +32,7 @@ _PRINTERS = {
     "runs.search": ("printing_runs", "lines"),
     "runs.compare": ("printing_comparison", "lines"),
     "runs.train": ("printing_training", "lines"),
+    "runs.tune": ("printing_tuning", "lines"),
     "runs.branch": ("printing_records", "branch_lines"),
     "runs.reproduce": ("printing_records", "reproduction_lines"),
     **dict.fromkeys(

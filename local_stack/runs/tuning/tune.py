@@ -158,9 +158,9 @@ def tune(
         row = resuming.unfinished(workspace, key)
     try:
         return _tuned(workspace, asked, key, row, progress)
-    except Cancelled as error:
+    except (Cancelled, KeyboardInterrupt) as error:
         hint = "The same command goes on with the study."
-        raise Cancelled(error.message, hint) from error
+        raise Cancelled("The study was stopped.", hint) from error
 
 
 def _checked(

@@ -1,0 +1,119 @@
+"""A study that is killed at any moment goes on without a lost or a doubled trial."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from records_kit import add_beans
+from tuning_kit import children, mirrored, outcomes, put_recipe, tune
+
+from local_stack import jobs
+from local_stack.errors import Cancelled
+from local_stack.workspace import Workspace
+
+TUNE = """
+import sys
+from local_stack import environment
+environment.prepare()
+from local_stack import catalog
+from local_stack.workspace import Workspace
+if __name__ == "__main__":
+    with Workspace.open(sys.argv[1]) as workspace:
+        given = {"recipe": sys.argv[2], "trials": int(sys.argv[3]), "workers": int(sys.argv[4])}
+        catalog.call(workspace, "runs.tune", given)
+"""
+
+
+def begin(workspace: Workspace, recipe: Path, n_trials: int, n_workers: int) -> Any:
+    words = [str(workspace.root), str(recipe), str(n_trials), str(n_workers)]
+    return subprocess.Popen([sys.executable, "-c", TUNE, *words])
+
+
+def n_ended(workspace: Workspace) -> int:
+    (found,) = workspace.query(
+        "SELECT count(*) AS n FROM runs WHERE json_extract_string(tags, '/paceml.folds') "
+        "IS NOT NULL"
+    )
+    return int(found["n"])
+
+
+@pytest.mark.parametrize(
+    ("n_trials", "n_workers", "kills"),
+    [
+        (6, 2, (2,)),
+        pytest.param(20, 1, (3, 5, 4), marks=pytest.mark.slow),
+        pytest.param(20, 2, (4, 3, 6), marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_study_goes_on_as_if_it_had_not_been(
+    workspace, tmp_path, n_trials, n_workers, kills
+):
+    add_beans(workspace, tmp_path)
+    recipe = put_recipe(tmp_path)
+    rng = random.Random(n_workers)
+    known: dict[str, Any] = {}
+    for more in kills:
+        wanted = n_ended(workspace) + more
+        process = begin(workspace, recipe, n_trials, n_workers)
+        while n_ended(workspace) < wanted:
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        (study,) = workspace.query("SELECT * FROM runs WHERE contains(tags, 'paceml.study')")
+        ended = {
+            row["run_id"]: row
+            for row in children(workspace, study["run_id"])
+            if "paceml.folds" in row["tags"]
+        }
+        assert known.items() <= ended.items(), "what was acknowledged has changed"
+        known = ended
+    assert not any(job.is_alive for job in jobs.listed(workspace))
+
+    resumed = tune(workspace, recipe, trials=n_trials, workers=n_workers)
+    assert (resumed.run_id, resumed.is_resumed) == (study["run_id"], True)
+    rows = {row["run_id"]: row for row in children(workspace, study["run_id"])}
+    assert known.items() <= rows.items()
+    assert [trial.number for trial in resumed.trials] == list(range(n_trials))
+    assert {trial.run_id for trial in resumed.trials} == rows.keys()
+    assert {row["status"] for row in rows.values()} == {"FINISHED"}
+    found = mirrored(workspace, study["run_id"])
+    assert sorted(found, key=int) == [str(number) for number in range(n_trials)]
+    assert {run.info.status for run in found.values()} == {"FINISHED"}
+    for trial in resumed.trials:
+        run = found[str(trial.number)]
+        assert run.info.run_id == trial.run_id
+        assert run.data.metrics["cv_rmse_mean"] == trial.value
+
+    whole = tune(workspace, recipe, trials=n_trials, workers=n_workers, new=True)
+    assert whole.run_id != resumed.run_id
+    assert outcomes(whole) == outcomes(resumed)
+    assert whole.best["params"] == resumed.best["params"]
+
+
+def test_a_trial_that_only_mlflow_knows_is_taken_away(workspace, tmp_path):
+    """The process was killed after MLflow had begun the run and before it was acknowledged."""
+    add_beans(workspace, tmp_path)
+    recipe = put_recipe(tmp_path)
+
+    def stop(step: Any) -> None:
+        if step.label.startswith("2 of"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(Cancelled, match="goes on"):
+        tune(workspace, recipe, stop)
+    (study,) = workspace.query("SELECT * FROM runs WHERE contains(tags, 'paceml.study')")
+    assert study["status"] == "KILLED"
+    tags = {"mlflow.parentRunId": study["run_id"], "paceml.trial": "2"}
+    workspace.tracking.begin_run("growth", "orphan", "tester", "runs.tune", tags)
+    resumed = tune(workspace, recipe)
+    assert resumed.run_id == study["run_id"]
+    assert len(mirrored(workspace, study["run_id"])) == 6
