@@ -117,9 +117,12 @@ def _line(x: np.ndarray, y: np.ndarray) -> Line:
     """Return the curve without points on a straight line between others, thinned evenly in x."""
     import numpy as np
 
+    moves = np.append(True, (np.diff(x) != 0) | (np.diff(y) != 0))
+    x, y = x[moves], y[moves]
     turns = np.ones(len(x), dtype=bool)
     dx, dy = np.diff(x), np.diff(y)
     turns[1:-1] = np.abs(dx[1:] * dy[:-1] - dx[:-1] * dy[1:]) > 1e-15
+    turns[1:-1] |= dx[1:] * dx[:-1] + dy[1:] * dy[:-1] < 0
     x, y = x[turns], y[turns]
     if len(x) > MOST_POINTS:
         length = np.cumsum(np.append(0.0, np.abs(np.diff(x)) + np.abs(np.diff(y))))

@@ -38,7 +38,7 @@ MOST_DRAWS: Final = 10_000_000
 LEARNING_CELLS: Final = 20_000
 """Training rows times features up to which a learning curve is drawn."""
 _LEARNING_SHARES = (0.125, 0.25, 0.5)
-_MOST_CURVES = 5
+_MOST_CURVES = 8
 _MOST_SEGMENTS = 5
 
 
@@ -226,7 +226,9 @@ def _present(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _drawn(held: Held, found: Predictions, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Return the curves of the predictions by name."""
+    """Return the curves of the predictions by name, those of the eight most frequent classes."""
+    import numpy as np
+
     if not classes:
         return {"residuals": curves.residuals(held.truth, held.predicted)}
     details: dict[str, Any] = {
@@ -234,7 +236,9 @@ def _drawn(held: Held, found: Predictions, classes: tuple[str, ...]) -> dict[str
     }
     if held.probability is None or (held.truth < 0).any():
         return details
-    places = [1] if len(classes) == 2 else range(min(len(classes), _MOST_CURVES))
+    counts = np.bincount(held.truth, minlength=len(classes))
+    frequent = np.argsort(-counts, kind="stable")[:_MOST_CURVES].tolist()
+    places = [1] if len(classes) == 2 else sorted(frequent)
     for name, draw in (("roc", curves.roc), ("precision_recall", curves.precision_recall)):
         lines = {classes[k]: draw(held.truth == k, held.probability[:, k]) for k in places}
         details[name] = _present(lines)

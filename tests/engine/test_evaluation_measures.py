@@ -74,6 +74,16 @@ def test_roc_and_precision_are_the_curves_of_scikit_learn() -> None:
     assert (line.x[0], line.y[0], line.x[-1]) == (0, 1, 1)
 
 
+def test_a_curve_that_begins_with_false_alarms_goes_down_first() -> None:
+    score = np.arange(20, 0, -1) / 20
+    is_true = np.zeros(20, dtype=bool)
+    is_true[[5, 12]] = True
+    precision, recall, _ = metrics.precision_recall_curve(is_true, score)
+    line = curves.precision_recall(is_true, score)
+    assert on_the_line(line, recall, precision) <= EXACT
+    assert list(zip(line.x, line.y, strict=True))[:2] == [(0.0, 1.0), (0.0, 0.0)]
+
+
 def test_long_curves_are_thinned_and_still_near_the_whole() -> None:
     generator = np.random.default_rng(0)
     score = generator.random(20_000)
