@@ -134,8 +134,8 @@ class Processes:
     def close(self) -> None:
         """Kill the processes."""
         self._waiting.clear()
-        for worker in self._workers:
-            worker.end()
+        while self._workers:
+            self._workers.pop().end()
 
     def _feed(self) -> None:
         for place, worker in enumerate(self._workers):
