@@ -381,7 +381,7 @@ def test_a_run_that_mlflow_missed_is_written_again_with_its_model(own, tmp_path,
     with monkeypatch.context() as patched:
         patched.setattr(type(own.tracking), "log_run", down)
         done = train.train(own, recipe(tmp_path, "linear"), name="missed")
-    assert "MLflow is down." in done.warnings[0]
+    assert "MLflow is down." in done.warnings[-1]
     assert own.tracking.unfinished() == [done.run_id]
     doctor.check(own, repair=True)
     with own.tracking._writing() as client:
