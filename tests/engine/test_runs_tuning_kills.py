@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import subprocess
@@ -42,6 +43,11 @@ def n_ended(workspace: Workspace) -> int:
         "IS NOT NULL"
     )
     return int(found["n"])
+
+
+def last_fold(row: Any) -> float:
+    """Return the last of the folds of a trial: what MLflow shows of a history."""
+    return float(json.loads(row["tags"]["paceml.folds"])[-1])
 
 
 @pytest.mark.parametrize(
@@ -114,6 +120,13 @@ def test_a_trial_that_only_mlflow_knows_is_taken_away(workspace, tmp_path):
     assert study["status"] == "KILLED"
     tags = {"mlflow.parentRunId": study["run_id"], "paceml.trial": "2"}
     workspace.tracking.begin_run("growth", "orphan", "tester", "runs.tune", tags)
+    first = next(row for row in children(workspace, study["run_id"]) if row["metrics"])
+    path = workspace.root / "mlruns" / first["experiment_id"] / first["run_id"]
+    (path / "metrics" / "cv_rmse").write_bytes(b"")  # and another one while it wrote
+    meta = path / "meta.yaml"
+    meta.write_text(meta.read_text().replace("status: 3", "status: 1"))
     resumed = tune(workspace, recipe)
     assert resumed.run_id == study["run_id"]
+    run = mirrored(workspace, study["run_id"])[first["tags"]["paceml.trial"]]
+    assert (run.info.status, run.data.metrics["cv_rmse"]) == ("FINISHED", last_fold(first))
     assert len(mirrored(workspace, study["run_id"])) == 6

@@ -161,6 +161,9 @@ class Trials:
         """
         workspace = self._workspace
         try:
+            own = {self._parent["run_id"], *(row["run_id"] for row in self._rows())}
+            for run in own & set(workspace.tracking.torn()):  # killed while it wrote a file
+                workspace.tracking.mend(run)
             stale = set(workspace.tracking.unfinished())
             ended = [row for row in self._rows() if row["run_id"] in stale and _has_ended(row)]
             for row in ended:
