@@ -114,7 +114,7 @@ def test_runs_of_one_name_or_of_none_are_named_by_their_ids(workspace: Workspace
 
 
 def test_a_single_finite_value_is_not_said_to_be_shared(workspace: Workspace) -> None:
-    put_run(workspace, 0, metrics={"mae": float("nan")})
+    put_run(workspace, 0, metrics={"mae": "NaN"})
     put_run(workspace, 1, metrics={"mae": 0.4})
     put_run(workspace, 2, metrics={"mae": 0.4})
     two = metric(compare(workspace, run_id(0), run_id(1)), "mae")
