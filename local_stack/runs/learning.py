@@ -9,12 +9,14 @@ import json
 import math
 import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from local_stack.data import versions
+from local_stack.errors import StackError
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result
 from local_stack.runs import provenance
@@ -24,6 +26,7 @@ from local_stack.runs.recipe import Recipe
 from local_stack.workspace import Workspace
 
 if TYPE_CHECKING:
+    from local_stack.runs.fit import Elsewhere
     from local_stack.runs.fitted import Fitted
 
 MODEL: Final = "model"
@@ -74,6 +77,7 @@ def learn(
     stored: Mapping[str, Any] | None = None,
     threads: int | None = None,
     is_kept: bool = True,
+    elsewhere: Elsewhere | None = None,
     progress: Progress = silent,
 ) -> Learnt:
     """Train ``plan`` on ``version``; write the model and everything beside it into ``folder``.
@@ -88,6 +92,8 @@ def learn(
         How many the estimator is given; as many as there are cores when left out.
     is_kept
         Whether the outcome becomes a run, which has its evaluation and pictures for people.
+    elsewhere
+        Trains the folds of the cross-validation in other processes.
     """
     from local_stack.runs import evaluating
     from local_stack.runs.fit import fit
@@ -97,8 +103,11 @@ def learn(
     meter = _Meter()
     progress(Step("Reading the data"))
     frame = versions.read(workspace, version)
-    fitted = fit(plan, frame, progress=progress, threads=threads)
-    evaluation = evaluating.evaluate(plan, fitted, frame, progress)
+    fitted = fit(plan, frame, progress=progress, threads=threads, elsewhere=elsewhere)
+    evaluation = evaluating.Evaluation(fitted.model.task)
+    notes: list[str] = []
+    with _spared(notes, "evaluation"):
+        evaluation = evaluating.evaluate(plan, fitted, frame, progress)
     progress(Step("Storing the model and its predictions"))
     example = typical(frame, fitted.model.inputs)
     model_files.save(fitted.model, folder / MODEL, run_id=run_id, example=example)
@@ -106,7 +115,8 @@ def learn(
         path = folder / predictions.FILE
         predictions.write(fitted, frame[plan.target or ""], path, version.reference)
     if is_kept:
-        evaluating.write(evaluation, folder)
+        with _spared(notes, "drawing of the evaluation"):
+            evaluating.write(evaluation, folder)
     write_histories(histories(fitted), folder)
     whole = provenance.completed(found, plan, version.reference, stored, fitted.params)
     whole.write(folder)
@@ -128,12 +138,24 @@ def learn(
             "paceml.bytes_read": str(cost["bytes_read"]),
             "paceml.bytes_written": str(cost["bytes_written"]),
         },
-        warnings=tuple(dict.fromkeys((*fitted.warnings, *evaluation.warnings))),
+        warnings=tuple(dict.fromkeys((*fitted.warnings, *evaluation.warnings, *notes))),
         seconds=round(fitted.seconds, 3),
         cpu_seconds=round(fitted.cpu_seconds, 3),
         peak_memory_bytes=int(cost["peak_memory_bytes"]),
         cost=cost,
     )
+
+
+@contextmanager
+def _spared(notes: list[str], what: str) -> Iterator[None]:
+    """Spare a trained model a defect in what is only told of it: that becomes a note."""
+    try:
+        yield
+    except StackError:
+        raise
+    except Exception as error:  # noqa: BLE001 - hours of training are not lost over a picture
+        said = (str(error).strip().splitlines() or [""])[0][:200]
+        notes.append(f"The {what} failed and is left out ({type(error).__name__}: {said}).")
 
 
 def histories(fitted: Fitted) -> dict[str, Points]:
