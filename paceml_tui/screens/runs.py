@@ -14,7 +14,7 @@ from textual.widgets import Static
 from local_stack.errors import InputError, StackError
 from paceml_tui import keys
 from paceml_tui.render import Block, Text, join, safe, styled
-from paceml_tui.screens import runs_columns, runs_detail, runs_filter
+from paceml_tui.screens import runs_begin, runs_columns, runs_detail, runs_filter
 from paceml_tui.screens.runs_compare import RunsCompareView
 from paceml_tui.screens.runs_compare_parts import target_of
 from paceml_tui.screens.runs_list import STATES, RunsList, keys_of
@@ -416,6 +416,23 @@ class RunsScreen(RunsList):
     def _went(self, version: tuple[str, str] | None) -> None:
         if version is not None:
             self.post_message(Revealed(*version))
+
+    # Training.
+
+    def action_train(self) -> None:
+        """Open the form of a training or a tuning."""
+        runs_begin.train(self, self.desk, self._went)
+
+    def action_watch(self) -> None:
+        """Choose a training, at work or ended, and watch it."""
+        runs_begin.watch(self, self.desk, self._went)
+
+    def action_branch(self) -> None:
+        """Open the form of a variant of the selected run."""
+        row = self.selected
+        if row is not None:
+            name = str(row["name"] or row["run_id"])
+            runs_begin.branch(self, self.desk, str(row["run_id"]), name, self._went)
 
     def arguments_for(self, command: str, row: Row | None) -> dict[str, Any]:
         """Explain or register the selected run."""

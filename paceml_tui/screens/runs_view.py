@@ -337,6 +337,12 @@ class RunView(PartsView):
     def _versions(self) -> list[Row]:
         return self.desk.query("SELECT dataset, version FROM data_versions")
 
+    def action_branch(self) -> None:
+        """Open the form of a variant of this run."""
+        from paceml_tui.screens import runs_begin  # which shows runs itself
+
+        runs_begin.branch(self, self.desk, self._run_id, self._name, self._went_on)
+
     def action_copy(self) -> None:
         """Copy the value that is selected, or the id of the run."""
         row = self.listed.selected if self.listed is not None else None
