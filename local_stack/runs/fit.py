@@ -8,11 +8,11 @@ from __future__ import annotations
 import resource
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from local_stack.evaluation.split import folds, hold_out
 from local_stack.progress import Progress, Step, silent
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
     from local_stack.runs.recipe import Recipe
 
+Elsewhere: TypeAlias = "Callable[[Recipe, pl.DataFrame, int, str, Progress], list[Fold]]"
+"""Trains the folds of a recipe and a table; takes how many, their label and the progress."""
+
 __all__ = ["Curve", "Fitted", "FoldScore", "Predictions", "effective_params", "fit", "score_fold"]
 
 
@@ -50,6 +53,7 @@ def fit(
     *,
     progress: Progress = silent,
     threads: int | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Fitted:
     """Train the model of ``recipe`` on ``frame``.
 
@@ -62,6 +66,8 @@ def fit(
     threads
         Most threads to learn with, as many as there are cores when left out. The model is the
         same whatever their number.
+    elsewhere
+        Trains the folds of the cross-validation, as :func:`one_fold` does, in other processes.
 
     Raises
     ------
@@ -81,7 +87,7 @@ def fit(
         return _trained(recipe, part, task, progress, label, threads)
 
     with _noted() as notes, _steady(recipe, threads):
-        judging, teaching = _folds(recipe, train, taught, progress)
+        judging, teaching = _folds(recipe, frame, train, taught, progress, elsewhere)
         lesson, model, curve = taught(train, "Training")
         if recipe.quantiles:
             model = _with_quantiles(model, lesson, progress, threads)
@@ -116,6 +122,29 @@ def fit(
         feature_importance=_importance(model),
         lesson=lesson,
     )
+
+
+def one_fold(
+    recipe: Recipe,
+    frame: pl.DataFrame,
+    number: int,
+    n_folds: int,
+    *,
+    label: str = "Fold",
+    progress: Progress = silent,
+    threads: int | None = None,
+) -> Fold:
+    """Train on one fold of the training rows of ``frame``, as :func:`fit` does for ``number``."""
+    _, table, task = labelled(recipe, frame)
+    train_rows, _ = hold_out(table.keys, recipe.split.test, recipe.split.seed)
+    train = table.take(train_rows)
+    parts = folds(train.keys, n_folds, recipe.split.seed)
+    fit_rows, score_rows = next(islice(parts, number - 1, None))
+    label = f"{label} {number} of {n_folds}"
+    with _steady(recipe, threads):
+        lesson, model, *_ = _trained(recipe, train.take(fit_rows), task, progress, label, threads)
+        found = predicted(model, train.take(score_rows), score_rows)
+    return Fold(found, model.classes, len(lesson.rows))
 
 
 def score_fold(
@@ -154,20 +183,28 @@ def score_fold(
 
 
 def _folds(
-    recipe: Recipe, train: Table, taught: Taught, progress: Progress
+    recipe: Recipe,
+    frame: pl.DataFrame,
+    train: Table,
+    taught: Taught,
+    progress: Progress,
+    elsewhere: Elsewhere | None,
 ) -> tuple[list[Fold], list[Fold]]:
     """Return the folds that judge, and those that calibration and threshold learn from.
 
     They are the same where their numbers are.
     """
+
+    def crossed(n_folds: int, label: str) -> list[Fold]:
+        if elsewhere is not None:
+            return elsewhere(recipe, frame, n_folds, label, progress)
+        return cross_validated(recipe, train, n_folds, taught, label, progress)
+
     n_judging, n_teaching = recipe.split.folds, folds_needed(recipe)
-    judging = []
-    if n_judging:
-        judging = cross_validated(recipe, train, n_judging, taught, progress=progress)
+    judging = crossed(n_judging, "Fold") if n_judging else []
     if n_teaching in (None, n_judging):
         return judging, judging
-    label = "Calibration fold"
-    return judging, cross_validated(recipe, train, n_teaching, taught, label, progress)
+    return judging, crossed(n_teaching, "Calibration fold")
 
 
 @contextmanager
