@@ -220,7 +220,7 @@ async def test_what_is_listed_is_exported_whole(store: Path, tmp_path: Path) -> 
         await settle(pilot)
         await press(pilot, "enter", "Y")
         await until(pilot, "Copied")
-        assert "| tree\\-flat |" in pilot.app.clipboard
+        assert "| tree-flat |" in pilot.app.clipboard
         for name in ("runs.csv", "runs.parquet", "runs.txt"):
             await press(pilot, "e")
             line = pilot.app.page.query_one("Correction Input")  # type: ignore[attr-defined]
