@@ -130,11 +130,11 @@ class TrainingView(View):
     def _glance(self, _: IsLeft) -> Glance:
         from local_stack import jobs
 
-        workspace = self.desk.workspace
-        job = jobs.show(workspace, self._id)  # before its steps: an ended one adds none
-        steps, place = jobs.steps(workspace, self._id, self._place)
+        workspace, asked = self.desk.workspace, self._id or ""
+        job = jobs.show(workspace, asked)  # before its steps: an ended one adds none
+        steps, place = jobs.steps(workspace, asked, self._place)
         cost = runs_live.cost_of(job.pid) if job.status == "running" else None
-        result = None if job.is_alive else jobs.result(workspace, self._id)
+        result = None if job.is_alive else jobs.result(workspace, asked)
         return Glance(job, steps, place, cost, result)
 
     @on(Glanced)

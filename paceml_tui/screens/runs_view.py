@@ -341,7 +341,8 @@ class RunView(PartsView):
         """Open the form of a variant of this run."""
         from paceml_tui.screens import runs_begin  # which shows runs itself
 
-        runs_begin.branch(self, self.desk, self._run_id, self._name, self._went_on)
+        if self._run_id is not None:
+            runs_begin.branch(self, self.desk, self._run_id, self._name, self._went_on)
 
     def action_copy(self) -> None:
         """Copy the value that is selected, or the id of the run."""
