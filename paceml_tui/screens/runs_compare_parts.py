@@ -169,9 +169,11 @@ def metric_block(found: RunComparison, row: Mapping[str, Any], width: int, heigh
     level = next((i for i in it.intervals if i is not None), None)
     title = f"{level.level:.0%} interval, {level.n_rows:,} rows" if level else ""
     curves = [Curve(curve.run_id, _points(curve)) for curve in found.curves if curve.key == it.key]
+    if all(len({step for step, _ in curve.points}) < 2 for curve in curves):
+        curves = []
     drawn = _with_tones(found, curves)
     chart = curve_chart(drawn, width=width, height=height) if curves else []
-    note = styled("Logged once in each run, so there are no curves.", "quiet")
+    note = styled("Logged at one step in each run, so there are no curves.", "quiet")
     return stack(
         heading(it.key, styled(it.verdict, "accent", 80)),
         grid(("run", "value", "delta", title), rows, (1, 2)),

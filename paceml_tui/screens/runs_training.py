@@ -67,7 +67,7 @@ class TrainingView(View):
     def __init__(self, desk: Desk, *, request: Request | None = None, job: str = "") -> None:
         super().__init__(desk)
         self._asked = request
-        self._id = job
+        self._job_id = job
         self._job: Job | None = None
         self._told = runs_live.Told()
         self._place = 0
@@ -104,7 +104,7 @@ class TrainingView(View):
         """Start what was asked for, or look at the job that there is."""
         self.notice.say_loading(self.NOUN)
         request = self._asked
-        if self._id or request is None:
+        if self._job_id or request is None:
             self._look()
         else:
             self.aside(lambda _: self.desk.perform(request)[0], Began, "begin")
@@ -114,7 +114,7 @@ class TrainingView(View):
     def _began(self, event: Began) -> None:
         event.stop()
         if event.outcome.value:
-            self._id = event.outcome.value
+            self._job_id = event.outcome.value
             self._look()
         else:
             self.fail(event.outcome.error or StackError("Nothing was started.", "Try again."))
@@ -122,7 +122,7 @@ class TrainingView(View):
     # Looking.
 
     def _look(self) -> None:
-        if not self._id or self._is_looking or (self._job and not self._job.is_alive):
+        if not self._job_id or self._is_looking or (self._job and not self._job.is_alive):
             return
         self._is_looking = True
         self.aside(self._glance, Glanced, "look")
@@ -130,7 +130,7 @@ class TrainingView(View):
     def _glance(self, _: IsLeft) -> Glance:
         from local_stack import jobs
 
-        workspace, asked = self.desk.workspace, self._id or ""
+        workspace, asked = self.desk.workspace, self._job_id or ""
         job = jobs.show(workspace, asked)  # before its steps: an ended one adds none
         steps, place = jobs.steps(workspace, asked, self._place)
         cost = runs_live.cost_of(job.pid) if job.status == "running" else None
@@ -222,7 +222,7 @@ class TrainingView(View):
 
     def action_copy(self) -> None:
         """Copy the id of the run, or of the job until there is one."""
-        self.app.post_message(Copied(safe(self._result.get("run_id") or self._id, 0)))
+        self.app.post_message(Copied(safe(self._result.get("run_id") or self._job_id, 0)))
 
 
 class Listed(Message):

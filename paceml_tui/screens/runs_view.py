@@ -342,7 +342,8 @@ class RunView(PartsView):
         from paceml_tui.screens import runs_begin  # which shows runs itself
 
         if self._run_id is not None:
-            runs_begin.branch(self, self.desk, self._run_id, self._name or "", self._went_on)
+            name = self._name or self._run_id
+            runs_begin.branch(self, self.desk, self._run_id, name, self._went_on)
 
     def action_copy(self) -> None:
         """Copy the value that is selected, or the id of the run."""
