@@ -206,6 +206,7 @@ def test_every_action_exists() -> None:
         data_recipe,
         data_rows,
         runs_compare,
+        runs_training,
         runs_view,
     )
     from paceml_tui.widgets import (
@@ -259,6 +260,7 @@ def test_every_action_exists() -> None:
         "turning": chooser.Chooser,
         "search": search_bar.SearchBar,
         "run": runs_view.RunView,
+        "training": runs_training.TrainingView,
         "runs_compare": runs_compare.RunsCompareView,
         **app.SCREENS,
     }
