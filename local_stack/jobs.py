@@ -20,7 +20,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
@@ -233,27 +233,37 @@ def is_alive(workspace: Workspace, job: str) -> bool:
 
 
 class _Ticker:
-    """A progress callable that writes to the job's folder, and stops when somebody asks."""
+    """A progress callable that writes to the job's folder, and stops when somebody asks.
+
+    Steps that come fast are left out, but never the first and the last under a label.
+    """
 
     def __init__(self, folder: Path, host: Progress) -> None:
         self._folder = folder
         self._host = host
         self._next = 0.0
         self._label = ""
+        self._left_out: tuple[str, Step] | None = None
 
     def __call__(self, step: Step) -> None:
-        moment = time.monotonic()
-        if moment >= self._next or step.label != self._label:
-            self._next = moment + _TICK_SECONDS
-            self._label = step.label
+        moment, taken = time.monotonic(), (now(), step)
+        is_new = step.label != self._label
+        if moment < self._next and not is_new:
+            self._left_out = taken
+        else:
             if (self._folder / "cancel").exists():
                 raise Cancelled("The job was cancelled.")
-            line = {"at": now(), "label": step.label, "done": step.done, "total": step.total}
-            if step.figures:
-                line["figures"] = plain(dict(step.figures))
-            with (self._folder / "events.jsonl").open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(line) + "\n")
+            self._write([self._left_out, taken] if is_new and self._left_out else [taken])
+            self._next, self._label, self._left_out = moment + _TICK_SECONDS, step.label, None
         self._host(step)
+
+    def _write(self, told: Sequence[tuple[str, Step]]) -> None:
+        with (self._folder / "events.jsonl").open("a", encoding="utf-8") as stream:
+            for at, step in told:
+                line = {"at": at, "label": step.label, "done": step.done, "total": step.total}
+                if step.figures:
+                    line["figures"] = plain(dict(step.figures))
+                stream.write(json.dumps(line) + "\n")
 
 
 def _create(workspace: Workspace, command: str, arguments: Mapping[str, Any]) -> str:

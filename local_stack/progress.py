@@ -11,7 +11,7 @@ class Step:
     """One tick of work. ``done`` and ``total`` count the same unit; ``total`` 0 means unknown.
 
     ``figures`` are numbers found so far, such as ``{"fold": 2, "rmse": 0.71}``. Steps may be left
-    out when they come fast; one whose label differs from that of the step before never is.
+    out when they come fast, but never the first under a label (and a job keeps the last one).
     """
 
     label: str

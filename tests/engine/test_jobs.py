@@ -266,3 +266,19 @@ def test_the_figures_of_steps_are_kept_and_read_on_from_where_one_stopped(worksp
         assert found[0]["figures"]["rmse"] is None  # JSON has no NaN
         assert "figures" not in found[1]
         assert jobs.steps(workspace, job, end) == ([], end)
+
+
+def test_of_steps_that_come_fast_the_first_and_the_last_of_a_label_are_kept(workspace, monkeypatch):
+    monkeypatch.setattr(jobs, "_TICK_SECONDS", 3600)  # so that all of them come fast
+    with jobs.tracked(workspace, "test.work", {}, silent) as (progress, folder):
+        progress(Step("Training"))
+        for done in range(1, 401):
+            progress(Step("Training", done, 400, {"rmse": 1 / done}))
+        progress(Step("Measuring"))
+        found, _ = jobs.steps(workspace, folder.name)
+    assert [(one["label"], one["done"]) for one in found] == [
+        ("Training", 0),
+        ("Training", 400),
+        ("Measuring", 0),
+    ]
+    assert found[1]["figures"] == {"rmse": 1 / 400}
