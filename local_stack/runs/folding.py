@@ -97,9 +97,14 @@ def cross_validated(
         lesson, model, _ = taught(train.take(fit_rows), f"{label} {number} of {n_folds}")
         outcome = predicted(model, train.take(score_rows), score_rows)
         found.append(Fold(outcome, model.classes, len(lesson.rows)))
-        figures = {"fold": number, **_measured(outcome, model.classes)}
-        progress(Step(f"{label} {number} of {n_folds} measured", number, n_folds, figures))
+        progress(fold_step(label, number, n_folds, found[-1]))
     return found
+
+
+def fold_step(label: str, number: int, n_folds: int, fold: Fold) -> Step:
+    """Return what the progress is told of a fold that ended: its number and its metrics."""
+    figures = {"fold": number, **_measured(fold.found, fold.classes)}
+    return Step(f"{label} {number} of {n_folds} measured", number, n_folds, figures)
 
 
 def aligned(fold: Fold, classes: Sequence[Any]) -> Predictions:

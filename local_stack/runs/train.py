@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local_stack import jobs
 from local_stack.command import command, pairs
@@ -17,10 +17,14 @@ from local_stack.results import Result, now
 from local_stack.runs import evaluating, provenance
 from local_stack.runs.learning import MODEL, Learnt, Source, learn, read_histories
 from local_stack.runs.recipe import Recipe, Stored, load_recipe
+from local_stack.runs.workers import on_cluster
 from local_stack.stores.artifacts import Blob, Tree
 from local_stack.stores.journal import Draft
 from local_stack.stores.metadata import Row
 from local_stack.workspace import Workspace
+
+if TYPE_CHECKING:
+    from local_stack.runs.fit import Elsewhere
 
 _LONGEST_NAME = 250
 
@@ -73,6 +77,7 @@ def train(
     *,
     set: tuple[str, ...] = (),
     name: str | None = None,
+    cluster: str | None = None,
     progress: Progress = silent,
 ) -> TrainedRun:
     """Train the model of a recipe and record it as a run.
@@ -85,21 +90,25 @@ def train(
         Change one value of the recipe, as params.learning_rate=0.1; repeat it for more.
     name
         Name of the run; made from the estimator when left out.
+    cluster
+        Train the folds of the cross-validation on a Dask cluster, as tcp://HOST:PORT.
     """
     taken: list[Any] = []
     plan = load_recipe(recipe, pairs(set), stored=stored_recipe(workspace, taken))
     version = versions.find(workspace, plan.dataset)
     plan = with_target(plan, version, str(recipe))
     source = Source(recipe.absolute().parent, taken[0] if taken else None)
-    return conduct(
-        workspace,
-        plan,
-        version,
-        source,
-        name=name,
-        words=f"runs.train {recipe.name}",
-        progress=progress,
-    )
+    with on_cluster(cluster) as workers:
+        return conduct(
+            workspace,
+            plan,
+            version,
+            source,
+            name=name,
+            words=f"runs.train {recipe.name}",
+            elsewhere=None if workers is None else workers.folds,
+            progress=progress,
+        )
 
 
 def stored_recipe(workspace: Workspace, taken: list[Any] | None = None) -> Stored:
@@ -134,6 +143,7 @@ def conduct(
     name: str | None,
     words: str,
     tags: Mapping[str, str] | None = None,
+    elsewhere: Elsewhere | None = None,
     progress: Progress = silent,
 ) -> TrainedRun:
     """Train ``plan`` on ``version`` and record it as a run.
@@ -159,6 +169,7 @@ def conduct(
                 found,
                 run_id=row["run_id"],
                 stored=source.stored,
+                elsewhere=elsewhere,
                 progress=progress,
             )
             return finish(workspace, row, learnt, Path(scratch), version, progress)

@@ -13,14 +13,18 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from local_stack import environment
 from local_stack.errors import Cancelled, StackError, UnavailableError, UnexpectedError
 from local_stack.jobs import warm_processes
 from local_stack.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from local_stack.runs.cluster import Cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Inline:
         """Do the next task and yield it; an error of ``progress`` passes through."""
         if self._waiting:
             task = self._waiting.popleft()
-            yield task, _outcome(task, self._progress)
+            yield task, outcome_of_task(task, self._progress)
 
     def cancel(self, key: Hashable) -> None:
         """Forget a task."""
@@ -187,6 +191,18 @@ class _Worker:
         self._process.close()
 
 
+@contextmanager
+def on_cluster(address: str | None, at_once: int | None = None) -> Iterator[Cluster | None]:
+    """Give the workers of the Dask cluster at ``address``, None without an address."""
+    if address is None:
+        yield None
+        return
+    from local_stack.runs.cluster import Cluster
+
+    with contextlib.closing(Cluster(address, at_once)) as workers:
+        yield workers
+
+
 def _lost() -> UnavailableError:
     return UnavailableError(
         "A worker process ended before its work did: it was killed, or the memory was not enough.",
@@ -203,7 +219,7 @@ def _serve(pipe: connection.Connection) -> None:
     threading.Thread(target=_end_with_host, daemon=True).start()
     with threadpool_limits(1), contextlib.suppress(EOFError, OSError):
         while True:
-            pipe.send(_outcome(pipe.recv(), silent))
+            pipe.send(outcome_of_task(pipe.recv(), silent))
 
 
 def _end_with_host() -> None:
@@ -214,7 +230,8 @@ def _end_with_host() -> None:
         os._exit(1)
 
 
-def _outcome(task: Task, progress: Progress) -> Outcome:
+def outcome_of_task(task: Task, progress: Progress) -> Outcome:
+    """Do a task; an error of it is its outcome, unless the work is cancelled."""
     try:
         return Outcome(task.function(*task.arguments, progress=progress))
     except Cancelled:

@@ -49,12 +49,25 @@ def judge(
     fold
         Which of the ``n_folds``, from 1.
     """
-    from local_stack.runs.fit import score_fold
-
     if (root, reference) not in _tables:
         with Workspace.open(root, readonly=True) as workspace:
             remember(root, reference, versions.read(workspace, versions.find(workspace, reference)))
-    plan, frame = parse_recipe(recipe), _tables[root, reference]
+    return judge_table(_tables[root, reference], recipe, fold, n_folds, threads, progress=progress)
+
+
+def judge_table(
+    frame: pl.DataFrame,
+    recipe: dict[str, Any],
+    fold: int,
+    n_folds: int,
+    threads: int | None,
+    *,
+    progress: Progress = silent,
+) -> dict[str, float]:
+    """Return what :func:`judge` does, of a table that is at hand."""
+    from local_stack.runs.fit import score_fold
+
+    plan = parse_recipe(recipe)
     score = score_fold(plan, frame, fold, n_folds, progress=progress, threads=threads)
     return dict(score.metrics)
 
