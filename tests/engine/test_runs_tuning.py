@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,7 @@ from local_stack.runs.fit import fit
 from local_stack.runs.recipe import parse_recipe
 from local_stack.runs.tuning import study as study_module
 from local_stack.runs.tuning import tune as tune_module
-from local_stack.runs.tuning.pruning import is_hopeless
+from local_stack.runs.tuning.pruning import STUDY, Reached, bracket, is_hopeless, rungs
 from local_stack.runs.tuning.sampling import Seen, importance, suggest
 from local_stack.runs.tuning.space import check_grid, grid_points, grid_values
 
@@ -104,16 +105,23 @@ def test_a_grid_tries_every_point_once(workspace, tmp_path, beans):
         tune(workspace, recipe, sampler="grid", trials=3)
 
 
-def test_pruned_trials_are_killed_by_the_median_of_those_before(workspace, beans):
-    tuned = tune(workspace, beans, pruner="median", sampler="random", trials=9)
+def before(trials: Any, number: int) -> list[Reached]:
+    return [Reached(t.number, t.folds, t.status == "FINISHED") for t in trials[:number]]
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_pruned_trials_are_killed_by_those_before(workspace, beans, pruner):
+    tuned = tune(workspace, beans, pruner=pruner, sampler="random", trials=9)
     pruned = [trial for trial in tuned.trials if trial.is_pruned]
     assert pruned, "choose a seed that prunes"
     for trial in tuned.trials:
-        before = [t.folds for t in tuned.trials[: trial.number] if t.status == "FINISHED"]
+        known = before(tuned.trials, trial.number)
         for n in range(1, len(trial.folds) + 1):
             is_last = trial.is_pruned and n == len(trial.folds)
+            reached = Reached(trial.number, trial.folds[:n])
             if n < 3:  # after the last fold there is nothing to give up
-                assert is_hopeless(trial.folds[:n], before, False) == is_last
+                found = is_hopeless(pruner, reached, known, n_folds=3, is_higher_better=False)
+                assert found == is_last
     rows = {row["run_id"]: row for row in children(workspace, tuned.run_id)}
     for trial in pruned:
         assert (trial.status, trial.value) == ("KILLED", None)
@@ -122,27 +130,89 @@ def test_pruned_trials_are_killed_by_the_median_of_those_before(workspace, beans
         assert mirrored(workspace, tuned.run_id)[str(trial.number)].info.status == "KILLED"
 
 
-def test_the_median_rule_is_that_of_optuna():
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_the_median_rule_is_that_of_optuna(direction):
     rng = np.random.default_rng(0)
     n_hopeless = 0
-    for direction in ("minimize", "maximize"):
-        for n_before in (4, 5, 9):
-            pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
-            study = optuna.create_study(direction=direction, pruner=pruner)
-            before = rng.normal(size=(n_before, 4))
-            for values in before:
-                trial = study.ask()
-                for step, value in enumerate(values):
-                    trial.report(value, step)
-                study.tell(trial, float(values.mean()))
-            for values in rng.normal(size=(30, 4)):
-                trial = study.ask()
-                for step in range(4):
-                    trial.report(values[step], step)
-                    is_pruned = is_hopeless(values[: step + 1], before, direction == "maximize")
-                    assert is_pruned == trial.should_prune()
-                    n_hopeless += is_pruned
-    assert n_hopeless > 20
+    for n_before in (4, 5, 9):
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
+        study = optuna.create_study(direction=direction, pruner=pruner)
+        known = []
+        for values in rng.normal(size=(n_before, 4)):
+            trial = study.ask()
+            for step, value in enumerate(values):
+                trial.report(value, step)
+            study.tell(trial, float(values.mean()))
+            known.append(Reached(trial.number, tuple(values), is_finished=True))
+        for values in rng.normal(size=(30, 4)):
+            trial = study.ask()
+            for step in range(4):
+                trial.report(values[step], step)
+                reached = Reached(trial.number, tuple(values[: step + 1]))
+                higher = direction == "maximize"
+                found = is_hopeless("median", reached, known, n_folds=4, is_higher_better=higher)
+                assert found == trial.should_prune()
+                n_hopeless += found
+    assert n_hopeless > 10
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+@pytest.mark.parametrize("n_folds", [2, 3, 5, 10, 30])
+def test_hyperband_over_folds_is_that_of_optuna(direction, n_folds):
+    """Optuna is told the mean of the folds so far after each of them; some trials fail midway."""
+    rng = np.random.default_rng(n_folds)
+    pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=n_folds)
+    study = optuna.create_study(study_name=STUDY, direction=direction, pruner=pruner)
+    known: list[Reached] = []
+    counts = {"pruned": 0, "finished": 0}
+    for number in range(60):
+        values = tuple(rng.normal(size=n_folds).round(1))  # with ties
+        ends_at = n_folds if number % 7 else 1 + number % n_folds
+        trial = study.ask()
+        for n in range(1, ends_at + 1):
+            trial.report(math.fsum(values[:n]) / n, n)
+            if n == n_folds:
+                study.tell(trial, float(np.mean(values)))
+                known.append(Reached(number, values, is_finished=True))
+                counts["finished"] += 1
+                break
+            found = is_hopeless(
+                "hyperband",
+                Reached(number, values[:n]),
+                known,
+                n_folds=n_folds,
+                is_higher_better=direction == "maximize",
+            )
+            assert found == trial.should_prune()
+            if found or n == ends_at:
+                state = optuna.trial.TrialState.PRUNED if found else optuna.trial.TrialState.FAIL
+                study.tell(trial, state=state)
+                known.append(Reached(number, values[:n]))
+                counts["pruned"] += found
+                break
+    assert min(counts.values()) > 5
+    brackets = {bracket(number, n_folds) for number in range(60)}
+    assert brackets == set(range(len(pruner._pruners)))
+
+
+def test_five_folds_give_hyperband_two_brackets():
+    assert [rungs(number, 5) for number in (0, 1)] == [[1, 3], [3]]
+    numbers = [bracket(number, 5) for number in range(1_000)]
+    assert 0.5 < numbers.count(0) / 1_000 < 0.7
+
+
+def test_a_study_pruned_by_hyperband_goes_on_as_if_it_had_not_been_stopped(workspace, beans):
+    def stop(step: Any) -> None:
+        if step.label.startswith("5 of"):
+            raise Cancelled
+
+    given = {"pruner": "hyperband", "sampler": "random", "trials": 9}
+    with pytest.raises(Cancelled):
+        tune(workspace, beans, stop, **given)
+    resumed = tune(workspace, beans, **given)
+    assert resumed.is_resumed
+    assert any(trial.is_pruned for trial in resumed.trials[5:])
+    assert outcomes(resumed) == outcomes(tune(workspace, beans, new=True, **given))
 
 
 def test_trials_that_fail_are_recorded_and_the_study_goes_on(workspace, tmp_path, beans):

@@ -19,7 +19,7 @@ from local_stack.errors import InputError, StackError, UnavailableError
 from local_stack.progress import Progress, Step
 from local_stack.runs.recipe import Dimension
 from local_stack.runs.tuning.objective import Objective
-from local_stack.runs.tuning.pruning import is_hopeless
+from local_stack.runs.tuning.pruning import Pruner, Reached, is_hopeless
 from local_stack.runs.tuning.sampling import Seen, suggest
 from local_stack.runs.tuning.space import Params, grid_points
 from local_stack.runs.tuning.trials import Trial, Trials
@@ -39,7 +39,7 @@ class Plan:
     space: tuple[Dimension, ...]
     goal: Objective
     sampler: str
-    is_pruning: bool
+    pruner: Pruner
     n_folds: int
     n_trials: int
     seed: int
@@ -139,7 +139,7 @@ class Study:
                 trial = self._trials.begin(number, self._params(number, workers.n_workers))
             self._all[number] = trial
             self._open[number] = _Open(trial)
-            ahead = 1 if self._plan.is_pruning else self._plan.n_folds
+            ahead = self._plan.n_folds if self._plan.pruner == "none" else 1
             for fold in range(1, ahead + 1):
                 self._submit(workers, trial, fold)
 
@@ -187,17 +187,25 @@ class Study:
         values = [score[self._plan.goal.metric] for score in scores]
         if len(scores) == self._plan.n_folds:
             self._close(self._trials.end(one.trial, scores))
-        elif self._plan.is_pruning:
-            seen = one.trial.number - workers.n_workers
-            finished = [
-                trial.folds
-                for trial in self._all.values()
-                if trial.number <= seen and trial.status == "FINISHED"
-            ]
-            if is_hopeless(values, finished, self._plan.goal.is_higher_better):
+        elif self._plan.pruner != "none":
+            if self._is_hopeless(one.trial.number, values, workers.n_workers):
                 self._close(self._trials.end(one.trial, scores, is_pruned=True))
             else:
                 self._submit(workers, one.trial, len(scores) + 1)
+
+    def _is_hopeless(self, number: int, values: Sequence[float], n_workers: int) -> bool:
+        before = [
+            Reached(trial.number, trial.folds, trial.status == "FINISHED")
+            for trial in self._all.values()
+            if trial.number <= number - n_workers
+        ]
+        return is_hopeless(
+            self._plan.pruner,
+            Reached(number, tuple(values)),
+            before,
+            n_folds=self._plan.n_folds,
+            is_higher_better=self._plan.goal.is_higher_better,
+        )
 
     def _fail(self, workers: Workers, one: _Open, error: StackError) -> None:
         """Record a trial that cannot be judged; a defect, or nothing but failures, ends all."""

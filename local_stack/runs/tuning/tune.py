@@ -32,6 +32,7 @@ from local_stack.runs.train import (
 )
 from local_stack.runs.tuning import judging, resuming, sampling
 from local_stack.runs.tuning.objective import Objective, objective
+from local_stack.runs.tuning.pruning import Pruner
 from local_stack.runs.tuning.space import check_grid
 from local_stack.runs.tuning.study import Plan, Study, all_seen
 from local_stack.runs.tuning.trials import Trial, Trials
@@ -75,7 +76,7 @@ class _Asked:
     version: versions.DataVersion
     source: Source
     sampler: str
-    pruner: str
+    pruner: Pruner
     n_workers: int
     n_trials: int
     minutes: float | None
@@ -97,7 +98,7 @@ def tune(
     trials: int | None = None,
     minutes: float | None = None,
     sampler: Literal["tpe", "random", "grid"] = "tpe",
-    pruner: Literal["none", "median"] = "none",
+    pruner: Literal["none", "median", "hyperband"] = "none",
     workers: int = 1,
     resume: str | None = None,
     new: bool = False,
@@ -117,11 +118,13 @@ def tune(
     trials
         Most trials; search.trials of the recipe when left out.
     minutes
-        Begin no trial after so many minutes; alone, it is the only limit.
+        Begin no trial after so many minutes; what is at work then is finished. Alone, it is the
+        only limit.
     sampler
         How trials are chosen: tpe learns from the ones before.
     pruner
-        Whether a trial that is worse than the median after some folds is given up.
+        Which trials are given up after some folds: median those that are worse than the median
+        at the same fold, hyperband all but the best third after 1, 3, 9, ... folds.
     workers
         How many trials at once, each in a process of its own.
     resume
@@ -249,7 +252,7 @@ def _searched(
             space=plan.search.space,
             goal=goal,
             sampler=asked.sampler,
-            is_pruning=asked.pruner == "median",
+            pruner=asked.pruner,
             n_folds=n_folds,
             n_trials=asked.n_trials,
             seed=plan.split.seed,
