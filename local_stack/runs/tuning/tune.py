@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from local_stack.command import command, pairs
 from local_stack.data import versions
@@ -36,10 +36,13 @@ from local_stack.runs.tuning.pruning import Pruner
 from local_stack.runs.tuning.space import check_grid
 from local_stack.runs.tuning.study import Plan, Study, all_seen
 from local_stack.runs.tuning.trials import Trial, Trials
-from local_stack.runs.workers import Inline, Processes, Workers
+from local_stack.runs.workers import Inline, Processes, Workers, on_cluster
 from local_stack.stores.journal import Draft
 from local_stack.stores.metadata import Row
 from local_stack.workspace import Workspace
+
+if TYPE_CHECKING:
+    from local_stack.runs.cluster import Cluster
 
 FILE: Final = "tuning.json"
 """The study among the artefacts of its run: trials, importance and history."""
@@ -82,6 +85,7 @@ class _Asked:
     minutes: float | None
     name: str | None
     words: str
+    cluster: Cluster | None = None
 
 
 @command(
@@ -99,11 +103,12 @@ def tune(
     minutes: float | None = None,
     sampler: Literal["tpe", "random", "grid"] = "tpe",
     pruner: Literal["none", "median", "hyperband"] = "none",
-    workers: int = 1,
+    workers: int | None = None,
     resume: str | None = None,
     new: bool = False,
     set: tuple[str, ...] = (),
     name: str | None = None,
+    cluster: str | None = None,
     progress: Progress = silent,
 ) -> TunedRun:
     """Search the parameters of a recipe, and train its best trial.
@@ -126,7 +131,8 @@ def tune(
         Which trials are given up after some folds: median those that are worse than the median
         at the same fold, hyperband all but the best third after 1, 3, 9, ... folds.
     workers
-        How many trials at once, each in a process of its own.
+        How many trials at once, each in a process of its own; one when left out, and with
+        a cluster as many as it has workers.
     resume
         Run id of the study to go on with.
     new
@@ -135,6 +141,8 @@ def tune(
         Change one value of the recipe, as search.metric=mae; repeat it for more.
     name
         Name of the study's run; made from the estimator when left out.
+    cluster
+        Judge the trials on the workers of a Dask cluster, as tcp://HOST:PORT.
     """
     taken: list[Any] = []
     plan = load_recipe(recipe, pairs(set), stored=stored_recipe(workspace, taken))
@@ -149,7 +157,7 @@ def tune(
         source=Source(recipe.absolute().parent, taken[0] if taken else None),
         sampler=sampler,
         pruner=pruner,
-        n_workers=workers,
+        n_workers=workers or 1,
         n_trials=n_trials,
         minutes=minutes,
         name=name,
@@ -160,7 +168,10 @@ def tune(
     if row is None and not new:
         row = resuming.unfinished(workspace, key)
     try:
-        return _tuned(workspace, asked, key, row, progress)
+        with on_cluster(cluster, workers) as there:
+            n_workers = workers or (1 if there is None else there.n_workers)
+            asked = replace(asked, cluster=there, n_workers=n_workers)
+            return _tuned(workspace, asked, key, row, progress)
     except (Cancelled, KeyboardInterrupt) as error:
         hint = "The same command goes on with the study."
         raise Cancelled("The study was stopped.", hint) from error
@@ -172,7 +183,7 @@ def _checked(
     trials: int | None,
     minutes: float | None,
     sampler: str,
-    workers: int,
+    workers: int | None,
 ) -> int:
     """Return the most trials; raise :class:`InputError` for what cannot be searched."""
     search = plan.search
@@ -242,8 +253,13 @@ def _searched(
     n_folds = plan.split.folds or DEFAULT_FOLDS
     threads = None if asked.n_workers == 1 else 1
 
+    there = asked.cluster
+    sent = None if there is None else there.judging(judging.open_table(workspace, asked.version))
+
     def task(trial: Trial, fold: int) -> tuple[Any, tuple[Any, ...]]:
         recipe = judging.as_judged(trials.recipe(trial.params)).to_dict()
+        if sent is not None:
+            return sent(recipe, fold, n_folds)
         place = (str(workspace.root), asked.version.reference)
         return judging.judge, (*place, recipe, fold, n_folds, threads)
 
@@ -262,9 +278,13 @@ def _searched(
         task,
         progress,
     )
-    workers: Workers = (
-        Inline(lambda _: study.tell()) if asked.n_workers == 1 else Processes(asked.n_workers)
-    )
+    workers: Workers
+    if there is not None:
+        workers = there
+    elif asked.n_workers == 1:
+        workers = Inline(lambda _: study.tell())
+    else:
+        workers = Processes(asked.n_workers)
     with closing(workers):
         return study.run(workers), trials
 

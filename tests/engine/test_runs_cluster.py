@@ -1,0 +1,162 @@
+"""A real Dask scheduler and two worker processes over TCP: the same results as on one machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from records_kit import add_beans
+from tuning_kit import put_recipe
+
+from local_stack.errors import Cancelled, InputError, UnavailableError
+from local_stack.runs.cluster import Cluster, completed
+from local_stack.runs.train import train
+from local_stack.runs.tuning.tune import tune
+from local_stack.runs.workers import Task
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytest.importorskip("distributed")
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def dask(*words: str, env: dict[str, str], folder):
+    command = [sys.executable, "-m", "dask", *words]
+    with (folder / f"{words[0]}.log").open("a") as log:
+        return subprocess.Popen(
+            command, stdout=log, stderr=log, env=env, cwd=folder, start_new_session=True
+        )
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    address = f"tcp://127.0.0.1:{free_port()}"
+    tests = Path(__file__).parent
+    env = {**os.environ, "PYTHONPATH": f"{tests}:{tests.parent}"}
+    host = ("--host", "127.0.0.1", "--no-dashboard")
+    port = address.rpartition(":")[2]
+    scheduler = dask("scheduler", *host, "--port", port, env=env, folder=tmp_path)
+    plain = ("--host", "127.0.0.1", "--no-dashboard", "--no-nanny", "--nthreads", "1")
+    workers = [dask("worker", address, *plain, env=env, folder=tmp_path) for _ in range(2)]
+    import distributed
+
+    with distributed.Client(address, timeout=60, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)
+    yield SimpleNamespace(address=address, scheduler=scheduler, workers=workers)
+    for one in (*workers, scheduler):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(one.pid, signal.SIGKILL)
+        one.wait()
+
+
+def who(number: int, *, progress) -> tuple[int, int]:
+    time.sleep(0.3)
+    return number, os.getpid()
+
+
+def test_a_killed_worker_loses_and_doubles_nothing(cluster):
+    pool = Cluster(cluster.address)
+    found = {}
+    try:
+        for number in range(12):
+            pool.submit(Task(number, who, (number,)))
+        while len(found) < 12:
+            for task, outcome in pool.ended(0.2):
+                assert task.key not in found
+                found[task.key] = outcome.value
+                print("task", task.key, "by process", outcome.value[1])
+                if len(found) == 3:
+                    print("kill -9", cluster.workers[0].pid)
+                    os.kill(cluster.workers[0].pid, signal.SIGKILL)
+    finally:
+        pool.close()
+    assert sorted(number for number, _ in found.values()) == list(range(12))
+    assert cluster.workers[1].pid in {pid for _, pid in found.values()}
+
+
+def test_trials_and_folds_equal_those_of_one_machine_though_a_worker_is_killed(
+    cluster, workspace, tmp_path
+):
+    add_beans(workspace, tmp_path)
+    recipe = put_recipe(tmp_path)
+    alone = tune(workspace, recipe, new=True)
+    killed = []
+
+    def kill(step):
+        if step.done >= 6 and not killed:  # folds of trials
+            killed.append(step.label)
+            os.kill(cluster.workers[0].pid, signal.SIGKILL)
+            print("kill -9", cluster.workers[0].pid, "at", step.label)
+        elif "trials" in step.label:
+            print(step.label, f"({step.done} of {step.total} folds)")
+
+    there = tune(workspace, recipe, new=True, cluster=cluster.address, progress=kill)
+    assert killed
+    both = [[(t.number, t.params, t.folds, t.status) for t in x.trials] for x in (alone, there)]
+    assert both[0] == both[1]
+    assert alone.best == there.best
+    assert alone.metrics == there.metrics
+
+    one, other = train(workspace, recipe), train(workspace, recipe, cluster=cluster.address)
+    assert one.metrics == other.metrics
+    assert "cv_rmse_mean" in one.metrics
+    assert one.warnings == other.warnings
+
+
+def test_cancel_and_a_scheduler_that_goes_away(cluster, workspace, tmp_path):
+    add_beans(workspace, tmp_path)
+    recipe = put_recipe(tmp_path)
+
+    def stop(step):
+        if step.done >= 3:  # folds
+            raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled, match="The study was stopped"):
+        tune(workspace, recipe, cluster=cluster.address, progress=stop)
+
+    def kill(step):
+        if step.done >= 9:
+            os.kill(cluster.scheduler.pid, signal.SIGKILL)
+
+    with pytest.raises(UnavailableError, match=r"The scheduler at tcp://.* is gone"):
+        tune(workspace, recipe, cluster=cluster.address, progress=kill)
+
+
+def test_other_versions_are_refused_and_errors_come_back(cluster, monkeypatch):
+    pool = Cluster(cluster.address)
+    with pytest.raises(InputError, match="seven"):
+        list(completed(pool, [Task(1, refuse, ())], "Refusing"))
+    pool.close()
+    pool.close()
+    real = platform.python_version()
+    monkeypatch.setattr(platform, "python_version", lambda: "3.99.0")
+    with pytest.raises(InputError, match=f"has Python {real}, here it is 3.99.0"):
+        Cluster(cluster.address)
+
+
+def refuse(*, progress):
+    raise InputError("Not seven.")
+
+
+@pytest.mark.parametrize("address", ["nonsense", "http://127.0.0.1:1"])
+def test_what_is_no_address_is_refused(address):
+    with pytest.raises(InputError, match="not the address"):
+        Cluster(address)
+
+
+def test_no_scheduler_is_a_sentence():
+    with pytest.raises(UnavailableError, match="No Dask scheduler answers"):
+        Cluster(f"tcp://127.0.0.1:{free_port()}")
