@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,16 +33,25 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class FoldScore:
-    """The metrics of one fold of the cross-validation; ``number`` counts from 1.
-
-    The same metrics have one value a fold, so a run's history holds them under the key
-    ``cv_<metric>_by_fold`` with the fold as the step.
-    """
+    """The metrics of one fold of the cross-validation; ``number`` counts from 1."""
 
     number: int
     metrics: Mapping[str, float]
     n_rows_train: int
     n_rows_test: int
+
+
+def fold_histories(scores: Sequence[FoldScore]) -> dict[str, list[tuple[int, float]]]:
+    """Return the metrics of folds as a run's history: ``cv_<metric>_by_fold``, by the fold.
+
+    MLflow shows the last value of a history as that of the metric, so the score of the last fold
+    must not be called ``cv_<metric>``.
+    """
+    found: dict[str, list[tuple[int, float]]] = {}
+    for score in scores:
+        for metric, value in score.metrics.items():
+            found.setdefault(f"cv_{metric}_by_fold", []).append((score.number, value))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result
 from local_stack.runs import provenance
 from local_stack.runs.comparison import predictions
+from local_stack.runs.fitted import fold_histories
 from local_stack.runs.provenance import Provenance
 from local_stack.runs.recipe import Recipe
 from local_stack.workspace import Workspace
@@ -162,13 +163,9 @@ def histories(fitted: Fitted) -> dict[str, Points]:
     """Return the metrics of a training over steps, by key.
 
     ``cv_<metric>_by_fold`` has a step for each fold, ``early_stopping_<metric>`` one for each
-    iteration, both from 1. MLflow shows the value of the last step as that of the metric, so the
-    score of the last fold must not be called ``cv_<metric>``.
+    iteration, both from 1.
     """
-    found: dict[str, Any] = {}
-    for fold in fitted.folds:
-        for key, value in fold.metrics.items():
-            found.setdefault(f"cv_{key}_by_fold", []).append((fold.number, value))
+    found: dict[str, Any] = {**fold_histories(fitted.folds)}
     if fitted.curve is not None:
         points = enumerate(fitted.curve.values, start=1)
         found[f"early_stopping_{fitted.curve.metric}"] = list(points)

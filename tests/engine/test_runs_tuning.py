@@ -16,8 +16,10 @@ from tuning_kit import RECIPE, children, mirrored, outcomes, put_recipe, tune
 
 from local_stack.errors import Cancelled, ConflictError, InputError
 from local_stack.runs.fit import fit
+from local_stack.runs.fitted import fold_histories
 from local_stack.runs.recipe import parse_recipe
 from local_stack.runs.tuning import study as study_module
+from local_stack.runs.tuning import trials as trials_module
 from local_stack.runs.tuning import tune as tune_module
 from local_stack.runs.tuning.pruning import STUDY, Reached, bracket, is_hopeless, rungs
 from local_stack.runs.tuning.sampling import Seen, importance, suggest
@@ -74,7 +76,7 @@ def test_a_study_gives_trials_and_the_model_of_the_best(workspace, beans):
     assert run.info.status == "FINISHED"
     assert run.data.params["learning_rate"] == str(tuned.trials[0].params["learning_rate"])
     client = __import__("mlflow").MlflowClient(workspace.tracking.uri)
-    points = client.get_metric_history(run.info.run_id, "cv_rmse")
+    points = client.get_metric_history(run.info.run_id, "cv_rmse_by_fold")
     assert [(point.step, point.value) for point in points] == list(
         enumerate(tuned.trials[0].folds, start=1)
     )
@@ -248,6 +250,32 @@ def test_a_stopped_study_goes_on_and_a_finished_one_does_not(workspace, beans):
     with pytest.raises(InputError, match="has ended"):
         tune(workspace, beans, resume=row["run_id"])
     assert outcomes(tune(workspace, beans)) == outcomes(resumed)
+
+
+def test_a_study_whose_trials_have_the_keys_of_old_goes_on(workspace, beans, monkeypatch):
+    """Trials wrote their histories as cv_<metric> once."""
+
+    def old(scores: Any) -> Any:
+        return {
+            key.removesuffix("_by_fold"): points for key, points in fold_histories(scores).items()
+        }
+
+    def stop(step: Any) -> None:
+        if step.label.startswith("3 of"):
+            raise Cancelled
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trials_module, "fold_histories", old)
+        with pytest.raises(Cancelled):
+            tune(workspace, beans, stop)
+    resumed = tune(workspace, beans)
+    assert resumed.is_resumed
+    keys = [
+        run.data.metrics.keys() for _, run in sorted(mirrored(workspace, resumed.run_id).items())
+    ]
+    assert ["cv_rmse" in it for it in keys] == [True] * 3 + [False] * 3
+    assert ["cv_rmse_by_fold" in it for it in keys] == [False] * 3 + [True] * 3
+    assert outcomes(resumed) == outcomes(tune(workspace, beans, new=True))
 
 
 def test_a_study_that_is_at_work_is_not_begun_again(workspace, beans):

@@ -122,11 +122,11 @@ def test_a_trial_that_only_mlflow_knows_is_taken_away(workspace, tmp_path):
     workspace.tracking.begin_run("growth", "orphan", "tester", "runs.tune", tags)
     first = next(row for row in children(workspace, study["run_id"]) if row["metrics"])
     path = workspace.root / "mlruns" / first["experiment_id"] / first["run_id"]
-    (path / "metrics" / "cv_rmse").write_bytes(b"")  # and another one while it wrote
+    (path / "metrics" / "cv_rmse_by_fold").write_bytes(b"")  # and another one while it wrote
     meta = path / "meta.yaml"
     meta.write_text(meta.read_text().replace("status: 3", "status: 1"))
     resumed = tune(workspace, recipe)
     assert resumed.run_id == study["run_id"]
     run = mirrored(workspace, study["run_id"])[first["tags"]["paceml.trial"]]
-    assert (run.info.status, run.data.metrics["cv_rmse"]) == ("FINISHED", last_fold(first))
+    assert (run.info.status, run.data.metrics["cv_rmse_by_fold"]) == ("FINISHED", last_fold(first))
     assert len(mirrored(workspace, study["run_id"])) == 6

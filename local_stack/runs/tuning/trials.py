@@ -18,7 +18,7 @@ from local_stack.data import versions
 from local_stack.errors import Cancelled, UnavailableError
 from local_stack.results import Result, now
 from local_stack.runs.estimators import short_name
-from local_stack.runs.fitted import FoldScore
+from local_stack.runs.fitted import FoldScore, fold_histories
 from local_stack.runs.folding import summary
 from local_stack.runs.learning import HISTORY_FILE, journalled, write_histories
 from local_stack.runs.recipe import Recipe
@@ -123,7 +123,7 @@ class Trials:
         tags = {FOLDS: json.dumps(values), **({PRUNED: "true"} if is_pruned else {})}
         with self._workspace.scratch() as scratch:
             folder = Path(scratch)
-            write_histories(_histories(scores), folder)
+            write_histories(fold_histories(found), folder)
             if scores:
                 blob = self._workspace.artifacts.put_file(folder / HISTORY_FILE)
                 ended |= {"files": {HISTORY_FILE: blob.to_dict()}, "artifacts": [HISTORY_FILE]}
@@ -214,12 +214,3 @@ def _has_ended(row: Row) -> bool:
 def _seconds(row: Row) -> float:
     began, ended = (datetime.fromisoformat(row[key]) for key in ("started_at", "ended_at"))
     return round((ended - began).total_seconds(), 3)
-
-
-def _histories(scores: Sequence[Mapping[str, float]]) -> dict[str, list[tuple[int, float]]]:
-    """Return the metrics over the folds; the step is the fold."""
-    found: dict[str, list[tuple[int, float]]] = {}
-    for fold, score in enumerate(scores, start=1):
-        for name, value in score.items():
-            found.setdefault(f"cv_{name}", []).append((fold, value))
-    return found
