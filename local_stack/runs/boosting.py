@@ -57,7 +57,7 @@ def boosted(
 
     silence_lightgbm()
     recipe = lesson.recipe
-    params = _params(lesson, threads)
+    params = parameters(lesson, threads)
     n_rounds = whole(params.pop("num_iterations", BOOSTER_DEFAULTS["n_estimators"]))
     if quantile is not None:
         params |= {"objective": "quantile", "alpha": quantile}
@@ -85,9 +85,14 @@ def boosted(
         ]
     try:
         booster = lightgbm.train(params, data, n_rounds, valid_sets=held, callbacks=callbacks)
+        curve = _curve(record, booster.best_iteration)
+        if stopping is not None and stopping.refit and curve is not None:
+            label, n_rounds = f"{label} on all rows", curve.best
+            whole_data = _dataset(lesson, slice(None))
+            booster = lightgbm.train(params, whole_data, n_rounds, callbacks=[told])
     except (lightgbm.basic.LightGBMError, ValueError) as error:
         raise refused(recipe, error) from error
-    return booster, _curve(record, booster.best_iteration)
+    return booster, curve
 
 
 def _dataset(lesson: Lesson, rows: Any, reference: Any = None) -> Any:
@@ -102,7 +107,7 @@ def _dataset(lesson: Lesson, rows: Any, reference: Any = None) -> Any:
         matrix,
         truth,
         weight=weights,
-        feature_name=_safe_names(lesson.preparation),
+        feature_name=safe_names(lesson.preparation),
         categorical_feature=native,
         params={"verbosity": -1},
     )
@@ -118,9 +123,15 @@ def _curve(record: dict[str, dict[str, list[float]]], best: int) -> Curve | None
     return None
 
 
-def _params(lesson: Lesson, threads: int | None) -> dict[str, Any]:
+def parameters(
+    lesson: Lesson, threads: int | None, n_rows: int | None = None
+) -> dict[str, Any]:
+    """Return the parameters of a booster under LightGBM's own names.
+
+    ``n_rows`` are learnt from, those of the lesson when left out.
+    """
     recipe, n_classes = lesson.recipe, lesson.n_classes
-    usual = usual_params(recipe, n_classes, len(lesson.truth))
+    usual = usual_params(recipe, n_classes, len(lesson.truth) if n_rows is None else n_rows)
     params = canonical(usual | recipe.params)
     task = "regression" if not n_classes else "binary" if n_classes == 2 else "multiclass"
     objective = params.setdefault("objective", task)
@@ -161,7 +172,7 @@ def refused(recipe: Recipe, error: Exception) -> InputError:
     )
 
 
-def _safe_names(preparation: Preparation) -> list[str]:
+def safe_names(preparation: Preparation) -> list[str]:
     """Return feature names as LightGBM's text can hold them, unique."""
     names = [
         "".join(c if c.isascii() and (c.isalnum() or c in "_.-") else "_" for c in feature.name)

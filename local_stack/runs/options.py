@@ -26,10 +26,14 @@ _MAX_WEIGHT = 1e9
 
 @dataclass(frozen=True, slots=True)
 class EarlyStopping:
-    """Stop after ``rounds`` without improvement on a held-out ``share`` of the training rows."""
+    """Stop after ``rounds`` without improvement on a held-out ``share`` of the training rows.
+
+    With ``refit`` the model is then trained again on all of them, with as many rounds as were best.
+    """
 
     rounds: int
     share: float = 0.15
+    refit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +114,10 @@ def _monotone(node: Node) -> dict[str, str]:
 def _early_stopping(node: Node) -> EarlyStopping:
     if not isinstance(node.value, dict):
         return EarlyStopping(node.whole(1, 100_000))
-    found = node.fields(["rounds", "share"], ["rounds"])
+    found = node.fields(["rounds", "share", "refit"], ["rounds"])
     share = found["share"].number(0.01, 0.9) if "share" in found else EarlyStopping(1).share
-    return EarlyStopping(found["rounds"].whole(1, 100_000), share)
+    refit = found["refit"].truth() if "refit" in found else False
+    return EarlyStopping(found["rounds"].whole(1, 100_000), share, refit)
 
 
 def _calibrate(node: Node) -> Calibrate:
@@ -178,9 +183,10 @@ def _bootstrap(node: Node) -> Bootstrap:
 
 
 def _plain_early_stopping(value: EarlyStopping) -> Any:
-    if value.share == EarlyStopping(value.rounds).share:
+    if value == EarlyStopping(value.rounds):
         return value.rounds
-    return {"rounds": value.rounds, "share": value.share}
+    refit = {"refit": True} if value.refit else {}
+    return {"rounds": value.rounds, "share": value.share, **refit}
 
 
 def _plain_calibrate(value: Calibrate) -> Any:
@@ -260,6 +266,7 @@ OPTIONS: Mapping[str, Option] = {
                     ["rounds"],
                     rounds=_ROUNDS,
                     share={"type": "number", "minimum": 0.01, "maximum": 0.9},
+                    refit={"type": "boolean"},
                 ),
             ]
         },

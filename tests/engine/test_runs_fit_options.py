@@ -265,6 +265,34 @@ def test_early_stopping_is_that_of_lightgbm(target: str) -> None:
     assert fit(recipe(), frame).curve is None
 
 
+@pytest.mark.parametrize("target", ["y", "label"])
+def test_a_refit_learns_from_all_rows_with_the_best_rounds(target: str) -> None:
+    frame = table()
+    more = {"params": BOOSTER | {"n_estimators": 500}, "weights": "w", "split": {"test": 0}}
+    stopped = fit(recipe(target, early_stopping={"rounds": 5}, **more), frame)
+    labels: list[str] = []
+    found = fit(
+        recipe(target, early_stopping={"rounds": 5, "refit": True}, **more),
+        frame,
+        progress=lambda step: labels.append(step.label),
+    )
+    truth = frame["y"].to_numpy() if target == "y" else (frame["label"] == "yes").to_numpy()
+    data = lightgbm.Dataset(design(frame), truth, weight=frame["w"].to_numpy())
+    objective = "regression" if target == "y" else "binary"
+    by_hand = lightgbm.train(BY_HAND | {"objective": objective}, data, stopped.curve.best)
+
+    assert found.curve == stopped.curve
+    assert labels.count("Training on all rows") == found.curve.best
+    assert found.model.estimator.num_trees() == found.curve.best
+    np.testing.assert_array_equal(
+        found.model.estimator.predict(design(frame)), by_hand.predict(design(frame))
+    )
+    assert (
+        found.model.estimator.predict(design(frame))
+        != stopped.model.estimator.predict(design(frame))
+    ).any()
+
+
 # Folds and gaps ----------------------------------------------------------------------------
 
 

@@ -97,7 +97,8 @@ _valid: dict[str, st.SearchStrategy[Any]] = {
     "monotone": st.dictionaries(_word, st.sampled_from(["increasing", "decreasing"]), max_size=3),
     "early_stopping": st.integers(1, 100_000)
     | st.fixed_dictionaries(
-        {"rounds": st.integers(1, 999)}, optional={"share": st.floats(0.01, 0.9)}
+        {"rounds": st.integers(1, 999)},
+        optional={"share": st.floats(0.01, 0.9), "refit": st.booleans()},
     ),
     "calibrate": st.sampled_from(["isotonic", "sigmoid"])
     | st.fixed_dictionaries(
@@ -173,6 +174,7 @@ def test_the_schema_refuses_what_the_reader_refuses(key: str, content: Any) -> N
         ("age: decreasing", "age: decresing", "line 5: monotone.age.*Did you mean 'decreasing'"),
         ("early_stopping: 50", "early_stopping: 0", "line 6: early_stopping needs a whole number"),
         ("early_stopping: 50", "early_stopping: {share: 0.2}", "line 6.*needs the key 'rounds'"),
+        ("early_stopping: 50", "early_stopping: {rounds: 5, refit: 2}", "line 6.*refit needs true"),
         ("isotonic", "isotonik", "line 7: calibrate cannot.*Did you mean 'isotonic'"),
         ("{costs: {false_positive: 1, false_negative: 5}}", "1.5", "line 8.*from 0 to 1"),
         ("{costs: {false_positive: 1, false_negative: 5}}", "{}", "line 8: threshold needs a num"),
