@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -14,6 +12,7 @@ from local_stack.evaluation.calibration import Calibration
 from local_stack.evaluation.thresholds import decided
 from local_stack.preparation.fitted import Column, Feature, Preparation
 from local_stack.preparation.values import Scalar, Values
+from local_stack.stores.boosters import LIBRARIES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +52,7 @@ class ModelRecord:
 class Model:
     """A fitted estimator with its preparation: raw columns in, plain Python values out.
 
-    ``estimator`` is the ``lightgbm.Booster`` or the scikit-learn object itself; it works on
+    ``estimator`` is the library's own booster or the scikit-learn object itself; it works on
     :meth:`matrix` and, when it classifies, on class numbers rather than labels. ``parts`` are
     the boosters of the quantiles with their bytes.
     """
@@ -80,8 +79,13 @@ class Model:
 
     @property
     def kind(self) -> str:
-        """Return ``lightgbm`` or ``sklearn``."""
+        """Return ``sklearn``, or the library of a booster, such as ``lightgbm``."""
         return self.record.kind
+
+    @property
+    def is_booster(self) -> bool:
+        """Return whether the estimator is a booster of one of the libraries."""
+        return self.kind in LIBRARIES
 
     @property
     def task(self) -> str:
@@ -111,7 +115,7 @@ class Model:
     @property
     def has_probabilities(self) -> bool:
         """Return whether :meth:`predict_proba` can answer."""
-        is_able = self.kind == "lightgbm" or hasattr(self.estimator, "predict_proba")
+        is_able = self.is_booster or hasattr(self.estimator, "predict_proba")
         return self.task == "classification" and is_able
 
     def matrix(self, columns: Mapping[str, Values]) -> np.ndarray:
@@ -221,9 +225,9 @@ class Model:
 
         if not len(matrix):
             return np.empty(0, dtype=np.float64 if self.task == "regression" else np.int64)
-        if self.task == "classification" and (self.kind == "lightgbm" or not self.record.is_plain):
+        if self.task == "classification" and (self.is_booster or not self.record.is_plain):
             return self.decided(self.probabilities(matrix))
-        if self.kind == "lightgbm":
+        if self.is_booster:
             return self._scores(matrix)
         found = np.asarray(self.estimator.predict(matrix)).reshape(len(matrix))
         return found.astype(np.float64 if self.task == "regression" else np.int64)
@@ -271,9 +275,10 @@ class Model:
     def _scores(self, matrix: np.ndarray, booster: Any = None) -> np.ndarray:
         import numpy as np
 
-        booster = booster or self.estimator
-        starts = range(0, len(matrix), _BLOCK)
-        parts: list[np.ndarray] = [booster.predict(matrix[at : at + _BLOCK]) for at in starts]
+        library = LIBRARIES[self.kind]
+        booster = self.estimator if booster is None else booster
+        blocks = (matrix[at : at + _BLOCK] for at in range(0, len(matrix), _BLOCK))
+        parts: list[np.ndarray] = [library.predict(booster, it, self.record) for it in blocks]
         found: np.ndarray = np.concatenate(parts).astype(np.float64)
         return found
 
@@ -284,49 +289,6 @@ class Model:
         return float(found) if self.task == "regression" else self.classes[int(found)]
 
     @cached_property
-    def _single_row(self) -> _SingleRow:
-        return _SingleRow(self.estimator, len(self.features), self.record.n_outputs)
-
-
-class _SingleRow:
-    """LightGBM's single-row fast call: the set-up is paid once, not for each row."""
-
-    def __init__(self, booster: Any, n_features: int, n_outputs: int) -> None:
-        from lightgbm import basic
-
-        self._booster = booster  # owns what the configuration points to
-        self._library = basic._LIB
-        self._check = basic._safe_call
-        self._lock = threading.Lock()
-        self._row = ctypes.c_double * n_features
-        self._result = (ctypes.c_double * n_outputs)()
-        self._n_written = ctypes.c_int64(0)
-        self._handle = ctypes.c_void_p()
-        self._check(
-            self._library.LGBM_BoosterPredictForMatSingleRowFastInit(
-                booster._handle,
-                ctypes.c_int(0),  # the transformed score
-                ctypes.c_int(0),
-                ctypes.c_int(-1),  # all iterations
-                ctypes.c_int(1),  # float64
-                ctypes.c_int32(n_features),
-                ctypes.c_char_p(b"num_threads=1"),
-                ctypes.byref(self._handle),
-            )
-        )
-
-    def __call__(self, features: list[float]) -> list[float]:
-        with self._lock:  # the configuration and the result belong to one call at a time
-            self._check(
-                self._library.LGBM_BoosterPredictForMatSingleRowFast(
-                    self._handle,
-                    self._row(*features),
-                    ctypes.byref(self._n_written),
-                    self._result,
-                )
-            )
-            return self._result[:]
-
-    def __del__(self) -> None:
-        if getattr(self, "_handle", None):
-            self._library.LGBM_FastConfigFree(self._handle)
+    def _single_row(self) -> Callable[[list[float]], list[float]]:
+        library, n_features = LIBRARIES[self.kind], len(self.features)
+        return library.row_predictor(self.estimator, self.content, n_features, self.record)

@@ -1,10 +1,10 @@
 """Models in memory and in files: MLflow's folder layout, and no pickle anywhere.
 
 A folder holds ``MLmodel`` (so that MLflow itself can load the model elsewhere), the estimator
-(``model.lgb``, LightGBM's text, or ``model.skops``; beside it ``model_q0.1.lgb`` for a quantile),
-``preparation.json`` (what it expects, how features are made, calibration and threshold),
-``requirements.txt`` and ``python_env.yaml``. Only :func:`load` reads it here: hashes first, then
-structure, then the parser.
+(``model.skops``, or the file of a booster's library, such as ``model.lgb``, LightGBM's text;
+beside it ``model_q0.1.lgb`` for a quantile), ``preparation.json`` (what it expects, how features
+are made, calibration and threshold), ``requirements.txt`` and ``python_env.yaml``. Only
+:func:`load` reads it here: hashes first, then structure, then the parser.
 """
 
 from __future__ import annotations
@@ -27,17 +27,29 @@ from local_stack.errors import DamagedError, StackError
 from local_stack.preparation.fitted import Column, Preparation
 from local_stack.preparation.values import Scalar
 from local_stack.stores import model_example
+from local_stack.stores.boosters import LIBRARIES, distribution, load_library
+from local_stack.stores.boosters.lightgbm_text import silence_lightgbm
 from local_stack.stores.model import Model, ModelRecord
 from local_stack.stores.model_guards import (
     TRUSTED_TYPES,
-    check_booster,
     check_estimator,
     check_skops,
     refuse,
 )
 from local_stack.stores.model_record import DATA, from_dict, is_part, part_names, to_dict
 
-__all__ = ["Model", "ModelRecord", "from_booster", "from_estimator", "load", "save", "signature"]
+__all__ = [
+    "Model",
+    "ModelRecord",
+    "built",
+    "from_booster",
+    "from_estimator",
+    "load",
+    "save",
+    "signature",
+    "silence_lightgbm",
+    "with_quantiles",
+]
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,48 +77,26 @@ _PARSER_ERRORS = (
 )
 
 
-class _Silent:
-    """A logger for LightGBM, whose own prints to stdout."""
-
-    def info(self, message: str) -> None:
-        """Say nothing."""
-
-    def warning(self, message: str) -> None:
-        """Say nothing."""
-
-
-def silence_lightgbm() -> None:
-    """Keep LightGBM from printing; its errors still come as exceptions."""
-    import lightgbm
-
-    lightgbm.register_logger(_Silent())
-
-
 def from_booster(
     booster: Any,
     preparation: Preparation,
     *,
+    kind: str = "lightgbm",
     task: str,
     target: str,
     classes: Sequence[Scalar] = (),
 ) -> Model:
-    """Return the model of a ``lightgbm.Booster``, as it will be after saving and loading."""
-    record = ModelRecord("lightgbm", "lightgbm", task, target, tuple(classes))
-    return _build(record, preparation, _text(booster))
+    """Return the model of a booster of a library, as it will be after saving and loading."""
+    record = ModelRecord(kind, kind, task, target, tuple(classes))
+    return built(record, preparation, LIBRARIES[kind].content(booster, record))
 
 
 def with_quantiles(model: Model, boosters: Mapping[float, Any]) -> Model:
     """Return a regression's model with the boosters that predict quantiles, by ascending level."""
     record = replace(model.record, quantiles=tuple(boosters))
-    parts = [_text(booster) for booster in boosters.values()]
-    return _build(record, model.preparation, model.content, parts)
-
-
-def _text(booster: Any) -> bytes:
-    """Return LightGBM's text of a booster's best rounds; it does not depend on the threads."""
-    text = booster.model_to_string(num_iteration=booster.best_iteration or -1)
-    text = re.sub(r"^\[num_threads: \d+\]$", "[num_threads: 0]", text, flags=re.MULTILINE)
-    return str(text).encode("utf-8")
+    library = LIBRARIES[record.kind]
+    parts = [library.content(booster, record) for booster in boosters.values()]
+    return built(record, model.preparation, model.content, parts)
 
 
 def from_estimator(
@@ -122,7 +112,7 @@ def from_estimator(
     A classifier must have been fitted on class numbers 0 .. n_classes - 1.
     """
     record = ModelRecord("sklearn", type(estimator).__name__, task, target, tuple(classes))
-    return _build(record, preparation, _dump(estimator))
+    return built(record, preparation, _dump(estimator))
 
 
 def save(
@@ -192,7 +182,7 @@ def load(directory: Path, hashes: Mapping[str, str] | None = None) -> Model:
         raise refuse("it holds two estimators")
     if sum(map(is_part, contents)) != len(parts):
         raise refuse("it holds quantiles that its record does not name")
-    return _build(record, preparation, content, parts)
+    return built(record, preparation, content, parts)
 
 
 def _read_folder(directory: Path, hashes: Mapping[str, str] | None) -> dict[str, bytes]:
@@ -229,17 +219,25 @@ def _read_file(path: Path) -> bytes:
         raise refuse(f"{path.name} cannot be read as an ordinary file") from error
 
 
-def _build(
+def built(
     record: ModelRecord, preparation: Preparation, content: bytes, parts: Sequence[bytes] = ()
 ) -> Model:
-    """Return the model of an estimator's bytes; the only place where they are parsed."""
+    """Return the model of an estimator's bytes; the only place where they are parsed.
+
+    Raises
+    ------
+    DamagedError
+        They are not those of such a model, or could do more than hold one.
+    """
     n_features = len(preparation.features)
     boosters = []
     try:
-        if record.kind == "lightgbm":
-            for text in (content, *parts):
-                check_booster(text, n_features, record.n_outputs)
-            estimator, *boosters = map(_parse_booster, (content, *parts))
+        library = LIBRARIES.get(record.kind)
+        if library is not None:
+            for it in (content, *parts):
+                library.check(it, n_features, record)
+            load_library(record.kind)
+            estimator, *boosters = (library.parse(it, record) for it in (content, *parts))
         else:
             check_skops(content)
             estimator = _parse_skops(content)
@@ -256,19 +254,6 @@ def _build(
     if not (record.is_plain or model.has_probabilities):
         raise refuse("it decides by probabilities that its estimator does not give")
     return model
-
-
-def _parse_booster(content: bytes) -> Any:
-    import lightgbm
-
-    silence_lightgbm()
-    # What stands after the trees (training parameters, for the reader) is left out: LightGBM ends
-    # the process over a line there that it does not know, and predictions do not depend on it.
-    trees = content.partition(b"\nend of trees\n")[0].decode("utf-8")
-    try:
-        return lightgbm.Booster(model_str=f"{trees}\nend of trees\n\npandas_categorical:null\n")
-    except lightgbm.basic.LightGBMError as error:
-        raise ValueError(str(error)) from error
 
 
 def _parse_skops(content: bytes) -> Any:
@@ -334,7 +319,8 @@ def _yaml(value: object) -> bytes:
 
 
 def _pins(kind: str) -> list[str]:
-    names = ["paceml-tui", "numpy", *(["lightgbm"] if kind == "lightgbm" else []), "scikit-learn"]
+    library = [distribution(kind)] if kind in LIBRARIES else []
+    names = ["paceml-tui", "numpy", *library, "scikit-learn"]
     names += ["skops"] if kind == "sklearn" else []
     return [_pin(name) for name in names]
 
@@ -357,7 +343,6 @@ def _python_env() -> dict[str, Any]:
 def _mlmodel(model: Model, run_id: str, contents: Mapping[str, bytes]) -> dict[str, Any]:
     """Return the content of ``MLmodel``; plain values, so that MLflow need not be imported."""
     digest = hashlib.sha256(model.content + contents[_RECORD] + run_id.encode()).hexdigest()
-    data = DATA[model.kind]
     flavours: dict[str, Any] = {
         "python_function": {
             "loader_module": "local_stack.stores.model_files",
@@ -365,19 +350,14 @@ def _mlmodel(model: Model, run_id: str, contents: Mapping[str, bytes]) -> dict[s
             "env": {"virtualenv": "python_env.yaml"},
         }
     }
-    if model.kind == "lightgbm":
-        flavours["lightgbm"] = {
-            "lgb_version": metadata.version("lightgbm"),
-            "model_class": "lightgbm.basic.Booster",
-            "data": data,
-            "code": None,
-        }
+    if model.is_booster:
+        flavours[model.kind] = LIBRARIES[model.kind].flavour(model.record)
     else:
         flavours["sklearn"] = {
             "sklearn_version": metadata.version("scikit-learn"),
             "serialization_format": "skops",
             "skops_trusted_types": list(TRUSTED_TYPES),
-            "pickled_model": data,
+            "pickled_model": DATA[model.kind],
             "code": None,
         }
     return {

@@ -8,20 +8,24 @@ from dataclasses import replace
 from typing import Any, Final
 
 from local_stack.evaluation.calibration import Calibration
+from local_stack.stores.boosters import LIBRARIES
 from local_stack.stores.model import Model, ModelRecord
 
-DATA: Final = {"lightgbm": "model.lgb", "sklearn": "model.skops"}
+DATA: Final = {"sklearn": "model.skops"} | {name: it.FILE for name, it in LIBRARIES.items()}
 """The file of the estimator, by kind of model."""
+_PART = re.compile(r"model_q[0-9.e-]{1,30}(\.[a-z.]+)")
 
 
 def part_names(record: ModelRecord) -> list[str]:
     """Return the files of the boosters that predict quantiles."""
-    return [f"model_q{level!r}.lgb" for level in record.quantiles]
+    ending = DATA[record.kind].removeprefix("model")
+    return [f"model_q{level!r}{ending}" for level in record.quantiles]
 
 
 def is_part(name: str) -> bool:
     """Return whether a file has the name of a booster that predicts a quantile."""
-    return re.fullmatch(r"model_q[0-9.e-]{1,30}\.lgb", name) is not None
+    found = _PART.fullmatch(name)
+    return found is not None and f"model{found[1]}" in (it.FILE for it in LIBRARIES.values())
 
 
 def to_dict(model: Model) -> dict[str, Any]:
@@ -76,6 +80,6 @@ def _with_decisions(record: ModelRecord, data: Any) -> ModelRecord:
     if not isinstance(quantiles, list) or not all(type(it) is float for it in quantiles):
         raise TypeError("quantiles")
     is_sorted = all(low < high for low, high in itertools.pairwise([0.0, *quantiles, 1.0]))
-    if quantiles and not (is_sorted and (record.kind, record.task) == ("lightgbm", "regression")):
+    if quantiles and not (is_sorted and record.kind in LIBRARIES and record.task == "regression"):
         raise ValueError("quantiles")
     return replace(record, calibration=calibration, threshold=threshold, quantiles=tuple(quantiles))

@@ -118,7 +118,7 @@ def test_one_flipped_bit_is_refused_before_anything_is_parsed(
     def parsed(*_: Any) -> None:
         raise AssertionError("parsed")
 
-    monkeypatch.setattr(model_files, "_build", parsed)
+    monkeypatch.setattr(model_files, "built", parsed)
     monkeypatch.setattr(json, "loads", parsed)
     with pytest.raises(DamagedError, match=f"the file {name} is not the one that was written"):
         model_files.load(folder, hashes)

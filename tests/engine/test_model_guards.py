@@ -167,7 +167,7 @@ def test_a_tree_that_leads_out_of_bounds_is_refused(models: dict[str, Model]) ->
                         content = changed.getvalue()
                 archive.writestr(name, content)
         with pytest.raises(DamagedError, match=words):
-            model_files._build(forest.record, forest.preparation, target.getvalue())
+            model_files.built(forest.record, forest.preparation, target.getvalue())
 
 
 BREAKS = [
@@ -200,7 +200,7 @@ def test_lightgbm_texts_are_checked_before_they_are_parsed(
         content = head + b"tree_sizes=" + sizes + b"\n" + trees.replace(old, new, 1)
 
     with pytest.raises(DamagedError, match=words):
-        model_files._build(model.record, model.preparation, content)
+        model_files.built(model.record, model.preparation, content)
 
 
 FUZZ = """
@@ -227,7 +227,7 @@ for n in range(int(sys.argv[3])):
         else:
             content[place:place] = rng.choice([b"9", b"-1 ", b"99999999999 ", b"nan ", b"\\n"])
     try:
-        found = model_files._build(model.record, model.preparation, bytes(content))
+        found = model_files.built(model.record, model.preparation, bytes(content))
         found.outputs(found.preparation.compile().matrix({k: [v] for k, v in row.items()}))
         found.predict_row(row) if found.preparation.accepts_missing else None
     except DamagedError:
