@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from local_stack.evaluation import measure
+from local_stack.evaluation.named import measured
 from local_stack.evaluation.resampling import Held
 
 if TYPE_CHECKING:
@@ -32,15 +32,6 @@ class Baseline:
     def metrics(self) -> Mapping[str, float]:
         """Return the metrics of the held-out rows."""
         return measured(self.held)
-
-
-def measured(held: Held) -> dict[str, float]:
-    """Return every metric that predictions define."""
-    if not held.n_classes:
-        return measure.regression_metrics(held.truth, held.predicted)
-    return measure.classification_metrics(
-        held.truth, held.predicted, held.probability, held.n_classes
-    )
 
 
 def baselines(

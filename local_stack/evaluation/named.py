@@ -1,11 +1,13 @@
-"""Metrics of scikit-learn by the names of its scorers, of predictions that are there already."""
+"""Metrics of predictions that are there already: the usual ones, and scikit-learn's by name."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from local_stack.evaluation.resampling import SEED, Held, interval
+from local_stack.evaluation import measure
+from local_stack.evaluation.resampling import SEED, WEIGHTED, Held, interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,10 +32,41 @@ class Named:
     reason: str = ""
 
 
+def measured(held: Held, names: Sequence[str] = ()) -> dict[str, float]:
+    """Return every metric that predictions define, with ``weighted_<metric>`` where rows weigh.
+
+    Parameters
+    ----------
+    names
+        Further metrics, by the names of scikit-learn's scorers; those that are not defined are
+        left out.
+    """
+    found = _measured(held, names, None)
+    if held.weights is None or not held.weights.any():
+        return found
+    weighted = _measured(held, names, held.weights)
+    return found | {WEIGHTED + name: value for name, value in weighted.items()}
+
+
+def _measured(held: Held, names: Sequence[str], weights: np.ndarray | None) -> dict[str, float]:
+    truth, predicted = held.truth, held.predicted
+    if held.n_classes:
+        found = measure.classification_metrics(
+            truth, predicted, held.probability, held.n_classes, weights
+        )
+    else:
+        found = measure.regression_metrics(truth, predicted, weights)
+    for name in names:
+        value = _value(name, held, weights)
+        if name not in found and not isinstance(value, str):
+            found[name] = value
+    return found
+
+
 def named_metric(name: str, held: Held, *, resamples: int = 0, level: float = 0.95) -> Named:
     """Return the metric of scikit-learn's scorer ``name`` (``get_scorer_names``) of predictions.
 
-    The second of two classes is the positive one.
+    The second of two classes is the positive one; rows weigh the same.
 
     Parameters
     ----------
@@ -42,20 +75,54 @@ def named_metric(name: str, held: Held, *, resamples: int = 0, level: float = 0.
     """
     import numpy as np
 
-    rows = np.arange(len(held.truth))
-    try:
-        value = _scored(name, held, rows)
-    except (ValueError, TypeError, AttributeError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return Named(name, None, reason=lines[0][:200])
-    if not np.isfinite(value):
-        return Named(name, None, reason="it is not defined for these rows")
+    value = _value(name, held, None)
+    if isinstance(value, str):
+        return Named(name, None, reason=value)
+    n_rows = len(held.truth)
     n = min(resamples, N_RESAMPLES)
-    if not n or len(rows) > _MOST_RESAMPLED_ROWS:
+    if not n or n_rows > _MOST_RESAMPLED_ROWS:
         return Named(name, value)
-    drawn = np.random.default_rng(SEED).integers(0, len(rows), (n, len(rows)))
+    drawn = np.random.default_rng(SEED).integers(0, n_rows, (n, n_rows))
     found = interval(np.array([_resampled(name, held, some) for some in drawn]), level)
     return Named(name, value, *(found or (None, None)))
+
+
+def unfit(name: str, n_classes: int, has_probabilities: bool, has_weights: bool) -> str:
+    """Return why scikit-learn's scorer ``name`` does not measure such predictions, "" if it does.
+
+    Parameters
+    ----------
+    n_classes
+        0 for a regression.
+    """
+    import numpy as np
+    from sklearn.metrics import get_scorer
+
+    is_of_numbers = get_scorer(name)._score_func.__module__ == "sklearn.metrics._regression"
+    if is_of_numbers != (not n_classes):
+        return f"it measures a {'regression' if is_of_numbers else 'classification'}"
+    n_classes = min(n_classes, 3)  # it is the same for more
+    truth, predicted, probability = np.arange(1.0, 13.0), np.arange(2.0, 14.0), None
+    if n_classes:
+        truth = np.tile(np.arange(n_classes), 4)
+        predicted = truth.copy()
+        predicted[:n_classes] = truth[1 : n_classes + 1]
+        if has_probabilities:
+            probability = np.eye(n_classes)[predicted] / 2 + 1 / (2 * n_classes)
+    weights = np.ones(len(truth)) if has_weights else None
+    value = _value(name, Held(n_classes, truth, predicted, probability), weights)
+    return value if isinstance(value, str) else ""
+
+
+def _value(name: str, held: Held, weights: np.ndarray | None) -> float | str:
+    """Return the metric of all rows, or why it is not defined."""
+    import numpy as np
+
+    try:
+        value = _scored(name, held, np.arange(len(held.truth)), weights)
+    except (ValueError, TypeError, AttributeError) as error:
+        return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return value if np.isfinite(value) else "it is not defined for these rows"
 
 
 def _resampled(name: str, held: Held, rows: np.ndarray) -> float:
@@ -65,15 +132,16 @@ def _resampled(name: str, held: Held, rows: np.ndarray) -> float:
         return float("nan")
 
 
-def _scored(name: str, held: Held, rows: np.ndarray) -> float:
+def _scored(name: str, held: Held, rows: np.ndarray, weights: np.ndarray | None = None) -> float:
     import warnings
 
     from sklearn.metrics import get_scorer
 
     truth = held.truth[rows]
+    given = {} if weights is None else {"sample_weight": weights[rows]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes that are missing; the value says it
-        return float(get_scorer(name)(_told(held), rows.reshape(-1, 1), truth))
+        return float(get_scorer(name)(_told(held), rows.reshape(-1, 1), truth, **given))
 
 
 def _told(held: Held) -> Any:

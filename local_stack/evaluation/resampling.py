@@ -20,6 +20,8 @@ FEWEST_RESAMPLES: Final = 200
 SEED: Final = 0
 FEWEST_ROWS: Final = 20
 """Of fewer rows no interval is told: a percentile interval of them is far too narrow."""
+WEIGHTED: Final = "weighted_"
+"""Before the name of a metric of weighted rows."""
 _AT_ONCE = 2_000_000
 _MOST_UNDEFINED = 0.05
 
@@ -33,21 +35,34 @@ class Held:
 
     Without classes they are numbers; else ``truth`` and ``predicted`` are class numbers (-1: a
     class that the model has never seen) and ``probability`` is (n_rows, n_classes) or None.
+    With ``weights`` of the rows there is ``weighted_<metric>`` beside every metric.
     """
 
     n_classes: int
     truth: np.ndarray
     predicted: np.ndarray
     probability: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
 
 def scorer(held: Held) -> Scorer:
     """Return what measures predictions on resamples: the metrics of :mod:`measure`."""
     if not held.n_classes:
-        return _regression(held)
-    if held.n_classes == 2:
-        return _binary(held)
-    return _multiclass(held)
+        plain = _regression(held)
+    else:
+        plain = _binary(held) if held.n_classes == 2 else _multiclass(held)
+    weights = held.weights
+    if weights is None or not weights.any():
+        return plain
+
+    def both(counts: np.ndarray) -> dict[str, np.ndarray]:
+        import numpy as np
+
+        with np.errstate(divide="ignore", invalid="ignore"):  # only rows of no weight are drawn
+            weighted = plain(counts * weights)
+        return plain(counts) | {WEIGHTED + key: values for key, values in weighted.items()}
+
+    return both
 
 
 def interval(values: np.ndarray, level: float) -> tuple[float, float] | None:

@@ -180,8 +180,8 @@ def permuted(fitted: Fitted, frame: pl.DataFrame) -> dict[str, float]:
     """Return the permutation importance of each feature on test rows, 1,000 at most."""
     import numpy as np
 
-    from local_stack.evaluation.baselines import measured
     from local_stack.evaluation.importance import permuted as rises
+    from local_stack.evaluation.named import measured
     from local_stack.preparation.fitting import raw_columns
 
     model, test = fitted.model, fitted.test

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from local_stack.evaluation import curves, resampling, segments
-from local_stack.evaluation.baselines import Baseline, baselines, measured
-from local_stack.evaluation.named import named_metric
+from local_stack.evaluation.baselines import Baseline, baselines
+from local_stack.evaluation.named import measured, named_metric
 from local_stack.evaluation.resampling import Held
 from local_stack.preparation.fitting import raw_columns
 from local_stack.progress import Progress, Step, silent
@@ -88,7 +88,7 @@ def evaluate(
     known = [checks.unused(fitted, details["importance"]), checks.leakage(recipe, fitted, frame)]
     if found is None or not len(found.rows):
         return _with_checks(told, details, known)
-    held = Held(len(model.classes), found.truth, found.predicted, found.probability)
+    held = Held(len(model.classes), found.truth, found.predicted, found.probability, found.weights)
     progress(Step("Evaluating: baselines", 0, 4))
     plain = _baselines(recipe, fitted, frame) if rows == "test" else ()
     progress(Step("Evaluating: intervals", 1, 4))
@@ -175,7 +175,7 @@ def _baselines(recipe: Recipe, fitted: Fitted, frame: pl.DataFrame) -> tuple[Bas
     if lesson is None:
         return ()
     test = model.matrix(raw_columns(frame[fitted.test.rows], model.inputs))
-    return baselines(
+    found = baselines(
         lesson.matrix,
         lesson.truth,
         test,
@@ -185,6 +185,8 @@ def _baselines(recipe: Recipe, fitted: Fitted, frame: pl.DataFrame) -> tuple[Bas
         weights=None if recipe.class_weight else lesson.weights,  # the dummy shows the real shares
         seed=recipe.split.seed,
     )
+    weights = fitted.test.weights
+    return tuple(replace(it, held=replace(it.held, weights=weights)) for it in found)
 
 
 def _resampled(
@@ -353,6 +355,7 @@ def _slices(
             held.truth[inside],
             held.predicted[inside],
             None if held.probability is None else held.probability[inside],
+            None if held.weights is None else held.weights[inside],
         )
         verdict = segments.judged(loss, inside, recipe.bootstrap.level, len(groups))
         shown = None if verdict is None else {**verdict.to_dict(), "is_weak": verdict.is_weak}

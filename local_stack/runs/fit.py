@@ -98,11 +98,14 @@ def fit(
         model = model.deciding(decided.calibration, decided.threshold)
         held = [aligned(fold, classes) for fold in judging or teaching]
         held = decided_out_of_fold(recipe, held, train.weights, len(classes))
-        scores = scores_of(held, judging, classes) if judging else ()
+        names = recipe.metrics
+        scores = scores_of(held, judging, classes, names) if judging else ()
         outcome = predicted(model, test, rows[test_rows])
-        on_train = outcome_of(model, lesson.matrix, lesson.truth, lesson.rows)
-        metrics = summary(scores) | measured(outcome, model)
-        metrics |= {f"train_{name}": value for name, value in measured(on_train, model).items()}
+        weights = None if train.weights is None else train.weights[lesson.rows]
+        on_train = outcome_of(model, lesson.matrix, lesson.truth, lesson.rows, weights)
+        metrics = summary(scores) | measured(outcome, model, names)
+        known = measured(on_train, model, names)
+        metrics |= {f"train_{name}": value for name, value in known.items()}
     return Fitted(
         model=model,
         metrics=metrics,
@@ -178,7 +181,8 @@ def score_fold(
         lesson, model, *_ = _trained(recipe, train.take(fit_rows), task, progress, label, threads)
         found = predicted(model, train.take(score_rows), score_rows)
     fold = Fold(found, model.classes, len(lesson.rows))
-    (score,) = scores_of([aligned(fold, train.classes)], [fold], train.classes)
+    held = [aligned(fold, train.classes)]
+    (score,) = scores_of(held, [fold], train.classes, recipe.metrics)
     return replace(score, number=number)
 
 

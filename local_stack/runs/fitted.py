@@ -20,7 +20,8 @@ class Predictions:
     For a classification ``truth`` and ``predicted`` are places in the model's classes (-1 for
     a class never seen in training) and ``probability`` is (n_rows, n_classes) or None.
     ``uncalibrated`` are the same probabilities before a calibration, None without one;
-    ``quantiles`` are (n_rows, n_quantiles) for a regression that predicts them.
+    ``quantiles`` are (n_rows, n_quantiles) for a regression that predicts them; ``weights`` are
+    those of the recipe's column, None without one.
     """
 
     rows: np.ndarray
@@ -29,6 +30,7 @@ class Predictions:
     probability: np.ndarray | None
     uncalibrated: np.ndarray | None = None
     quantiles: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from local_stack.evaluation import measure
+from local_stack.evaluation import named
+from local_stack.evaluation.resampling import Held
 from local_stack.evaluation.split import folds
 from local_stack.evaluation.targets import codes_of
 from local_stack.preparation.fitting import raw_columns
@@ -37,30 +38,35 @@ class Fold:
 def predicted(model: Model, table: Table, rows: np.ndarray) -> Predictions:
     """Return what a model says of a table whose rows have the numbers ``rows``."""
     matrix = model.matrix(raw_columns(table.frame, model.inputs))
-    return outcome_of(model, matrix, table.truth(model.classes), rows)
+    return outcome_of(model, matrix, table.truth(model.classes), rows, table.weights)
 
 
 def outcome_of(
-    model: Model, matrix: np.ndarray, truth: np.ndarray, rows: np.ndarray
+    model: Model,
+    matrix: np.ndarray,
+    truth: np.ndarray,
+    rows: np.ndarray,
+    weights: np.ndarray | None = None,
 ) -> Predictions:
-    """Return what a model says of a matrix of features."""
+    """Return what a model says of a matrix of features; ``weights`` are those of its rows."""
     quantiles = model.quantiles(matrix) if model.parts else None
     if not model.has_probabilities:
-        return Predictions(rows, truth, model.outputs(matrix), None, quantiles=quantiles)
+        predicted = model.outputs(matrix)
+        return Predictions(rows, truth, predicted, None, quantiles=quantiles, weights=weights)
     own = model.uncalibrated(matrix)
     is_sklearn = model.kind == "sklearn" and model.record.is_plain
     predicted = model.outputs(matrix) if is_sklearn else model.decided(own)
     decision = Decision(model.record.calibration, model.record.threshold)
-    return decision.applied(Predictions(rows, truth, predicted, own))
+    return decision.applied(Predictions(rows, truth, predicted, own, weights=weights))
 
 
-def measured(found: Predictions, model: Model) -> dict[str, float]:
-    """Return the metrics of predictions of a model.
+def measured(found: Predictions, model: Model, names: Sequence[str] = ()) -> dict[str, float]:
+    """Return the metrics of predictions of a model: the usual ones, and scikit-learn's by name.
 
-    Beside the usual ones a quantile has ``pinball_q<level>``, its loss, and ``below_q<level>``,
-    the share of rows below it, which should be the level.
+    Beside them a quantile has ``pinball_q<level>``, its loss, and ``below_q<level>``, the share
+    of rows below it, which should be the level.
     """
-    metrics = _measured(found, model.classes)
+    metrics = _measured(found, model.classes, names)
     if found.quantiles is None or not len(found.rows):
         return metrics
     for level, values in zip(model.record.quantiles, found.quantiles.T, strict=True):
@@ -71,12 +77,9 @@ def measured(found: Predictions, model: Model) -> dict[str, float]:
     return metrics
 
 
-def _measured(found: Predictions, classes: Sequence[Any]) -> dict[str, float]:
-    if not classes:
-        return measure.regression_metrics(found.truth, found.predicted)
-    return measure.classification_metrics(
-        found.truth, found.predicted, found.probability, len(classes)
-    )
+def _measured(found: Predictions, classes: Sequence[Any], names: Sequence[str]) -> dict[str, float]:
+    held = Held(len(classes), found.truth, found.predicted, found.probability, found.weights)
+    return named.measured(held, names)
 
 
 def cross_validated(
@@ -103,7 +106,8 @@ def cross_validated(
 
 def fold_step(label: str, number: int, n_folds: int, fold: Fold) -> Step:
     """Return what the progress is told of a fold that ended: its number and its metrics."""
-    figures = {"fold": number, **_measured(fold.found, fold.classes)}
+    plain = replace(fold.found, weights=None)
+    figures = {"fold": number, **_measured(plain, fold.classes, ())}
     return Step(f"{label} {number} of {n_folds} measured", number, n_folds, figures)
 
 
@@ -149,16 +153,19 @@ def joined(parts: Sequence[Predictions], numbers: np.ndarray) -> Predictions:
         arrays = [getattr(part, name) for part in parts]
         return None if arrays[0] is None else np.concatenate(arrays)[order]
 
-    members = ("truth", "predicted", "probability", "uncalibrated", "quantiles")
+    members = ("truth", "predicted", "probability", "uncalibrated", "quantiles", "weights")
     return Predictions(numbers[rows[order]], *(whole(name) for name in members))
 
 
 def scores_of(
-    parts: Sequence[Predictions], found: Sequence[Fold], classes: Sequence[Any]
+    parts: Sequence[Predictions],
+    found: Sequence[Fold],
+    classes: Sequence[Any],
+    names: Sequence[str] = (),
 ) -> tuple[FoldScore, ...]:
-    """Return the metrics of each fold."""
+    """Return the metrics of each fold, also those of scikit-learn by ``names``."""
     return tuple(
-        FoldScore(number, _measured(part, classes), fold.n_rows_train, len(part.rows))
+        FoldScore(number, _measured(part, classes, names), fold.n_rows_train, len(part.rows))
         for number, (part, fold) in enumerate(zip(parts, found, strict=True), start=1)
     )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -16,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from local_stack.evaluation import baselines, curves, importance, measure, segments
-from local_stack.evaluation.named import named_metric
+from local_stack.evaluation.named import measured, named_metric, unfit
 from local_stack.evaluation.resampling import Held, counts_of, interval, scorer
 
 EXACT = 1e-12
@@ -187,19 +190,106 @@ def test_a_metric_that_is_not_defined_says_why() -> None:
     assert named_metric("neg_mean_squared_log_error", Held(0, -np.ones(3), np.ones(3))).reason
 
 
+def weighted(kind: str) -> Held:
+    """Predictions whose rows weigh 0, 0.5, 1, ... 2."""
+    held = HELD[kind]
+    generator = np.random.default_rng(11)
+    return replace(held, weights=generator.integers(0, 5, len(held.truth)) / 2)
+
+
+def reference_of(name: str, held: Held) -> float:
+    """Return a usual metric of weighted rows as scikit-learn has it."""
+    truth, said, p = held.truth, held.predicted, held.probability
+    second = None if p is None else p[:, 1]
+    macro = {"average": "macro"} if held.n_classes > 2 else {}
+    calls: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+        "rmse": (metrics.root_mean_squared_error, said, {}),
+        "mae": (metrics.mean_absolute_error, said, {}),
+        "r2": (metrics.r2_score, said, {}),
+        "accuracy": (metrics.accuracy_score, said, {}),
+        "precision": (metrics.precision_score, said, {}),
+        "recall": (metrics.recall_score, said, {}),
+        "f1": (metrics.f1_score, said, {}),
+        "f1_macro": (metrics.f1_score, said, macro),
+        "brier": (metrics.brier_score_loss, second, {}),
+        "log_loss": (metrics.log_loss, p, {}),
+        "roc_auc": (metrics.roc_auc_score, second, {}),
+        "average_precision": (metrics.average_precision_score, second, {}),
+        "roc_auc_ovr": (metrics.roc_auc_score, p, {"multi_class": "ovr"}),
+    }
+    function, given, more = calls[name]
+    return float(function(truth, given, sample_weight=held.weights, **more))
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_metrics_of_weighted_rows_are_those_of_scikit_learn(kind: str) -> None:
+    held, plain = weighted(kind), measured(HELD[kind])
+    names = [name for name in NAMES[kind] if name not in plain]
+    found = measured(held, names)
+    assert found.items() >= plain.items()
+    for name in plain:
+        assert found[f"weighted_{name}"] == pytest.approx(reference_of(name, held), abs=EXACT)
+    for name in names:
+        assert found[name] == named_metric(name, held).value
+    more = {
+        "balanced_accuracy": lambda: metrics.balanced_accuracy_score(
+            held.truth, held.predicted, sample_weight=held.weights
+        ),
+        "jaccard_weighted": lambda: metrics.jaccard_score(
+            held.truth, held.predicted, average="weighted", sample_weight=held.weights
+        ),
+        "neg_mean_gamma_deviance": lambda: (
+            -metrics.mean_gamma_deviance(held.truth, held.predicted, sample_weight=held.weights)
+        ),
+    }
+    (name,) = more.keys() & NAMES[kind]
+    assert found[f"weighted_{name}"] == pytest.approx(more[name](), abs=EXACT)
+    assert "weighted_neg_max_error" not in found  # it knows no weights
+    assert measured(replace(held, weights=0 * held.truth)) == plain
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_intervals_of_weighted_metrics_draw_rows_with_their_weights(kind: str) -> None:
+    held = weighted(kind)
+    (counts,) = counts_of(len(held.truth), 50, 7)
+    found = scorer(held)(counts)
+    assert found.keys() == measured(held).keys()
+    for key, values in found.items():
+        for drawn, value in zip(counts[:5], values, strict=False):
+            some = np.repeat(np.arange(len(drawn)), drawn.astype(int))
+            p = None if held.probability is None else held.probability[some]
+            one = Held(held.n_classes, held.truth[some], held.predicted[some], p)
+            one = replace(one, weights=held.weights[some])
+            assert value == pytest.approx(measured(one)[key], abs=1e-9), key
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_what_a_scorer_cannot_measure_is_known_before_there_are_predictions(kind: str) -> None:
+    held = HELD[kind]
+    of_numbers = {"r2", "explained_variance"}
+    for name in metrics.get_scorer_names():
+        is_of_numbers = name in of_numbers or any(
+            word in name for word in ("_error", "deviance", "d2_absolute")
+        )
+        is_able = is_of_numbers == (kind == "numbers") and name in measured(held, [name])
+        assert (unfit(name, held.n_classes, held.n_classes > 0, False) == "") == is_able, name
+    assert unfit("neg_log_loss", 2, False, False)
+    assert unfit("neg_max_error", 0, False, True)
+
+
 @pytest.mark.parametrize("kind", HELD)
 def test_intervals_of_the_usual_metrics_are_those_of_scipy(kind: str) -> None:
     held = HELD[kind]
-    measured = scorer(held)
-    parts = [measured(counts) for counts in counts_of(len(held.truth), 300, 7)]
-    for key in baselines.measured(held):
+    score = scorer(held)
+    parts = [score(counts) for counts in counts_of(len(held.truth), 300, 7)]
+    for key in measured(held):
         found = interval(np.concatenate([part[key] for part in parts]), 0.9)
 
         def statistic(rows: np.ndarray, key: str = key) -> float:
             some = rows.astype(int)
             p = None if held.probability is None else held.probability[some]
             part = Held(held.n_classes, held.truth[some], held.predicted[some], p)
-            return baselines.measured(part)[key]
+            return measured(part)[key]
 
         wanted = stats.bootstrap(
             (np.arange(len(held.truth)),),

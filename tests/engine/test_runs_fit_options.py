@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.class_weight import compute_sample_weight
 
 from local_stack.errors import InputError
-from local_stack.evaluation.split import hold_out, keys_of
+from local_stack.evaluation.split import folds, hold_out, keys_of
 from local_stack.runs.fit import Fitted, fit
 from local_stack.runs.recipe import Recipe, parse_recipe
 
@@ -317,6 +317,47 @@ def test_each_fold_has_its_metrics_and_its_predictions() -> None:
     )
     assert list(found.feature_importance) == ["a", "b"]
     assert min(found.feature_importance.values()) > 0
+
+
+@pytest.mark.parametrize("target", ["y", "label"])
+def test_metrics_by_name_and_of_weighted_rows_are_those_of_sklearn(target: str) -> None:
+    frame = table()
+    name = "neg_median_absolute_error" if target == "y" else "balanced_accuracy"
+    chosen = recipe(target, split={"folds": 3}, weights="w", metrics=[name])
+    found = fit(chosen, frame)
+    held = found.out_of_fold
+    assert held is not None
+
+    def measured(truth: np.ndarray, predicted: np.ndarray, w: np.ndarray) -> dict[str, float]:
+        if target == "y":
+            return {
+                "weighted_rmse": reference.root_mean_squared_error(
+                    truth, predicted, sample_weight=w
+                ),
+                name: -reference.median_absolute_error(truth, predicted),
+                f"weighted_{name}": -reference.median_absolute_error(
+                    truth, predicted, sample_weight=w
+                ),
+            }
+        return {
+            "weighted_accuracy": reference.accuracy_score(truth, predicted, sample_weight=w),
+            name: reference.balanced_accuracy_score(truth, predicted),
+            f"weighted_{name}": reference.balanced_accuracy_score(
+                truth, predicted, sample_weight=w
+            ),
+        }
+
+    w = frame["w"].to_numpy()
+    expected = measured(found.test.truth, found.test.predicted, w[found.test.rows])
+    for key, value in expected.items():
+        assert found.metrics[key] == pytest.approx(value, abs=1e-12)
+        assert f"train_{key}" in found.metrics
+    train, _ = sides(frame, found)
+    parts = folds(keys_of(train, chosen.split, None), 3, chosen.split.seed)
+    for score, (_, rows) in zip(found.folds, parts, strict=True):
+        weights = train["w"].to_numpy()[rows]
+        for key, value in measured(held.truth[rows], held.predicted[rows], weights).items():
+            assert score.metrics[key] == pytest.approx(value, abs=1e-12)
 
 
 def test_a_class_that_a_fold_has_not_seen_is_wrong_there_and_nowhere_else() -> None:

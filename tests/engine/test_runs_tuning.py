@@ -12,6 +12,7 @@ import optuna
 import polars as pl
 import pytest
 from records_kit import add_beans, table
+from sklearn.metrics import balanced_accuracy_score
 from tuning_kit import RECIPE, children, mirrored, outcomes, put_recipe, tune
 
 from local_stack.errors import Cancelled, ConflictError, InputError
@@ -21,6 +22,7 @@ from local_stack.runs.recipe import parse_recipe
 from local_stack.runs.tuning import study as study_module
 from local_stack.runs.tuning import trials as trials_module
 from local_stack.runs.tuning import tune as tune_module
+from local_stack.runs.tuning.objective import objective
 from local_stack.runs.tuning.pruning import STUDY, Reached, bracket, is_hopeless, rungs
 from local_stack.runs.tuning.sampling import Seen, importance, suggest
 from local_stack.runs.tuning.space import check_grid, grid_points, grid_values
@@ -323,6 +325,77 @@ def test_classes_are_searched_by_their_own_metrics(workspace, tmp_path):
     tuned = tune(workspace, put_recipe(tmp_path, text))
     assert (tuned.metric, tuned.direction) == ("roc_auc", "maximize")
     assert tuned.best["value"] == max(trial.value for trial in tuned.trials)
+
+
+def test_a_metric_of_scikit_learn_is_searched_for_its_highest_value(workspace, tmp_path):
+    frame = table().with_columns(pl.col("height") > 0)
+    add_beans(workspace, tmp_path, frame)
+    text = RECIPE.replace("  trials: 6", "  trials: 3\n  metric: balanced_accuracy")
+    tuned = tune(workspace, put_recipe(tmp_path, text))
+    assert (tuned.metric, tuned.direction) == ("balanced_accuracy", "maximize")
+    values = [trial.value for trial in tuned.trials]
+    assert len(set(values)) > 1
+    assert tuned.best["value"] == max(values)
+    assert [one["best"] for one in tuned.history] == np.maximum.accumulate(values).tolist()
+    for trial in tuned.trials:
+        plan = parse_recipe(workspace.get("runs", trial.run_id)["recipe"])
+        held = fit(plan, frame).out_of_fold  # of three folds by turns
+        assert trial.value == pytest.approx(np.mean(trial.folds), abs=1e-15)
+        pooled = balanced_accuracy_score(held.truth, held.predicted)
+        assert trial.value == pytest.approx(pooled, abs=0.05)
+    assert 0 <= tuned.metrics["balanced_accuracy"] <= 1  # measured on the test rows too
+
+
+def goal_of(frame: pl.DataFrame, metric: str | None, **more: Any) -> Any:
+    named = {} if metric is None else {"metric": metric}
+    search = {**named, "space": {"learning_rate": [0.1, 1]}}
+    return objective(
+        parse_recipe({"dataset": "beans", "target": "height", "search": search, **more}), frame
+    )
+
+
+def test_the_direction_of_a_metric_is_known():
+    numbers = table().with_columns(w=pl.col("light").abs())
+    classes = numbers.with_columns(pl.col("height") > 0)
+    many = numbers.with_columns(pl.col("height").sign().cast(pl.Int64) + (pl.col("height") > 2))
+    for frame, more, metric, is_higher, scorer in [
+        (numbers, {}, None, False, None),
+        (numbers, {}, "r2", True, None),
+        (numbers, {}, "neg_mean_squared_log_error", True, "neg_mean_squared_log_error"),
+        (numbers, {"weights": "w"}, "weighted_mae", False, None),
+        (numbers, {"weights": "w"}, "weighted_r2", True, None),
+        (classes, {}, "brier", False, None),
+        (classes, {}, "roc_auc", True, None),
+        (classes, {}, "neg_brier_score", True, "neg_brier_score"),
+        (classes, {"weights": "w"}, "weighted_balanced_accuracy", True, "balanced_accuracy"),
+        (many, {}, "roc_auc_ovo", True, "roc_auc_ovo"),
+        (many, {}, "fowlkes_mallows_score", True, "fowlkes_mallows_score"),
+    ]:
+        goal = goal_of(frame, metric, **more)
+        found = (goal.metric, goal.is_higher_better, goal.scorer)
+        assert found == (metric or "rmse", is_higher, scorer)
+
+
+def test_a_metric_that_is_not_there_or_does_not_fit_is_a_sentence():
+    numbers = table().with_columns(w=pl.col("light").abs())
+    classes = numbers.with_columns(pl.col("height") > 0)
+    for frame, more, metric, said in [
+        (numbers, {}, "neg_mean_squared_logerror", "mean 'neg_mean_squared_log_error'"),
+        (numbers, {}, "balanced_accuracy", "measures a classification"),
+        (numbers, {}, "weighted_rmse", "weighs no rows"),
+        (numbers, {"weights": "w"}, "weighted_rmsse", "mean 'weighted_rmse'"),
+        (numbers, {"weights": "w"}, "weighted_neg_max_error", "sample_weight"),
+        (classes, {}, "balanced_acuracy", "mean 'balanced_accuracy'"),
+        (classes, {}, "neg_max_error", "measures a regression"),
+        (classes, {}, "f1_samples", "scikit-learn: "),
+        (classes, {"estimator": "sklearn.linear_model.RidgeClassifier"}, "neg_log_loss", "proba"),
+    ]:
+        if "estimator" in more:
+            more = {**more, "search": {"metric": metric, "space": {"alpha": [0.1, 1]}}}
+        with pytest.raises(InputError) as caught:
+            goal_of(frame, metric, **more)
+        assert f"search.metric cannot be '{metric}'" in caught.value.message
+        assert said in f"{caught.value.message} {caught.value.hint}"
 
 
 # ------------------------------------------------------------------ the parts

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from local_stack.errors import InputError, nearest
+from local_stack.evaluation.named import unfit
+from local_stack.evaluation.resampling import WEIGHTED
 from local_stack.evaluation.split import hold_out
 from local_stack.runs.comparison.directions import direction
 from local_stack.runs.estimators import LIGHTGBM, sklearn_class
@@ -35,15 +38,22 @@ _DECIDED = ("accuracy", "precision", "recall", "f1", "f1_macro")
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A metric of the cross-validation. ``task`` is what the data made of the recipe's."""
+    """A metric of the cross-validation. ``task`` is what the data made of the recipe's.
+
+    ``scorer`` is the name of scikit-learn's scorer that measures it, None for a usual metric.
+    """
 
     task: str
     metric: str
     is_higher_better: bool
+    scorer: str | None = None
 
 
 def objective(plan: Recipe, frame: pl.DataFrame) -> Objective:
     """Return what the search of a recipe is for; without a metric RMSE or log loss.
+
+    It is a usual metric of the task, or one of scikit-learn's by the name of its scorer, of which
+    more is better. Where the recipe has weights, ``weighted_<metric>`` is that of weighted rows.
 
     Raises
     ------
@@ -52,20 +62,46 @@ def objective(plan: Recipe, frame: pl.DataFrame) -> Objective:
     """
     assert plan.search is not None
     _, table, task = labelled(plan, frame)
-    kind = task
+    n_classes, kind = 0, task
     if task == "classification":
         rows, _ = hold_out(table.keys, plan.split.test, plan.split.seed)
-        kind = "binary" if len(table.take(rows).classes) == 2 else "multiclass"
-    known = _METRICS[kind]
-    if task == "classification" and not _gives_probabilities(plan.estimator):
-        known = tuple(name for name in known if name in _DECIDED)
-    metric = plan.search.metric or known[0]
-    if metric not in known:
+        n_classes = len(table.take(rows).classes)
+        kind = "binary" if n_classes == 2 else "multiclass"
+    has_probabilities = task == "classification" and _gives_probabilities(plan.estimator)
+    usual = _METRICS[kind]
+    if task == "classification" and not has_probabilities:
+        usual = tuple(name for name in usual if name in _DECIDED)
+    metric = plan.search.metric or usual[0]
+    is_weighted = plan.weights is not None and metric.startswith(WEIGHTED)
+    name = metric.removeprefix(WEIGHTED) if is_weighted else metric
+    if name in usual:
+        return Objective(task, metric, direction(name) == "higher")
+    if metric.startswith(WEIGHTED) and not is_weighted:
         raise InputError(
-            f"search.metric cannot be '{metric}' for this {task}.",
-            nearest(metric, known) or f"One of: {', '.join(known)}.",
+            f"search.metric cannot be '{metric}': the recipe weighs no rows.",
+            "Add weights: COLUMN, or search the metric itself.",
         )
-    return Objective(task, metric, direction(metric) == "higher")
+    return _named(metric, name, usual, task, (n_classes, has_probabilities, is_weighted))
+
+
+def _named(
+    metric: str, name: str, usual: Sequence[str], task: str, kind: tuple[int, bool, bool]
+) -> Objective:
+    """Return what a search by a metric of scikit-learn is for; ``kind`` as :func:`unfit` has it."""
+    from sklearn.metrics import get_scorer_names
+
+    scorers = get_scorer_names()
+    if name in scorers:
+        why = unfit(name, *kind)
+        if not why:
+            return Objective(task, metric, is_higher_better=True, scorer=name)
+        hint = f"scikit-learn: {why.rstrip('.')}. Some that can be: {', '.join(usual)}."
+    else:
+        fitting = [scorer for scorer in scorers if not unfit(scorer, *kind)]
+        before = WEIGHTED if kind[2] else ""
+        known = [before + it for it in (*usual, *fitting)]
+        hint = nearest(metric, known) or f"One of: {', '.join(known)}."
+    raise InputError(f"search.metric cannot be '{metric}' for this {task}.", hint)
 
 
 def _gives_probabilities(estimator: str) -> bool:

@@ -73,8 +73,11 @@ class Trials:
         self.warnings: list[str] = []
 
     def recipe(self, params: Mapping[str, Any]) -> Recipe:
-        """Return the recipe of a trial with these parameters."""
-        return replace(self._plan, params={**self._plan.params, **params}, search=None)
+        """Return the recipe of a trial with these parameters, which measures what is searched."""
+        plan, scorer = self._plan, self._goal.scorer
+        metrics = dict.fromkeys([*plan.metrics, *([scorer] if scorer else [])])
+        given = {**plan.params, **params}
+        return replace(plan, params=given, metrics=tuple(metrics), search=None)
 
     def begin(self, number: int, params: Params) -> Trial:
         """Record that a trial begins."""
