@@ -346,8 +346,7 @@ def _slices(
     recipe: Recipe, part: pl.DataFrame, held: Held, loss: np.ndarray
 ) -> list[dict[str, Any]]:
     """Return the metrics of each group of the declared columns, and how it fares."""
-    named = [name for name in recipe.slices if name in part.columns]
-    groups = [(name, *group) for name in named for group in segments.groups_of(part[name])]
+    groups = [(name, *group) for name in recipe.slices for group in segments.groups_of(part[name])]
     told = []
     for column, name, inside in groups:
         some = Held(

@@ -91,8 +91,8 @@ def labelled(recipe: Recipe, frame: pl.DataFrame) -> tuple[np.ndarray, Table, st
     Raises
     ------
     InputError
-        The target, the columns of the split or the weights are not there or cannot be used, or
-        the recipe asks for what the task does not have.
+        The target, the columns of the split, the weights or the slices are not there or cannot be
+        used, or the recipe asks for what the task does not have.
     """
     import numpy as np
 
@@ -118,6 +118,7 @@ def labelled(recipe: Recipe, frame: pl.DataFrame) -> tuple[np.ndarray, Table, st
         target = numbers_of(series)
     keys = keys_of(kept, recipe.split, labels)
     weights = _weights(recipe, kept)
+    _check_slices(recipe, frame.columns)
     named = named_columns(recipe.features)
     hidden = {name, *({recipe.split.group, recipe.split.time, recipe.weights} - named)}
     features = kept.select([column for column in kept.columns if column not in hidden])
@@ -166,6 +167,15 @@ def _weights(recipe: Recipe, frame: pl.DataFrame) -> np.ndarray | None:
     if not found.any():
         raise InputError(f"Every weight in '{name}' is zero.")
     return found
+
+
+def _check_slices(recipe: Recipe, columns: Sequence[str]) -> None:
+    for name in recipe.slices:
+        if name not in columns:
+            raise InputError(
+                f"slices names column '{name}', which is not there.",
+                nearest(name, columns) or "Leave it out of slices.",
+            )
 
 
 def _check_task(recipe: Recipe, task: str, classes: Sequence[Scalar]) -> None:

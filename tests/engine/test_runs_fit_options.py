@@ -418,6 +418,7 @@ def test_the_number_of_threads_does_not_change_a_byte(
     ("target", "more", "words"),
     [
         ("y", {"weights": "ww"}, "weights names column 'ww', which is not there.*mean 'w'"),
+        ("y", {"slices": ["word", "wrod"]}, "slices names column 'wrod', which .*mean 'word'"),
         ("y", {"weights": "y"}, "target cannot be the column of weights"),
         ("y", {"weights": "word"}, "'word' is not a number, so it cannot weigh"),
         ("y", {"weights": "a"}, "'a' has [0-9]+ weights that are missing, infinite or below zero"),

@@ -304,6 +304,7 @@ def test_a_budget_of_time_begins_no_more_trials(workspace, beans, monkeypatch):
         (["search.metric=f1"], {}, "search.metric cannot be 'f1'"),
         (["search.metric=rmsse"], {}, "Did you mean 'rmse'"),
         (["params.lambda_l1=1", "search.space={reg_alpha: [0, 1]}"], {}, "gives lambda_l1 twice"),
+        (["slices=[wather]"], {}, "slices names column 'wather'"),
         ([], {"trials": 0}, "--trials needs"),
         ([], {"workers": 65}, "--workers needs"),
         ([], {"minutes": 0.0}, "--minutes needs"),
