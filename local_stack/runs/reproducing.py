@@ -25,6 +25,7 @@ from local_stack.workspace import Workspace
 
 OF: Final = "paceml.reproduces"
 """The tag of a kept run that names the run it repeats."""
+_MOST_TOLD = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ def _result(record: Recorded, found: Comparison, data: str, seconds: float) -> R
 def _verdict(found: Comparison, causes: tuple[str, ...]) -> str:
     listed = " and ".join(filter(None, [", ".join(causes[:-1]), causes[-1] if causes else ""]))
     is_one = len(causes) == 1 and causes[0] not in ("threads", "data")
-    differ = f"{listed} differ{'s' if is_one else ''}"
+    differ = f"{listed} differ{'s' if is_one else ''}{_versions(found)}"
     if found.is_identical:
         n_rows = found.predictions.n_rows if found.predictions else 0
         same = f"the model, {n_rows:,} predictions and {len(found.metrics)} metrics are the same"
@@ -185,6 +186,18 @@ def _verdict(found: Comparison, causes: tuple[str, ...]) -> str:
         "Not bit-identical, although nothing that was recorded differs: the estimator gives "
         "another result each time, or the model was recorded by other means."
     )
+
+
+def _versions(found: Comparison) -> str:
+    """Return in brackets which packages were of another version, the first three of them."""
+    told = [
+        f"{one.key.removeprefix('packages.').removesuffix('.version')} "
+        f"{one.recorded or 'absent'} then, {one.now or 'absent'} now"
+        for one in found.differences
+        if one.key.startswith("packages.") or one.key == "python.version"
+    ]
+    more = [f"{len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
+    return f" ({'; '.join(told[:_MOST_TOLD] + more)})" if told else ""
 
 
 def _hint(result: Reproduction) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import threadpoolctl
 from comparison_kit import put_run
 from records_kit import (
     RECIPE,
@@ -23,6 +25,8 @@ from records_kit import (
     table,
     undrawn,
 )
+from tuning_kit import RECIPE as SEARCH
+from tuning_kit import put_recipe, tune
 
 from local_stack import catalog
 from local_stack.errors import Cancelled, InputError, NotFoundError, ReadOnlyError, RefusedError
@@ -215,8 +219,38 @@ def test_another_package_version_is_named(workspace, trained):
         "environment packages.numpy": ("1.0", versions.packages["numpy"]),
     }
     assert found.bit_identical
-    assert found.verdict.endswith(" are the same, although environment differs.")
+    python, numpy = versions.python["version"], versions.packages["numpy"]
+    assert found.verdict.endswith(
+        " are the same, although environment differs "
+        f"(python 3.9.1 then, {python} now; numpy 1.0 then, {numpy} now)."
+    )
     assert found.warnings == ("1 other package differs.",)
+
+
+def test_a_package_of_another_version_in_the_clean_process_is_named(
+    workspace, trained, tmp_path, monkeypatch
+):
+    """The process that repeats the run imports another threadpoolctl than the run had."""
+    place = tmp_path / "packages"
+    (place / "threadpoolctl-99.0.dist-info").mkdir(parents=True)
+    shutil.copy(threadpoolctl.__file__, place / "threadpoolctl.py")
+    others = [path for path in [os.environ.get("PYTHONPATH")] if path]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(place), *others]))
+    found = reproduce(workspace, trained.run_id)
+    was = provenance.gather(Path.cwd()).packages["threadpoolctl"]
+    assert told(found) == {"environment packages.threadpoolctl": (was, "99.0")}
+    assert "environment" in found.causes
+    assert f"(threadpoolctl {was} then, 99.0 now)" in found.verdict
+    assert found.bit_identical
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_package_of_another_version_is_named_where_the_result_moved(workspace, trained):
+    rewrite(workspace, trained.run_id, lambda it: it["packages"].update(lightgbm="3.0"))
+    found = refused(workspace, trained.run_id, "params.num_leaves=4")
+    assert {"recipe", "environment"} <= set(found.causes)
+    now = provenance.gather(Path.cwd()).packages["lightgbm"]
+    assert f"(lightgbm 3.0 then, {now} now) from what was recorded" in found.verdict
 
 
 @pytest.mark.usefixtures("at_once")
@@ -295,6 +329,24 @@ def test_the_recipe_that_was_trained_is_repeated_not_the_study_s(workspace, trai
     given = {"run": trained.run_id, "set": ("params.num_leaves=4",)}
     branched = catalog.call(workspace, "runs.branch", given)
     assert branched.changed == ({"key": "params.num_leaves", "from": 5, "to": 4},)
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("keys", ["", "weights: w\nmetrics: [neg_median_absolute_error]\n"])
+def test_the_model_of_a_study_s_best_trial_is_repeated(workspace, tmp_path, keys):
+    frame = table().with_columns(w=pl.col("light").abs())
+    add_beans(workspace, tmp_path, frame)
+    tuned = tune(workspace, put_recipe(tmp_path, SEARCH + keys), trials=2)
+    found = reproduce(workspace, tuned.run_id)
+    assert found.bit_identical
+    assert told(found) == {}
+    assert {one.key for one in found.metrics} == {*tuned.metrics}
+    assert ("cv_weighted_rmse_mean" in tuned.metrics) == bool(keys)
+    moved = refused(workspace, tuned.run_id, "params.n_estimators=2")
+    assert told(moved) == {"recipe params.n_estimators": (8, 2)}
+    for trial in tuned.trials:
+        with pytest.raises(InputError, match="a trial of a study keeps none"):
+            reproduce(workspace, trial.run_id)
 
 
 @pytest.mark.usefixtures("at_once")
