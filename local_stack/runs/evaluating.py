@@ -105,10 +105,12 @@ def evaluate(
     learning = _learning_curve(recipe, fitted, frame)
     if learning:
         details["learning_curve"] = learning
-    own = measured(held)
+    own = measured(held, recipe.metrics)
+    theirs = {it.name: measured(it.held, recipe.metrics) for it in plain}
+    named_own = {name: own[name] for name in recipe.metrics if name in own}
     known += [
         checks.overfit(fitted, own, intervals),
-        checks.no_better(own, {it.name: it.metrics for it in plain}, gains),
+        checks.no_better(own, theirs, gains),
         *(checks.undefined(it) for it in named if it.value is None),
     ]
     named_intervals = {
@@ -116,8 +118,8 @@ def evaluate(
     }
     told = replace(
         told,
-        metrics=_further(plain, named, details) | _quantile_metrics(fitted, found),
-        table={"model": own} | {it.name: dict(it.metrics) for it in plain},
+        metrics=named_own | _further(theirs, details) | _quantile_metrics(fitted, found),
+        table={"model": own} | theirs,
         intervals=intervals | named_intervals,
     )
     return _with_checks(told, details, known)
@@ -139,11 +141,14 @@ def _held_out(fitted: Fitted) -> tuple[str, Predictions | None]:
 
 
 def _further(
-    plain: tuple[Baseline, ...], named: list[Any], details: dict[str, Any]
+    theirs: Mapping[str, Mapping[str, float]], details: dict[str, Any]
 ) -> dict[str, float]:
-    """Return the metrics that the fit has not measured itself."""
-    found = {f"baseline_{it.name}_{key}": v for it in plain for key, v in it.metrics.items()}
-    found |= {it.name: it.value for it in named if it.value is not None}
+    """Return the metrics of the baselines, and those of calibration."""
+    found = {
+        f"baseline_{name}_{key}": value
+        for name, metrics in theirs.items()
+        for key, value in metrics.items()
+    }
     if "calibration" in details:
         found["ece"] = details["calibration"].expected_error
     if "calibration_before" in details:

@@ -69,6 +69,9 @@ def test_metrics_by_name_and_baselines_stand_beside_the_usual_ones(binary: Any) 
     assert found.metrics["balanced_accuracy"] == pytest.approx(wanted, abs=1e-12)
     assert found.metrics["neg_log_loss"] == pytest.approx(-fitted.metrics["log_loss"], abs=1e-12)
     assert found.metrics["baseline_dummy_roc_auc"] == 0.5
+    assert found.metrics["baseline_dummy_balanced_accuracy"] == 0.5
+    assert found.table["linear"].keys() == found.table["model"].keys()
+    assert found.table["model"].keys() >= {"balanced_accuracy", "roc_auc"}
     assert 0.6 < found.metrics["baseline_linear_roc_auc"] < 1
     assert found.table["model"] == {k: fitted.metrics[k] for k in found.table["model"]}
     for name, (low, high) in found.intervals.items():
