@@ -1,4 +1,4 @@
-"""Estimators a recipe may name: LightGBM, and scikit-learn's classifiers and regressors.
+"""Estimators a recipe may name: boosters of trees, and scikit-learn's classifiers and regressors.
 
 Nothing else is imported because a recipe says so, and every parameter is known by name before
 any work starts.
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from local_stack.errors import InputError, nearest
 from local_stack.marked_yaml import Lines, Node
+from local_stack.runs.boosters import BOOSTERS, booster_of
+from local_stack.stores.boosters import require
 from local_stack.stores.model_guards import SKLEARN_PACKAGES
 
 if TYPE_CHECKING:
@@ -20,78 +22,11 @@ if TYPE_CHECKING:
 
 LIGHTGBM = "lightgbm"
 _PREFIX = "sklearn."
-OBJECTIVES = {
-    "regression": (
-        "regression",
-        "regression_l1",
-        "huber",
-        "fair",
-        "poisson",
-        "quantile",
-        "mape",
-        "gamma",
-        "tweedie",
-    ),
-    "binary": ("binary",),
-    "multiclass": ("multiclass", "multiclassova"),
-}
-"""Objectives of LightGBM whose prediction is the value or the probability itself."""
-BOOSTER_DEFAULTS: dict[str, Any] = {
-    "n_estimators": 100,
-    "learning_rate": 0.1,
-    "num_leaves": 31,
-    "max_depth": -1,
-    "min_child_samples": 20,
-    "min_child_weight": 0.001,
-    "min_split_gain": 0.0,
-    "subsample": 1.0,
-    "subsample_freq": 0,
-    "colsample_bytree": 1.0,
-    "reg_alpha": 0.0,
-    "reg_lambda": 0.0,
-    "boosting_type": "gbdt",
-}
-"""What LightGBM does unless a recipe says otherwise, under its scikit-learn names."""
-_NOT_OURS = frozenset(
-    {
-        "config",
-        "convert_model",
-        "convert_model_language",
-        "data",
-        "device_type",
-        "forcedbins_filename",
-        "forcedsplits_filename",
-        "gpu_device_id",
-        "gpu_device_id_list",
-        "gpu_platform_id",
-        "gpu_use_dp",
-        "group_column",
-        "header",
-        "ignore_column",
-        "input_model",
-        "label_column",
-        "linear_tree",
-        "local_listen_port",
-        "machine_list_filename",
-        "machines",
-        "num_class",
-        "num_gpu",
-        "num_machines",
-        "output_model",
-        "output_result",
-        "parser_config_file",
-        "pre_partition",
-        "save_binary",
-        "snapshot_freq",
-        "task",
-        "time_out",
-        "tree_learner",
-        "valid",
-        "weight_column",
-    }
-)
-"""Parameters that read or write files, use other machines, or follow from the data."""
-_SET_BY_US = frozenset({"deterministic", "force_row_wise", "force_col_wise", "categorical_feature"})
+
+
+def is_booster(estimator: str) -> bool:
+    """Return whether a recipe's estimator is a booster of trees."""
+    return estimator in BOOSTERS
 
 
 def check_estimator(recipe: Recipe, node: Node | None = None) -> None:
@@ -102,6 +37,8 @@ def check_estimator(recipe: Recipe, node: Node | None = None) -> None:
     node = node or Node(dict(recipe.to_dict()), Lines("recipe"))
     try:
         known = parameter_names(recipe.estimator)
+        if is_booster(recipe.estimator):
+            require(recipe.estimator)
     except InputError as error:
         raise Node(recipe.estimator, node.lines, ("estimator",)).error(
             error.message, error.hint
@@ -120,10 +57,9 @@ def check_estimator(recipe: Recipe, node: Node | None = None) -> None:
 
 def _check_options(recipe: Recipe, node: Node) -> None:
     """Raise where the estimator cannot do what a key of the recipe asks for."""
-    given = set(recipe.params)
-    if recipe.estimator == LIGHTGBM:
-        names = canonical_names()
-        given = {names[param] for param in given}
+    booster = booster_of(recipe.estimator)
+    names = {} if booster is None else booster.names()
+    given = {names.get(param, param) for param in recipe.params}
     for key, (is_able, hint) in _abilities(recipe).items():
         if getattr(recipe, key) and not is_able:
             raise Node(None, node.lines, (key,)).error(
@@ -137,7 +73,7 @@ def _check_options(recipe: Recipe, node: Node) -> None:
             )
     if recipe.quantiles and recipe.monotone:
         raise Node(None, node.lines, ("quantiles",)).error(
-            "LightGBM cannot keep predicted quantiles monotone.",
+            f"{short_name(recipe.estimator)} cannot keep predicted quantiles monotone.",
             "Leave quantiles or monotone out, or train two runs.",
         )
     if recipe.metrics:
@@ -157,16 +93,19 @@ def _check_metrics(metrics: tuple[str, ...], node: Node) -> None:
 
 
 _SAID_TWICE = {
-    "class_weight": {"class_weight", "is_unbalance", "scale_pos_weight"},
+    "class_weight": {
+        *("class_weight", "is_unbalance", "scale_pos_weight"),
+        *("auto_class_weights", "class_weights"),
+    },
     "monotone": {"monotone_constraints", "monotonic_cst"},
-    "early_stopping": {"early_stopping_round"},
+    "early_stopping": {"early_stopping_round", "early_stopping_rounds"},
 }
 """Parameters of estimators that do what a key of the recipe does."""
 
 
 def _abilities(recipe: Recipe) -> dict[str, tuple[bool, str]]:
     """Return for each key that not every estimator can do whether this one can, and a hint."""
-    if recipe.estimator == LIGHTGBM:
+    if is_booster(recipe.estimator):
         return {}
     kind = sklearn_class(recipe.estimator)
     takes_weights = "sample_weight" in inspect.signature(kind.fit).parameters
@@ -190,56 +129,38 @@ def _abilities(recipe: Recipe) -> dict[str, tuple[bool, str]]:
 
 def task_of_estimator(estimator: str, params: Mapping[str, Any]) -> str | None:
     """Return the task that an estimator with such parameters has, None where it has both."""
-    if estimator != LIGHTGBM:
-        from sklearn.base import is_classifier
+    booster = booster_of(estimator)
+    if booster is not None:
+        return booster.task_of(params)
+    from sklearn.base import is_classifier
 
-        kind = sklearn_class(estimator)
-        return "classification" if is_classifier(kind()) else "regression"
-    objective = canonical(params).get("objective")
-    if objective is None:
-        return None
-    for task, words in OBJECTIVES.items():
-        if objective in words:
-            return "regression" if task == "regression" else "classification"
-    known = [word for words in OBJECTIVES.values() for word in words]
-    raise InputError(
-        f"params.objective cannot be '{objective}'.",
-        nearest(str(objective), known) or f"One of: {', '.join(known)}.",
-    )
+    kind = sklearn_class(estimator)
+    return "classification" if is_classifier(kind()) else "regression"
 
 
-def canonical(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return LightGBM parameters under their canonical names; two names of one are an error."""
-    names = canonical_names()
-    found: dict[str, Any] = {}
-    for name, value in params.items():
-        if names[name] in found:
-            raise InputError(f"params gives {names[name]} twice, under two names ('{name}').")
-        found[names[name]] = value
-    return {name: value for name, value in found.items() if value is not None}
+def gives_probabilities(estimator: str) -> bool:
+    """Return whether an estimator's classes come with probabilities."""
+    return is_booster(estimator) or hasattr(sklearn_class(estimator), "predict_proba")
+
+
+def accepts_missing(estimator: str) -> bool:
+    """Return whether an estimator learns from missing values."""
+    if is_booster(estimator):
+        return True
+    return bool(sklearn_class(estimator)().__sklearn_tags__().input_tags.allow_nan)
 
 
 def parameter_names(estimator: str) -> frozenset[str]:
     """Return every parameter name that ``estimator`` takes in a recipe."""
-    if estimator == LIGHTGBM:
-        names = canonical_names()
-        shut = _NOT_OURS | _SET_BY_US
-        return frozenset(name for name, canonical in names.items() if canonical not in shut)
-    kind = sklearn_class(estimator)
-    return frozenset(inspect.signature(kind).parameters)
+    booster = booster_of(estimator)
+    if booster is not None:
+        return frozenset(booster.names())
+    return frozenset(inspect.signature(sklearn_class(estimator)).parameters)
 
 
 def short_name(estimator: str) -> str:
-    """Return ``lightgbm`` or the class name, such as ``ElasticNet``."""
+    """Return the library of a booster, or the class name, such as ``ElasticNet``."""
     return estimator.rpartition(".")[2]
-
-
-def canonical_names() -> dict[str, str]:
-    """Return LightGBM's canonical name for each of its parameters and their aliases."""
-    from lightgbm.basic import _ConfigAliases
-
-    table: dict[str, list[str]] = _ConfigAliases._get_all_param_aliases()
-    return {alias: name for name, aliases in table.items() for alias in {name, *aliases}}
 
 
 def sklearn_class(path: str) -> type[Any]:
@@ -253,7 +174,12 @@ def sklearn_class(path: str) -> type[Any]:
         kind = classes_in(package).get(name)
         if kind is not None:
             return kind
-    known = [LIGHTGBM] + [f"sklearn.{p}.{n}" for p in SKLEARN_PACKAGES for n in classes_in(p)]
+    if path.partition(".")[0] in BOOSTERS:
+        raise InputError(
+            f"'{path[:200]}' is not an estimator that can be trained here.",
+            f"Write {path.partition('.')[0]}.",
+        )
+    known = [*BOOSTERS] + [f"sklearn.{p}.{n}" for p in SKLEARN_PACKAGES for n in classes_in(p)]
     raise InputError(
         f"'{path[:200]}' is not an estimator that can be trained here.",
         nearest(path, known) or "Write lightgbm or a path such as sklearn.linear_model.ElasticNet.",

@@ -21,7 +21,7 @@ from local_stack.preparation.fitting import raw_columns
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result
 from local_stack.runs import checks
-from local_stack.runs.estimators import LIGHTGBM
+from local_stack.runs.estimators import is_booster
 
 if TYPE_CHECKING:
     import numpy as np
@@ -271,7 +271,7 @@ def importance_of(fitted: Fitted, frame: pl.DataFrame) -> dict[str, Any]:
     kind, found = "gain", dict(fitted.feature_importance)
     if not found and fitted.n_rows_test:
         kind, found = "permutation", checks.permuted(fitted, frame)
-    elif fitted.model.kind != "lightgbm":
+    elif not fitted.model.is_booster:
         kind = "impurity"
     ordered = sorted(found.items(), key=lambda it: (-it[1], it[0]))
     return {"kind": kind, "values": dict(ordered)} if found else {}
@@ -380,7 +380,7 @@ def _learning_curve(recipe: Recipe, fitted: Fitted, frame: pl.DataFrame) -> dict
 
     lesson = fitted.lesson
     is_plain = not (recipe.calibrate or recipe.quantiles or recipe.split.gap is not None)
-    if lesson is None or recipe.estimator != LIGHTGBM or not fitted.n_rows_test or not is_plain:
+    if lesson is None or not is_booster(recipe.estimator) or not fitted.n_rows_test or not is_plain:
         return {}
     if lesson.matrix.size > LEARNING_CELLS:
         return {}

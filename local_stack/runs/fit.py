@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from local_stack.evaluation.split import folds, hold_out
 from local_stack.progress import Progress, Step, silent
-from local_stack.runs.boosting import boosted, gains, params_in_force
+from local_stack.runs.boosters import booster_of
 from local_stack.runs.deciding import decided_out_of_fold, decision, folds_needed
-from local_stack.runs.estimators import LIGHTGBM, check_estimator, short_name
+from local_stack.runs.estimators import check_estimator, is_booster, short_name
 from local_stack.runs.fitted import Curve, Fitted, FoldScore, Predictions
 from local_stack.runs.folding import (
     Fold,
@@ -225,7 +225,7 @@ def _noted() -> Iterator[list[str]]:
 
 
 def _steady(recipe: Recipe, threads: int | None) -> AbstractContextManager[None]:
-    return nullcontext() if recipe.estimator == LIGHTGBM else steady(threads)
+    return nullcontext() if is_booster(recipe.estimator) else steady(threads)
 
 
 def _trained(
@@ -238,28 +238,31 @@ def _trained(
         "target": recipe.target or "",
         "classes": lesson.classes,
     }
-    if recipe.estimator == LIGHTGBM:
-        booster, curve = boosted(lesson, progress, label, threads)
-        return lesson, from_booster(booster, lesson.preparation, **facts), curve
+    library = booster_of(recipe.estimator)
+    if library is not None:
+        booster, curve = library.boosted(lesson, progress, label, threads)
+        model = from_booster(booster, lesson.preparation, kind=recipe.estimator, **facts)
+        return lesson, model, curve
     return lesson, from_estimator(learnt(lesson, threads), lesson.preparation, **facts), None
 
 
 def _with_quantiles(model: Model, lesson: Lesson, progress: Progress, threads: int | None) -> Model:
     """Return the model with a booster for each quantile that the recipe asks for."""
-    boosters = {}
+    boosters, library = {}, booster_of(lesson.recipe.estimator)
+    assert library is not None  # no other estimator may have the key
     for level in lesson.recipe.quantiles:
         label = f"Quantile {level:g}"
-        boosters[level], _ = boosted(lesson, progress, label, threads, quantile=level)
+        boosters[level], _ = library.boosted(lesson, progress, label, threads, quantile=level)
     return with_quantiles(model, boosters)
 
 
 def _importance(model: Model) -> dict[str, float]:
     """Return what the estimator itself says of each feature; nothing where it says nothing."""
-    is_booster = model.kind == "lightgbm"
+    library = booster_of(model.kind)
     found: Any = (
-        gains(model.estimator)
-        if is_booster
-        else getattr(model.estimator, "feature_importances_", None)
+        getattr(model.estimator, "feature_importances_", None)
+        if library is None
+        else library.gains(model.estimator)
     )
     if found is None:
         return {}
@@ -272,8 +275,9 @@ def effective_params(recipe: Recipe, model: Model, n_rows: int) -> dict[str, Any
 
     ``n_rows`` were learnt from.
     """
-    if recipe.estimator == LIGHTGBM:
-        params = params_in_force(recipe, len(model.classes), n_rows)
+    library = booster_of(recipe.estimator)
+    if library is not None:
+        params = library.in_force(recipe, len(model.classes), n_rows, model.estimator)
     else:
         params = model.estimator.get_params(deep=False) | recipe.params
     plain = {key: _plain(value) for key, value in params.items()}

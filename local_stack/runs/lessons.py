@@ -14,7 +14,7 @@ from local_stack.preparation.steps import named_columns
 from local_stack.preparation.table import Labels
 from local_stack.preparation.values import Scalar
 from local_stack.progress import Progress, Step
-from local_stack.runs.estimators import LIGHTGBM, sklearn_class, task_of_estimator
+from local_stack.runs.estimators import accepts_missing, is_booster, task_of_estimator
 from local_stack.runs.monotone import signs
 from local_stack.runs.options import BALANCED
 
@@ -226,13 +226,12 @@ def prepared(recipe: Recipe, table: Table, progress: Progress, label: str) -> Le
             "Set split.stratify to true, or use more rows.",
         )
     truth = table.truth(classes)
-    is_booster = recipe.estimator == LIGHTGBM
     training = fit_features(
         table.frame,
         target,
         recipe.features,
-        native_strings=is_booster,
-        accepts_missing=is_booster or _accepts_missing(recipe),
+        native_strings=is_booster(recipe.estimator),
+        accepts_missing=accepts_missing(recipe.estimator),
         labels=Labels(truth.astype(np.float64), tuple(classes), table.keys, recipe.split.seed),
         places=recipe.places,
         progress=lambda step: progress(replace(step, label=f"{label}: {step.label}")),
@@ -295,7 +294,3 @@ def _with_class_weight(
     if weights is not None and not weights.any():
         raise InputError("Every row to learn from has the weight zero.", "Look at the weights.")
     return weights
-
-
-def _accepts_missing(recipe: Recipe) -> bool:
-    return bool(sklearn_class(recipe.estimator)().__sklearn_tags__().input_tags.allow_nan)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from local_stack.runs.boosting import refused
+from local_stack.runs.boosters import refused
 from local_stack.runs.estimators import sklearn_class
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from local_stack.errors import DamagedError, StackError
 from local_stack.preparation.fitted import Column, Preparation
 from local_stack.preparation.values import Scalar
 from local_stack.stores import model_example
-from local_stack.stores.boosters import LIBRARIES, distribution, load_library
+from local_stack.stores.boosters import LIBRARIES, distribution, require
 from local_stack.stores.boosters.lightgbm_text import silence_lightgbm
 from local_stack.stores.model import Model, ModelRecord
 from local_stack.stores.model_guards import (
@@ -236,7 +236,7 @@ def built(
         if library is not None:
             for it in (content, *parts):
                 library.check(it, n_features, record)
-            load_library(record.kind)
+            require(record.kind)
             estimator, *boosters = (library.parse(it, record) for it in (content, *parts))
         else:
             check_skops(content)

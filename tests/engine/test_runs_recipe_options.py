@@ -229,7 +229,7 @@ def test_quantiles_are_of_a_regression() -> None:
         (
             "",
             "quantiles: [0.5]\nmonotone: {a: increasing}",
-            "line 3: LightGBM cannot keep predicted",
+            "line 3: lightgbm cannot keep predicted",
         ),
         ("", "metrics: [r2, balanced_acuracy]", "line 3.*Did you mean 'balanced_accuracy'"),
     ],

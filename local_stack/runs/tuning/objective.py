@@ -11,7 +11,7 @@ from local_stack.evaluation.named import unfit
 from local_stack.evaluation.resampling import WEIGHTED
 from local_stack.evaluation.split import hold_out
 from local_stack.runs.comparison.directions import direction
-from local_stack.runs.estimators import LIGHTGBM, sklearn_class
+from local_stack.runs.estimators import gives_probabilities
 from local_stack.runs.lessons import labelled
 from local_stack.runs.recipe import Recipe
 
@@ -67,7 +67,7 @@ def objective(plan: Recipe, frame: pl.DataFrame) -> Objective:
         rows, _ = hold_out(table.keys, plan.split.test, plan.split.seed)
         n_classes = len(table.take(rows).classes)
         kind = "binary" if n_classes == 2 else "multiclass"
-    has_probabilities = task == "classification" and _gives_probabilities(plan.estimator)
+    has_probabilities = task == "classification" and gives_probabilities(plan.estimator)
     usual = _METRICS[kind]
     if task == "classification" and not has_probabilities:
         usual = tuple(name for name in usual if name in _DECIDED)
@@ -102,7 +102,3 @@ def _named(
         known = [before + it for it in (*usual, *fitting)]
         hint = nearest(metric, known) or f"One of: {', '.join(known)}."
     raise InputError(f"search.metric cannot be '{metric}' for this {task}.", hint)
-
-
-def _gives_probabilities(estimator: str) -> bool:
-    return estimator == LIGHTGBM or hasattr(sklearn_class(estimator), "predict_proba")

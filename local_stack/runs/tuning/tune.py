@@ -16,7 +16,7 @@ from local_stack.errors import Cancelled, InputError
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import plain
 from local_stack.runs import provenance
-from local_stack.runs.estimators import LIGHTGBM, canonical
+from local_stack.runs.boosters import booster_of
 from local_stack.runs.learning import Source, learn
 from local_stack.runs.options import DEFAULT_FOLDS
 from local_stack.runs.recipe import MAX_TRIALS, Recipe, load_recipe
@@ -192,8 +192,9 @@ def _checked(
             f"{where} has no search.space.",
             "Say what to try, as: search: {space: {learning_rate: {log: [0.01, 0.3]}}}.",
         )
-    if plan.estimator == LIGHTGBM:  # a parameter under two of its names
-        canonical({**plan.params, **{d.param: d.values[0] for d in search.space}})
+    booster = booster_of(plan.estimator)
+    if booster is not None:  # a parameter under two of its names
+        booster.canonical({**plan.params, **{d.param: d.values[0] for d in search.space}})
     for option, value, most in (
         ("trials", trials, MAX_TRIALS),
         ("workers", workers, _MOST_WORKERS),

@@ -6,7 +6,7 @@ library itself before one of them needs it.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from collections.abc import Callable
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -62,21 +62,13 @@ LIBRARIES: Final[dict[str, Library]] = {
 """By the word that a recipe uses, which is also the name of the module and of MLflow's flavour."""
 
 
-def load_library(name: str) -> Any:
-    """Import and return a library.
-
-    Raises
-    ------
-    InputError
-        It is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
+def require(name: str) -> None:
+    """Raise :class:`InputError` unless a library is installed; it is not imported."""
+    if importlib.util.find_spec(name) is None:
         extra = f"'paceml-tui[{name}]'" if name != "lightgbm" else name
         raise InputError(
             f"The estimator {name} is not installed.", f"Install it with: pip install {extra}"
-        ) from error
+        )
 
 
 def distribution(name: str) -> str:

@@ -27,23 +27,24 @@ FORMAT = "CatBoost JSON"
 DISTRIBUTIONS: tuple[str, ...] = ("catboost",)
 _MAX_DEPTH: Final = 64
 _LOSS: Final = r"[A-Za-z0-9]{1,40}(:[a-z_]{1,40}=[-0-9.eE]{1,40})?"
+_VALUE: Final = r"[-A-Za-z0-9_:=;.]{0,80}"
+_OF_THE_HOST: Final = frozenset({"task_type", "thread_count", "used_ram_limit"})
 _COUNTS: Final = {"Borders": None, "Counter": 2}
 """Statistics of categories that are trained here, and how many values each has if fixed."""
 
 
 def content(booster: Any, record: ModelRecord) -> bytes:
-    """Return CatBoost's JSON of a booster, with its loss and learning rate alone of all params."""
+    """Return CatBoost's JSON of a booster, without what says when and where it was trained."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILE
         booster.save_model(str(path), format="json")
         document = json.loads(path.read_bytes())
-    params = document["model_info"]["params"]
-    loss = params["loss_function"]
-    said = [f"{key}={value}" for key, value in loss["params"].items() if not key.startswith("__")]
     flat = {
-        "learning_rate": params["boosting_options"]["learning_rate"],
-        "loss_function": ":".join([loss["type"], *said]),
+        key: value
+        for key, value in booster.get_all_params().items()
+        if type(value) in (bool, int, float, str) and key not in _OF_THE_HOST
     }
+    loss = document["model_info"]["params"]["loss_function"]
     document["model_info"] = {"params": {"flat_params": flat, "loss_function": loss}}
     if record.classes:
         document["model_info"]["class_params"] = _class_params(record)
@@ -163,9 +164,12 @@ def _check_info(info: Any, record: ModelRecord) -> None:
     documents.members(info, ["params"], ["class_params"])
     documents.same(info.get("class_params"), _class_params(record) if record.classes else None)
     params = documents.members(info["params"], ("flat_params", "loss_function"))
-    flat = documents.members(params["flat_params"], ("learning_rate", "loss_function"))
-    documents.finite([flat["learning_rate"]], 1)
+    flat = documents.members(params["flat_params"], ["loss_function"], params["flat_params"])
     documents.matching(flat["loss_function"], _LOSS)
+    for key, value in flat.items():
+        documents.matching(key, "[a-z][a-z0-9_]{1,40}")
+        if type(value) not in (bool, int, float):
+            documents.matching(value, _VALUE)
     loss = documents.members(params["loss_function"], ("params", "type"))
     documents.matching(loss["type"], "[A-Za-z0-9]{1,40}")
     for value in documents.members(loss["params"], (), loss["params"]).values():
