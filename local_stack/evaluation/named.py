@@ -57,8 +57,8 @@ def _measured(held: Held, names: Sequence[str], weights: np.ndarray | None) -> d
     else:
         found = measure.regression_metrics(truth, predicted, weights)
     for name in names:
-        value = _value(name, held, weights)
-        if name not in found and not isinstance(value, str):
+        value = found[name] if name in found else _value(name, held, weights)
+        if not isinstance(value, str):
             found[name] = value
     return found
 

@@ -369,7 +369,12 @@ _SEARCH_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "properties": {
         "trials": {"type": "integer", "minimum": 1, "maximum": MAX_TRIALS},
-        "metric": {"type": "string"},
+        "metric": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 100,
+            "description": "A metric of the task, or the name of a scorer of scikit-learn.",
+        },
         "space": {
             "type": "object",
             "additionalProperties": {
