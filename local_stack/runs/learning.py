@@ -27,13 +27,15 @@ from local_stack.runs.recipe import Recipe
 from local_stack.workspace import Workspace
 
 if TYPE_CHECKING:
-    from local_stack.runs.fit import Elsewhere
+    from local_stack.runs.cluster.client import Cluster
     from local_stack.runs.fitted import Fitted
 
 MODEL: Final = "model"
 """The folder of the model below the artefacts of a run."""
 HISTORY_FILE: Final = "history.json"
 """Metrics over steps: for each its ``steps`` and ``values``."""
+IN_PARTS: Final = "paceml.in_parts"
+"""The tag of a run whose model was learnt in parts on a cluster."""
 _MOST_POINTS = 1_000
 Points: TypeAlias = "Sequence[tuple[int, float]]"
 """Steps and values of one metric."""
@@ -78,7 +80,8 @@ def learn(
     stored: Mapping[str, Any] | None = None,
     threads: int | None = None,
     is_kept: bool = True,
-    elsewhere: Elsewhere | None = None,
+    cluster: Cluster | None = None,
+    is_in_parts: bool = False,
     progress: Progress = silent,
 ) -> Learnt:
     """Train ``plan`` on ``version``; write the model and everything beside it into ``folder``.
@@ -93,8 +96,8 @@ def learn(
         How many the estimator is given; as many as there are cores when left out.
     is_kept
         Whether the outcome becomes a run, which has its evaluation and pictures for people.
-    elsewhere
-        Trains the folds of the cross-validation in other processes.
+    cluster
+        Trains the folds of the cross-validation, or with ``is_in_parts`` the model itself.
     """
     from local_stack.runs import evaluating
     from local_stack.runs.fit import fit
@@ -103,18 +106,26 @@ def learn(
 
     meter = _Meter()
     progress(Step("Reading the data"))
-    frame = versions.read(workspace, version)
-    fitted = fit(plan, frame, progress=progress, threads=threads, elsewhere=elsewhere)
+    if cluster is not None and is_in_parts:
+        from local_stack.runs.cluster.partitioned import fit_in_parts
+
+        made = fit_in_parts(plan, versions.table_path(workspace, version), cluster, progress)
+        fitted, looked_at, frame, targets = made
+    else:
+        frame = versions.read(workspace, version)
+        elsewhere = None if cluster is None else cluster.folds
+        fitted = fit(plan, frame, progress=progress, threads=threads, elsewhere=elsewhere)
+        looked_at, targets = fitted, frame[plan.target or ""]
     evaluation = evaluating.Evaluation(fitted.model.task)
     notes: list[str] = []
     with _spared(notes, "evaluation"):
-        evaluation = evaluating.evaluate(plan, fitted, frame, progress)
+        evaluation = evaluating.evaluate(plan, looked_at, frame, progress)
     progress(Step("Storing the model and its predictions"))
     example = typical(frame, fitted.model.inputs)
     model_files.save(fitted.model, folder / MODEL, run_id=run_id, example=example)
     if fitted.n_rows_test:
         path = folder / predictions.FILE
-        predictions.write(fitted, frame[plan.target or ""], path, version.reference)
+        predictions.write(fitted, targets, path, version.reference)
     if is_kept:
         with _spared(notes, "drawing of the evaluation"):
             evaluating.write(evaluation, folder)
@@ -138,6 +149,7 @@ def learn(
             "paceml.total_cpu_seconds": f"{cost['cpu_seconds']:.3f}",
             "paceml.bytes_read": str(cost["bytes_read"]),
             "paceml.bytes_written": str(cost["bytes_written"]),
+            **({IN_PARTS: "true"} if is_in_parts else {}),
         },
         warnings=tuple(dict.fromkeys((*fitted.warnings, *evaluation.warnings, *notes))),
         seconds=round(fitted.seconds, 3),

@@ -119,12 +119,18 @@ def labelled(recipe: Recipe, frame: pl.DataFrame) -> tuple[np.ndarray, Table, st
     keys = keys_of(kept, recipe.split, labels)
     weights = _weights(recipe, kept)
     _check_slices(recipe, frame.columns)
-    named = named_columns(recipe.features)
-    hidden = {name, *({recipe.split.group, recipe.split.time, recipe.weights} - named)}
+    hidden = hidden_columns(recipe)
     features = kept.select([column for column in kept.columns if column not in hidden])
     found = Table(features, target, keys, weights)
     _check_task(recipe, task, found.classes)
     return rows, found, task
+
+
+def hidden_columns(recipe: Recipe) -> set[str]:
+    """Return the columns that steps do not see: the target, and what only splits or weighs."""
+    named = named_columns(recipe.features)
+    others = {recipe.split.group, recipe.split.time, recipe.weights} - named
+    return {name for name in (recipe.target, *others) if name is not None}
 
 
 def _task(recipe: Recipe, series: pl.Series) -> str:
@@ -248,7 +254,7 @@ def prepared(recipe: Recipe, table: Table, progress: Progress, label: str) -> Le
         classes,
         table.keys.take(rows),
         rows,
-        _with_class_weight(recipe, weights, truth, classes),
+        weighted(recipe, weights, truth, classes),
         signs(recipe.monotone, training.preparation, table.frame.columns),
     )
 
@@ -270,7 +276,7 @@ def _classes_left(
     return codes.astype(np.int64), [classes[code] for code in left.tolist()]
 
 
-def _with_class_weight(
+def weighted(
     recipe: Recipe, weights: np.ndarray | None, truth: np.ndarray, classes: list[Scalar]
 ) -> np.ndarray | None:
     """Return the weights of rows times those of their classes, None where all are one.

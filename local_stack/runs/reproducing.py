@@ -10,6 +10,7 @@ from local_stack.command import command, pairs
 from local_stack.errors import InputError, ReadOnlyError, RefusedError
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result
+from local_stack.runs.learning import IN_PARTS
 from local_stack.runs.recorded import Recorded, check_bytes, recorded
 from local_stack.runs.repeating import Asked, plan_of, repeat
 from local_stack.runs.reproduction import (
@@ -94,6 +95,12 @@ def reproduce(
 
 
 def _refuse_unfinished(record: Recorded) -> None:
+    if record.row["tags"].get(IN_PARTS):
+        raise InputError(
+            f"Run {record.run_id} was trained in parts on a cluster, whose sums have no order: "
+            "it cannot be repeated bit for bit.",
+            "Train its recipe again with --cluster and --partitioned, and compare the two runs.",
+        )
     if record.row["status"] == "FINISHED" and record.row["model"]:
         return
     why = f"did not finish ({record.row['status']})"

@@ -24,7 +24,7 @@ from local_stack.stores.metadata import Row
 from local_stack.workspace import Workspace
 
 if TYPE_CHECKING:
-    from local_stack.runs.fit import Elsewhere
+    from local_stack.runs.cluster.client import Cluster
 
 _LONGEST_NAME = 250
 
@@ -78,6 +78,7 @@ def train(
     set: tuple[str, ...] = (),
     name: str | None = None,
     cluster: str | None = None,
+    partitioned: bool = False,
     progress: Progress = silent,
 ) -> TrainedRun:
     """Train the model of a recipe and record it as a run.
@@ -92,7 +93,13 @@ def train(
         Name of the run; made from the estimator when left out.
     cluster
         Train the folds of the cross-validation on a Dask cluster, as tcp://HOST:PORT.
+    partitioned
+        Train the model itself on the cluster, in parts: for a table larger than memory.
     """
+    if partitioned and cluster is None:
+        raise InputError(
+            "--partitioned needs the workers of a cluster.", "Add --cluster tcp://HOST:PORT."
+        )
     taken: list[Any] = []
     plan = load_recipe(recipe, pairs(set), stored=stored_recipe(workspace, taken))
     version = versions.find(workspace, plan.dataset)
@@ -106,7 +113,8 @@ def train(
             source,
             name=name,
             words=f"runs.train {recipe.name}",
-            elsewhere=None if workers is None else workers.folds,
+            cluster=workers,
+            is_in_parts=partitioned,
             progress=progress,
         )
 
@@ -143,7 +151,8 @@ def conduct(
     name: str | None,
     words: str,
     tags: Mapping[str, str] | None = None,
-    elsewhere: Elsewhere | None = None,
+    cluster: Cluster | None = None,
+    is_in_parts: bool = False,
     progress: Progress = silent,
 ) -> TrainedRun:
     """Train ``plan`` on ``version`` and record it as a run.
@@ -169,7 +178,8 @@ def conduct(
                 found,
                 run_id=row["run_id"],
                 stored=source.stored,
-                elsewhere=elsewhere,
+                cluster=cluster,
+                is_in_parts=is_in_parts,
                 progress=progress,
             )
             return finish(workspace, row, learnt, Path(scratch), version, progress)

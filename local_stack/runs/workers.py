@@ -24,7 +24,7 @@ from local_stack.jobs import warm_processes
 from local_stack.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from local_stack.runs.cluster import Cluster
+    from local_stack.runs.cluster.client import Cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ def on_cluster(address: str | None, at_once: int | None = None) -> Iterator[Clus
     if address is None:
         yield None
         return
-    from local_stack.runs.cluster import Cluster
+    from local_stack.runs.cluster.client import Cluster
 
     with contextlib.closing(Cluster(address, at_once)) as workers:
         yield workers

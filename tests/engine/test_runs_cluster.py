@@ -2,64 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import signal
-import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from cluster_kit import cluster, free_port
 from records_kit import add_beans
 from tuning_kit import put_recipe
 
 from local_stack.errors import Cancelled, InputError, UnavailableError
-from local_stack.runs.cluster import Cluster, completed
+from local_stack.runs.cluster.client import Cluster, completed
 from local_stack.runs.train import train
 from local_stack.runs.tuning.tune import tune
 from local_stack.runs.workers import Task
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 pytest.importorskip("distributed")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def dask(*words: str, env: dict[str, str], folder):
-    command = [sys.executable, "-m", "dask", *words]
-    with (folder / f"{words[0]}.log").open("a") as log:
-        return subprocess.Popen(
-            command, stdout=log, stderr=log, env=env, cwd=folder, start_new_session=True
-        )
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    address = f"tcp://127.0.0.1:{free_port()}"
-    tests = Path(__file__).parent
-    env = {**os.environ, "PYTHONPATH": f"{tests}:{tests.parent}"}
-    host = ("--host", "127.0.0.1", "--no-dashboard")
-    port = address.rpartition(":")[2]
-    scheduler = dask("scheduler", *host, "--port", port, env=env, folder=tmp_path)
-    plain = ("--host", "127.0.0.1", "--no-dashboard", "--no-nanny", "--nthreads", "1")
-    workers = [dask("worker", address, *plain, env=env, folder=tmp_path) for _ in range(2)]
-    import distributed
-
-    with distributed.Client(address, timeout=60, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=60)
-    yield SimpleNamespace(address=address, scheduler=scheduler, workers=workers)
-    for one in (*workers, scheduler):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(one.pid, signal.SIGKILL)
-        one.wait()
+__all__ = ["cluster"]
 
 
 def who(number: int, *, progress) -> tuple[int, int]:

@@ -42,7 +42,7 @@ from local_stack.stores.metadata import Row
 from local_stack.workspace import Workspace
 
 if TYPE_CHECKING:
-    from local_stack.runs.cluster import Cluster
+    from local_stack.runs.cluster.client import Cluster
 
 FILE: Final = "tuning.json"
 """The study among the artefacts of its run: trials, importance and history."""
