@@ -291,7 +291,9 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("runs", "register", "r", "ask('registry.register')", "register", "Register its model."),
     *(
         Key("run", part, str(place), f"part('{part}')", part, f"Show this part: {part}.")
-        for place, part in enumerate(("overview", "metrics", "params", "files", "nested"), 1)
+        for place, part in enumerate(
+            ("overview", "metrics", "params", "files", "nested", "evaluation", "study"), 1
+        )
     ),
     Key("run", "next", "tab,right", "turn(1)", "next part", "To the next part.", 1),
     Key("run", "previous", "shift+tab,left", "turn(-1)", "previous", "To the part before."),
@@ -327,10 +329,11 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("runs_compare", "back", "escape,q", "back", "back", "From a detail to its list; out.", 6),
     Key("training", "run", "o", "open_run", "open run", "Go to the run that it made.", 1),
     Key("training", "cancel", "x", "cancel", "cancel", "Stop it (asks).", 2),
-    Key("training", "compare", "d", "compare", "compare", "Compare with its parent.", 3),
-    Key("training", "repeat", "c", "repeat", "as command", "The command for this.", 4),
+    Key("training", "compare", "d", "compare", "compare", "Compare with its parent.", 4),
+    Key("training", "again", "r", "again", "resume", "Go on with what was stopped or failed.", 3),
+    Key("training", "repeat", "c", "repeat", "as command", "The command for this.", 5),
     Key("training", "copy", "y", "copy", "copy", "Copy the id of the job or of its run."),
-    Key("training", "back", "escape,q", "close", "leave", "Leave; the job goes on.", 5),
+    Key("training", "back", "escape,q", "close", "leave", "Leave; the job goes on.", 6),
     Key("chooser", "take", "enter", "take", "take", "Take what is chosen.", 1),
     Key("chooser", "type", "slash", "type", "find", "Type words that the name holds.", 4),
     Key("chooser", "remove", "D", "remove", "remove", "Remove the selected name."),

@@ -107,15 +107,21 @@ def span(values: Sequence[float]) -> Span | None:
 
 
 def curve_chart(
-    curves: Sequence[Curve], *, width: int = 60, height: int = 10, is_log: bool = False
+    curves: Sequence[Curve],
+    *,
+    width: int = 60,
+    height: int = 10,
+    is_log: bool = False,
+    dots: Sequence[Point] = (),
 ) -> list[Text]:
     """Return curves as lines of text over an axis; values that are not finite are left out.
 
     With ``is_log`` the axis of the values goes by powers of ten; values at or below zero are
-    left out then.
+    left out then. ``dots`` are points that nothing joins, in the tone behind those of the curves.
     """
     drawn = [Curve(it.name, tuple(_finite(it.points, is_log))) for it in curves]
-    xs, ys = _spans([point for it in drawn for point in it.points if it.points])
+    loose = _finite(dots, is_log)
+    xs, ys = _spans([*loose, *(point for it in drawn for point in it.points)])
     if xs is None or ys is None:
         return [styled("No finite value to draw.", "quiet")]
     titles = (*_across(xs), *_ends(ys, is_log=is_log))
@@ -123,7 +129,17 @@ def curve_chart(
     for number, curve in enumerate(drawn):
         tone, mark = TONES[number % len(TONES)], _MARKS[number % len(_MARKS)]
         _draw_curve(canvas, curve.points, xs, ys, tone, mark)
+    for point in loose:
+        _blot(canvas, *_place(canvas, *point, xs, ys), len(drawn))
     return _framed(canvas, titles)
+
+
+def _blot(canvas: Canvas, x: int, y: int, number: int) -> None:
+    """Draw a point that is seen: four dots, in the tone of its number."""
+    tone, mark = TONES[number % len(TONES)], _MARKS[number % len(_MARKS)]
+    x, y = max(0, min(x, canvas.n_across - 2)), max(0, min(y, canvas.n_down - 2))
+    for step_x, step_y in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        canvas.dot(x + step_x, y + step_y, tone, mark)
 
 
 def _finite(points: Sequence[Point], is_log: bool) -> list[Point]:
@@ -244,12 +260,7 @@ def scatter_chart(
     room = max(map(cells, titles[2:]))
     canvas = Canvas(max(8, width - room - 2), height)
     for place, (x, y) in found:
-        number = numbers[place] if numbers else 0
-        tone, mark = TONES[number % len(TONES)], _MARKS[number % len(_MARKS)]
-        at_x, at_y = _place(canvas, x, y, xs, ys)
-        at_x, at_y = min(at_x, canvas.n_across - 2), min(at_y, canvas.n_down - 2)
-        for step_x, step_y in ((0, 0), (1, 0), (0, 1), (1, 1)):
-            canvas.dot(max(0, at_x) + step_x, max(0, at_y) + step_y, tone, mark)
+        _blot(canvas, *_place(canvas, x, y, xs, ys), numbers[place] if numbers else 0)
     return _framed(canvas, titles)
 
 

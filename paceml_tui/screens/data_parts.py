@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual import on
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Input, Static
 
-from paceml_tui.render import Text, join, number, safe, styled
+from paceml_tui.render import Text, cells, join, number, safe, styled
 from paceml_tui.screens.data_profile_parts import ListPart, Part
 from paceml_tui.tasks import Desk
 from paceml_tui.widgets.filter import FilterBar
@@ -55,8 +55,13 @@ class PartsView(ResultView):
 
     def action_turn(self, by: int) -> None:
         """Show the next part, or the one before."""
-        place = self.PARTS.index(self._part) if self._part in self.PARTS else -by
-        self.action_part(self.PARTS[(place + by) % len(self.PARTS)])
+        present = self.present()
+        place = present.index(self._part) if self._part in present else -by
+        self.action_part(present[(place + by) % len(present)])
+
+    def present(self) -> Sequence[str]:
+        """Return the parts that there are of this result."""
+        return self.PARTS
 
     def go(self, name: str) -> None:
         """Show a part, whether or not there is a result yet."""
@@ -137,9 +142,12 @@ class PartsView(ResultView):
 
     def strip(self) -> Text:
         """Return the names of the parts, each with its key, and how much there is in it."""
-        counts = self.counts()
-        tabs = [self._tab(place, it, counts.get(it)) for place, it in enumerate(self.PARTS, 1)]
-        return join(*tabs, gap="  ")
+        counts, present = self.counts(), self.present()
+        named = [(at, it) for at, it in enumerate(self.PARTS, 1) if it in present]
+        whole = join(*(self._tab(at, it, counts.get(it)) for at, it in named), gap="  ")
+        if cells(whole) <= self.app.size.width - 4:
+            return whole
+        return join(*(self._tab(at, it, None) for at, it in named), gap="  ")
 
     def _tab(self, place: int, name: str, n: int | None) -> Text:
         counted = number(n) if n is not None else styled("")

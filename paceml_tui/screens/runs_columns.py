@@ -19,6 +19,7 @@ SHOWN = {"params": 3, "metrics": 4, "tags": 0}
 """How many of each are shown while nobody has chosen."""
 
 _FIRST = {"params": ("model", "estimator"), "metrics": (), "tags": ()}
+_JUDGED_BY = ("rmse", "roc_auc", "log_loss", "accuracy", "r2", "mae")
 _RANK = {"metrics": 3, "params": 8, "tags": 20}
 _CHOSEN_RANK = 2
 _FIRST_PARAM_RANK = 6
@@ -72,8 +73,21 @@ def shown_names(
         return chosen[group]
     seen = Counter(name for row in rows for name in (row[group] or {}))
     first = _FIRST[group]
-    ordered = sorted(seen, key=lambda name: (name not in first, -seen[name], name))
+    ordered = sorted(seen, key=lambda it: (it not in first, _is_aside(it), -seen[it], _rank_of(it)))
     return ordered[: SHOWN[group]]
+
+
+def _is_aside(name: str) -> bool:
+    """Return whether a metric only stands beside another: of training rows, a spread."""
+    return name.startswith(("train_", "baseline_", "uncalibrated_")) or name.endswith(
+        ("_std", "_by_fold")
+    )
+
+
+def _rank_of(name: str) -> tuple[int, str]:
+    """Return where a metric comes among those of as many runs: what models are judged by first."""
+    core = name.removeprefix("cv_").removesuffix("_mean")
+    return (_JUDGED_BY.index(core) if core in _JUDGED_BY else len(_JUDGED_BY)), name
 
 
 def status_of(row: Row) -> Text:
@@ -86,8 +100,9 @@ def status_of(row: Row) -> Text:
 
 
 def name_text(row: Row) -> Text:
-    """Return the name of a run; that of a nested one stands behind a mark."""
-    shown = styled(row["name"] or row["run_id"])
+    """Return the name of a run; that of a nested one, or its number, stands behind a mark."""
+    trial = (row["tags"] or {}).get("paceml.trial") if row["parent"] else None
+    shown = styled(f"trial {trial}" if trial else row["name"] or row["run_id"])
     return join(styled(glyph("nested"), "quiet"), shown) if row["parent"] else shown
 
 

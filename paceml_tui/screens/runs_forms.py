@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +12,20 @@ from typing import Any, ClassVar
 import yaml
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Select, Static
 
-from local_stack.errors import InputError, StackError
+from local_stack.errors import InputError, StackError, UnavailableError
+from local_stack.names import slug
 from paceml_tui import keys
 from paceml_tui.render import Text, join, lines, safe, styled
 from paceml_tui.tasks import Desk, Request, as_command_line, attempt
 from paceml_tui.widgets.detail import Detail
 from paceml_tui.widgets.keybar import KeyBar
 
+STORED = "the stored recipe"
+"""What takes the steps of the data set's stored recipe as features."""
 SPACE = "num_leaves: [15, 127], learning_rate: {log: [0.01, 0.3]}"
 """What a search of LightGBM tries, unless somebody writes another."""
 
@@ -53,12 +57,13 @@ class RecipeForm(ModalScreen[Request | None]):
         """Lay out one field a line."""
         with Vertical(classes="dialog large form recipe-form"):
             yield Label(self.heading(), classes="title")
-            with VerticalScroll(classes="page", can_focus=False):
-                for place, field in enumerate(self._fields):
-                    with Horizontal(classes="field"):
-                        yield Label(self._label(field, field.value), classes="name")
-                        yield _control(f"field-{place}", field)
-            yield Detail(classes="recipe")
+            with Container(classes="beside"):
+                with VerticalScroll(classes="page", can_focus=False):
+                    for place, field in enumerate(self._fields):
+                        with Horizontal(classes="field"):
+                            yield Label(self._label(field, field.value), classes="name")
+                            yield _control(f"field-{place}", field)
+                yield Detail(classes="recipe")
             yield Static(styled(""), id="preview")
             yield Static(styled(""), id="complaint")
             yield KeyBar("form")
@@ -130,25 +135,37 @@ class TrainForm(RecipeForm):
     TITLE = "Train or tune"
 
     def __init__(self, desk: Desk, datasets: Sequence[Mapping[str, Any]]) -> None:
-        names = tuple(str(row["name"]) for row in datasets)
-        target = str(datasets[0]["target"] or "") if datasets else ""
+        self._targets = {str(row["name"]): str(row["target"] or "") for row in datasets}
+        names = tuple(self._targets)
+        target = self._targets[names[0]] if names else ""
         super().__init__(
             desk,
             (
                 Field("dataset", "data set", names[0] if names else "", names),
                 Field("target", "target", target, hint="the data set's own"),
                 Field("task", "task", "inferred", ("inferred", "regression", "classification")),
+                Field("features", "features", "every column", ("every column", STORED)),
                 Field("estimator", "estimator", "lightgbm"),
                 Field("params", "params", hint="learning_rate: 0.05, n_estimators: 400"),
                 Field("folds", "folds", "5", hint="none"),
                 Field("early_stopping", "early stopping", hint="rounds without improvement"),
+                Field("calibrate", "calibration", "none", ("none", "isotonic", "sigmoid")),
                 Field("trials", "trials", hint="none: train once; 30: tune"),
-                Field("sampler", "sampler", "tpe", ("tpe", "random", "grid")),
                 Field("space", "search space", hint=SPACE),
+                Field("metric", "search metric", hint="rmse or log_loss"),
+                Field("sampler", "sampler", "tpe", ("tpe", "random", "grid")),
+                Field("pruner", "pruner", "none", ("none", "median")),
+                Field("workers", "trials at once", hint="1"),
                 Field("experiment", "experiment", hint="the data set's name"),
                 Field("file", "or a recipe file", hint="path/recipe.yaml, in place of the above"),
             ),
         )
+
+    @on(Select.Changed, "#field-0")
+    def _took_other_data(self, event: Select.Changed) -> None:
+        """Name the target of the data set that was chosen."""
+        field: Any = self.query_one("#field-1")
+        field.value = safe(self._targets.get(str(event.value), ""), 0)
 
     def recipe(self) -> dict[str, Any]:
         """Return the recipe of the fields, in the shape of the file."""
@@ -165,30 +182,47 @@ class TrainForm(RecipeForm):
             found["task"] = given["task"]
         if given["folds"]:
             found["split"] = {"folds": _whole(given["folds"], "folds")}
+        if given["features"] == STORED:
+            found["features"] = "stored"
         found["estimator"] = given["estimator"] or "lightgbm"
         if given["params"]:
             found["params"] = _mapping(given["params"], "params")
         if given["early_stopping"]:
             found["early_stopping"] = _whole(given["early_stopping"], "early stopping")
+        if given["calibrate"] != "none":
+            found["calibrate"] = given["calibrate"]
         if given["trials"]:
-            space = given["space"] or (SPACE if found["estimator"] == "lightgbm" else "")
-            trials = _whole(given["trials"], "trials")
-            found["search"] = {"trials": trials, "space": _mapping(space, "search space")}
+            found["search"] = self._search(given, found["estimator"])
         return found
+
+    def _search(self, given: Mapping[str, str], estimator: str) -> dict[str, Any]:
+        space = given["space"] or (SPACE if estimator == "lightgbm" else "")
+        found: dict[str, Any] = {"trials": _whole(given["trials"], "trials")}
+        if given["metric"]:
+            found["metric"] = given["metric"]
+        return {**found, "space": _mapping(space, "search space", "[LOW, HIGH]")}
 
     def shown(self) -> Text:
         """Return the recipe as YAML."""
-        path = self.values()["file"]
-        return styled(self._text(path), limit=8_000, is_block=True)
+        given = self.values()
+        text = self._text(given["file"])
+        shown = styled(text, limit=8_000, is_block=True)
+        if given["file"] and not given["trials"] and re.search(r"^search\s*:", text, re.MULTILINE):
+            said = "The file has a search: fill in trials to tune; without, it is trained once."
+            return lines(styled(said, "warning"), shown)
+        return shown
 
     def _text(self, path: str) -> str:
         if not path:
             return _yaml(self.recipe())
-        place = Path(path).expanduser()
-        if not place.is_file():
-            raise InputError(f"There is no recipe file '{path}'.", "Type the path of a YAML file.")
-        with place.open("rb") as stream:
-            return stream.read(64_000).decode("utf-8", "replace")
+        try:
+            with Path(path).expanduser().open("rb") as stream:
+                return stream.read(64_000).decode("utf-8", "replace")
+        except (OSError, ValueError, RuntimeError) as error:
+            why = getattr(error, "strerror", None) or "it is no path"
+            raise InputError(
+                f"The recipe file '{path}' cannot be read: {why}.", "Type the path of a YAML file."
+            ) from error
 
     def request(self, *, is_final: bool) -> Request:
         """Return the training or the tuning; the recipe is written and checked before it starts."""
@@ -198,30 +232,52 @@ class TrainForm(RecipeForm):
         else:
             text = _yaml(self.recipe())
             digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-            path = self.desk.root / "recipes" / f"{digest}.yaml"  # a name of ours, never theirs
+            name = f"{slug(given['experiment'] or given['dataset'])}-{digest}.yaml"
+            path = self.desk.root / "recipes" / name
             if is_final:
-                if self.desk.is_readonly:
-                    raise InputError("This workspace is open for reading only.")
-                path.parent.mkdir(exist_ok=True)
-                path.write_text(text, encoding="utf-8")
+                self._write(path, text)
         if is_final:
-            from local_stack.runs.recipe import load_recipe
-
-            load_recipe(path, check=False)
+            self._check(path)
         arguments: dict[str, Any] = {"recipe": str(path)}
         if not given["trials"]:
             return Request("runs.train", arguments)
         arguments["trials"] = _whole(given["trials"], "trials")
-        if given["sampler"] != "tpe":
-            arguments["sampler"] = given["sampler"]
+        for option, usual in (("sampler", "tpe"), ("pruner", "none")):
+            if given[option] != usual:
+                arguments[option] = given[option]
+        if given["workers"]:
+            arguments["workers"] = _whole(given["workers"], "trials at once")
         return Request("runs.tune", arguments)
+
+    def _write(self, path: Path, text: str) -> None:
+        """Keep the recipe in the workspace."""
+        if self.desk.is_readonly:
+            raise InputError("This workspace is open for reading only.", "Open it without it.")
+        try:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UnavailableError(
+                f"The recipe cannot be written into {path.parent}: {error.strerror}.",
+                "Make room there, or make it writable.",
+            ) from error
+
+    def _check(self, path: Path) -> None:
+        """Raise what is wrong with the recipe, or with the data that it names."""
+        from local_stack.data import versions
+        from local_stack.runs.recipe import load_recipe
+        from local_stack.runs.train import stored_recipe, with_target
+
+        workspace = self.desk.workspace
+        plan = load_recipe(path, check=False, stored=stored_recipe(workspace))
+        with_target(plan, versions.find(workspace, plan.dataset), str(path))
 
 
 class BranchForm(RecipeForm):
     """The values of a run's recipe; those that are changed are marked, the old beside the new."""
 
     def __init__(self, desk: Desk, run: str, name: str, recipe: Mapping[str, Any]) -> None:
-        self._run, self._name = run, name
+        self._run, self._called = run, name
         self._old = flattened(recipe)
         rows = [Field(key, key, value) for key, value in self._old.items()]
         more = Field("", "further, KEY=VALUE", hint="params.max_depth=6; params.seed=1")
@@ -229,7 +285,7 @@ class BranchForm(RecipeForm):
 
     def heading(self) -> Text:
         """Return the title, which names the run."""
-        return join(styled("Branch from", "heading"), styled(self._name, limit=50), gap="  ")
+        return join(styled("Branch from", "heading"), styled(self._called, limit=50), gap="  ")
 
     def changed(self) -> dict[str, str]:
         """Return the values that differ from those of the run."""
@@ -293,17 +349,22 @@ def _flow(value: Any) -> str:
 
 
 def _yaml(value: Any) -> str:
-    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=76))
+    text = yaml.safe_dump(
+        value, sort_keys=False, allow_unicode=True, width=76, default_flow_style=None
+    )
+    return str(text)
 
 
-def _mapping(text: str, name: str) -> dict[str, Any]:
+def _mapping(text: str, name: str, value: str = "VALUE") -> dict[str, Any]:
+    text = text.strip()
+    if not text:
+        raise InputError(f"The {name} is missing.", f"Write NAME: {value}, NAME: {value}.")
     try:
-        text = text.strip()
         found = yaml.safe_load(text if text.startswith("{") else f"{{{text}}}")
     except (yaml.YAMLError, RecursionError):
         found = None
     if not isinstance(found, dict) or not found or any(v is None for v in found.values()):
-        raise InputError(f"The {name} cannot be read.", "Write NAME: VALUE, NAME: VALUE.")
+        raise InputError(f"The {name} cannot be read.", f"Write NAME: {value}, NAME: {value}.")
     return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from paceml_tui import evaluations, studies
 from paceml_tui.plots import Curve, curve_chart
 from paceml_tui.render import (
     Block,
@@ -19,7 +20,6 @@ from paceml_tui.render import (
     heading,
     join,
     number,
-    numbers,
     percent,
     seconds,
     size,
@@ -27,6 +27,7 @@ from paceml_tui.render import (
     status,
     styled,
 )
+from paceml_tui.studies import Study
 
 if TYPE_CHECKING:
     from local_stack.jobs import Job
@@ -124,14 +125,14 @@ def doing(job: Job, cost: Cost | None, result: Mapping[str, Any] | None, now: st
     elif isinstance(taken, Mapping) and taken:
         rows.append(("processor", seconds(_number(taken.get("cpu_seconds")))))
         rows.append(("peak memory", size((result or {}).get("peak_memory_bytes"))))
+    return stack(fields(rows), styled(job.error, "bad", 600) if job.error else None)
+
+
+def asked(job: Job) -> list[Block]:
+    """Return what was asked for, and by whom."""
     what = [(name, styled(_flat(value), limit=60)) for name, value in job.arguments.items()]
-    return stack(
-        fields(rows),
-        styled(job.error, "bad", 600) if job.error else None,
-        styled(""),
-        heading("Asked for", styled(job.command, "quiet")),
-        fields([*what, ("by", styled(job.actor, limit=40))]),
-    )
+    title = heading("Asked for", styled(job.command, "quiet"))
+    return [title, fields([*what, ("by", styled(job.actor, limit=40))])]
 
 
 def _number(value: Any) -> float | None:
@@ -142,19 +143,24 @@ def _flat(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def figures(told: Told, width: int, height: int) -> list[Block]:
+def figures(told: Told, study: Study | None, width: int, height: int) -> list[Block]:
     """Return the trials, the curve and the folds that a job has told of."""
     found: list[Block] = []
-    if told.trials:
+    if study is not None and study.valued:
+        found += [*studies.history(study, width, height), styled("")]
+    elif told.trials:
         found += _trials(told.trials, width, height)
     if told.curve and len(told.curve) > 1:
         title = heading(f"{told.metric} of the rows held out", styled(told.label, "quiet", 40))
         found += [title, *curve_chart([Curve("", tuple(told.curve))], width=width, height=height)]
         at, value = told.curve[-1]
-        shown = (styled("last", "quiet"), number(value), styled("in round", "quiet"), number(at))
+        shown = (styled("last", "quiet"), number(value), styled("in round", "quiet"), number(int(at)))
         found += [join(*shown), styled("")]
     if told.folds:
-        found += _folds(told.folds)
+        found += [*_folds(told.folds), styled("")]
+    if study is not None and study.trials:
+        title = heading("Trials", studies.counted(study))
+        found += [title, *studies.trials(study, width)]
     return found
 
 
@@ -184,27 +190,30 @@ def _folds(folds: Mapping[tuple[str, int], Mapping[str, float]]) -> list[Block]:
     ]
 
 
-def outcome(result: Mapping[str, Any]) -> list[Block]:
+def outcome(result: Mapping[str, Any], width: int) -> list[Block]:
     """Return what a finished training or tuning gave: metrics, best trial, changed values."""
     found: list[Block] = []
-    metrics = result.get("metrics")
-    if isinstance(metrics, Mapping):
-        names = [n for n in metrics if not n.startswith(("train_", "baseline_", "cv_"))][:8]
-        values = numbers([metrics[name] for name in names])
-        rows = [(name, value) for name, value in zip(names, values, strict=True)]
-        found += [heading("Test rows"), fields(rows), styled("")]
-    best = result.get("best")
-    if isinstance(best, Mapping):
-        params = best.get("params")
-        rows = [(str(k), styled(v, limit=40)) for k, v in dict(params or {}).items()]
-        found += [heading("Best trial", styled(best.get("trial"))), fields(rows), styled("")]
-    shares = result.get("importance")
-    if isinstance(shares, Mapping) and shares:
-        rows = [(str(k), join(bar(v, 12), percent(v))) for k, v in list(shares.items())[:8]]
-        found += [heading("Importance of the parameters"), fields(rows), styled("")]
     if result.get("branched_from"):
         found += [*difference(result.get("changed") or ()), styled("")]
+    study = study_of(result)
+    if study is not None:
+        found += [*studies.best(study, width), *studies.importance(study, width)]
+    metrics, document = result.get("metrics"), result.get("evaluation") or {}
+    if isinstance(metrics, Mapping):
+        shown = evaluations.metric_lines(metrics, document, width)[1:]
+        found += [heading("Metrics"), *shown, styled("")]
+    found += evaluations.warnings(document, width)
     return found
+
+
+def study_of(result: Mapping[str, Any]) -> Study | None:
+    """Return the study that a job has ended with."""
+    trials = result.get("trials")
+    if not isinstance(trials, list) or not trials:
+        return None
+    is_higher_better = result.get("direction") == "maximize"
+    shares = result.get("importance") or {}
+    return Study(str(result.get("metric")), is_higher_better, tuple(trials), shares)
 
 
 def difference(changed: Sequence[Mapping[str, Any]]) -> list[Block]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from textual import on
@@ -13,14 +14,15 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from local_stack.errors import NotFoundError, StackError
-from paceml_tui import keys
-from paceml_tui.render import Block, Text, join, safe, stack, status, styled
-from paceml_tui.screens import runs_live
+from paceml_tui import keys, studies
+from paceml_tui.render import Block, Text, ago, join, safe, stack, status, styled
+from paceml_tui.screens import runs_documents, runs_live
 from paceml_tui.screens.runs_compare import RunsCompareView
 from paceml_tui.screens.runs_view import RunView
+from paceml_tui.studies import Study
 from paceml_tui.tasks import JOBS_SHOWN, Desk, Outcome, Request, attempt
 from paceml_tui.widgets.chooser import Choice, Chooser, Chosen
-from paceml_tui.widgets.records import Copied
+from paceml_tui.widgets.records import WIDE, Copied
 from paceml_tui.widgets.sheet import Sheet
 from paceml_tui.widgets.view import IsLeft, View
 
@@ -39,6 +41,8 @@ class Glance:
     place: int
     cost: runs_live.Cost | None
     result: dict[str, Any] | None
+    run: str
+    study: Study | None
 
 
 class Glanced(Message):
@@ -73,6 +77,8 @@ class TrainingView(View):
         self._place = 0
         self._cost: runs_live.Cost | None = None
         self._result: Mapping[str, Any] = {}
+        self._run = ""
+        self._study: Study | None = None
         self._is_looking = False
 
     def heading(self) -> Text:
@@ -80,9 +86,7 @@ class TrainingView(View):
         what = self._job.command if self._job else self._asked.command if self._asked else ""
         parts = [styled(_TITLES.get(what, "Training"), "heading")]
         if self._job is not None:
-            given = self._job.arguments
-            what = given.get("name") or given.get("recipe") or given.get("run") or ""
-            parts.append(styled(str(what).rpartition("/")[2], limit=40))
+            parts[0] = styled(_title(self._job), "heading", 60)
             parts.append(status(self._job.status))
         return join(*parts, gap="  ")
 
@@ -102,13 +106,18 @@ class TrainingView(View):
 
     def on_mount(self) -> None:
         """Start what was asked for, or look at the job that there is."""
-        self.notice.say_loading(self.NOUN)
         request = self._asked
         if self._job_id or request is None:
+            self.notice.say_loading(self.NOUN)
             self._look()
         else:
-            self.aside(lambda _: self.desk.perform(request)[0], Began, "begin")
+            self._begin(request)
         self.set_interval(_LOOK_SECONDS, self._look)
+
+    def _begin(self, request: Request) -> None:
+        self.notice.update(styled("Starting...", "quiet"))
+        self.become("loading")
+        self.aside(lambda _: self.desk.perform(request)[0], Began, "begin")
 
     @on(Began)
     def _began(self, event: Began) -> None:
@@ -135,7 +144,10 @@ class TrainingView(View):
         steps, place = jobs.steps(workspace, asked, self._place)
         cost = runs_live.cost_of(job.pid) if job.status == "running" else None
         result = None if job.is_alive else jobs.result(workspace, asked)
-        return Glance(job, steps, place, cost, result)
+        run, study = "", runs_live.study_of(result or {})
+        if job.command == "runs.tune" and study is None:
+            run, study = runs_documents.study_of_job(self.desk, asked)
+        return Glance(job, steps, place, cost, result, run, study)
 
     @on(Glanced)
     def _glanced(self, event: Glanced) -> None:
@@ -148,6 +160,7 @@ class TrainingView(View):
         self._job, self._place = seen.job, seen.place
         self._cost = seen.cost or self._cost
         self._result = seen.result or {}
+        self._run, self._study = str(self._result.get("run_id") or seen.run), seen.study
         self._told.take(seen.steps)
         if self.state != "filled":
             self.become("filled")
@@ -162,15 +175,21 @@ class TrainingView(View):
         sheet = self.query_one(Sheet)
         left, right = sheet.query(".half").results(Static)
         room = self.app.size.width  # that of the half is known only after it was drawn once
-        width = max(24, min(100, (room // 2 if room >= 120 else room) - 8))
+        width = max(24, min(100, room // 2 - 6 if room >= WIDE else room - 6))
         height = max(5, min(14, self.app.size.height - 16))
         cost = self._cost if job.is_alive or not self._result else None
         shown: list[Block] = [runs_live.doing(job, cost, self._result, self.desk.now().isoformat())]
-        found = runs_live.figures(self._told, width, height)
+        found = runs_live.figures(self._told, self._study, width, height)
         if self._result:
-            shown += [styled(""), *runs_live.outcome(self._result)]
-        elif job.is_alive and not found:
+            shown += [styled(""), *runs_live.outcome(self._result, width)]
+        elif self._study is not None:
+            shown += [styled(""), *studies.best(self._study, width)]
+        if job.is_alive and not found:
             found = [styled("No fold, round or trial has ended yet.", "quiet")]
+        if not job.is_alive and job.status != "finished":
+            shown += [styled(""), join(styled("r", "accent"), styled(_AGAIN, "quiet"))]
+        # Where one half stands under the other, what is at work comes before what was asked for.
+        (shown if room >= WIDE else found).extend([styled(""), *runs_live.asked(job)])
         left.update(stack(*shown))  # not from the top again: somebody may be reading
         right.update(stack(*found))
 
@@ -196,16 +215,27 @@ class TrainingView(View):
                 group="cancel",
             )
 
-        self.confirm(f"Cancel {job.command} ({job.job})?", lost, stop)
+        self.confirm(f"Stop {_title(job)}?", lost, stop)
+
+    def action_again(self) -> None:
+        """Go on with a study that was stopped, or train again what was."""
+        job = self._job
+        if job is None or job.is_alive or job.status == "finished":
+            self.say("Only what was stopped or has failed can be begun again.")
+            return
+        self._asked = Request(job.command, job.arguments)
+        self._job_id, self._job, self._place = "", None, 0
+        self._told, self._cost, self._result = runs_live.Told(), None, {}
+        self._run, self._study = "", None
+        self._begin(self._asked)
 
     def action_open_run(self) -> None:
-        """Go to the run that was made."""
-        run = self._result.get("run_id")
-        if run is None:
+        """Go to the run that was made, or to the study at work."""
+        if not self._run:
             alive = self._job is not None and self._job.is_alive
             self.say("Its run can be opened when it has ended." if alive else "It made no run.")
             return
-        view = RunView(self.desk, str(run), str(self._result.get("name") or ""))
+        view = RunView(self.desk, self._run, str(self._result.get("name") or ""))
         self.app.push_screen(view, self._went)
 
     def _went(self, version: tuple[str, str] | None) -> None:
@@ -222,7 +252,7 @@ class TrainingView(View):
 
     def action_copy(self) -> None:
         """Copy the id of the run, or of the job until there is one."""
-        self.app.post_message(Copied(safe(self._result.get("run_id") or self._job_id, 0)))
+        self.app.post_message(Copied(safe(self._run or self._job_id, 0)))
 
 
 class Listed(Message):
@@ -245,7 +275,8 @@ def watched(desk: Desk) -> list[Job]:
 def choose(app: App[Any], desk: Desk, found: list[Job], went: Callable[..., None]) -> None:
     """Let one of the jobs be chosen, and show it."""
     by_id = {job.job: job for job in found}
-    choices = [Choice(job.job, _about(job)) for job in found]
+    now = desk.now()
+    choices = [Choice(job.job, _about(job, now), _title(job)) for job in found]
 
     def take(chosen: Chosen | None) -> None:
         if chosen is not None and chosen.names[0] in by_id:
@@ -255,12 +286,19 @@ def choose(app: App[Any], desk: Desk, found: list[Job], went: Callable[..., None
     app.push_screen(Chooser("Trainings", choices, empty=empty), take)
 
 
-def _about(job: Job) -> str:
+def _title(job: Job) -> str:
     given = job.arguments
     what = given.get("name") or given.get("recipe") or given.get("run") or ""
-    return f"{job.status}  {job.command}  {str(what).rpartition('/')[2]}"
+    return f"{_TITLES.get(job.command, 'Training')} {str(what).rpartition('/')[2]}"
 
 
+def _about(job: Job, now: datetime) -> str:
+    what = job.label if job.is_alive else job.error if job.error else ""
+    parts = [job.status, f"{ago(job.started_at, now).plain} by {job.actor}", what]
+    return ", ".join(filter(None, parts))
+
+
+_AGAIN = "goes on with it: what had ended of a study is not done again."
 _TITLES = {"runs.tune": "Tuning", "runs.branch": "Branch"}
 _LOST = {
     "runs.train": "It stops at its next step; its run is kept as KILLED, without a model.",

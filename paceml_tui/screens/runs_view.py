@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from textual import on
@@ -12,37 +11,40 @@ from textual.message import Message
 from textual.widgets import ContentSwitcher, Static
 
 from local_stack.errors import NotFoundError
-from paceml_tui import keys
-from paceml_tui.plots import Curve, curve_chart, spark
+from paceml_tui import evaluations, keys, studies
+from paceml_tui.evaluations import Picture
+from paceml_tui.plots import Curve, curve_chart
 from paceml_tui.render import (
     Block,
     Text,
     fields,
     heading,
     join,
-    moment,
     number,
     safe,
-    size,
     stack,
-    status,
     styled,
-    value_text,
 )
-from paceml_tui.screens import runs_detail, runs_files
+from paceml_tui.screens import runs_detail, runs_documents, runs_files
+from paceml_tui.screens import runs_parts as parts
 from paceml_tui.screens.data_parts import PartsView
 from paceml_tui.screens.data_profile_parts import Lines, ListPart
 from paceml_tui.screens.runs_columns import metric_value, status_of
-from paceml_tui.tasks import Desk, Outcome, Request, Row
+from paceml_tui.tasks import Desk, Outcome, Request, Row, attempt
 from paceml_tui.widgets.detail import Detail
 from paceml_tui.widgets.filter import FilterBar
-from paceml_tui.widgets.records import Copied
+from paceml_tui.widgets.records import WIDE, Copied
 from paceml_tui.widgets.sheet import Sheet
-from paceml_tui.widgets.table import Column
 from paceml_tui.widgets.view import IsLeft
 
-PARTS = ("overview", "metrics", "params", "files", "nested")
-"""The parts in the order of their keys 1 to 5."""
+PARTS = ("overview", "metrics", "params", "files", "nested", "evaluation", "study")
+"""The parts in the order of their keys 1 to 7; the last two only where a run has them."""
+
+DRAWN = ("evaluation", "study")
+_ABSENT = {
+    "evaluation": "This run has no evaluation: it has not ended, or was not trained here.",
+    "study": "This run is no study; n on the Runs screen begins one.",
+}
 
 
 class Previewed(Message):
@@ -88,8 +90,9 @@ class RunView(PartsView):
     def __init__(self, desk: Desk, run_id: str, name: str = "") -> None:
         super().__init__(desk)
         self._run_id = run_id
-        self._name = name or run_id
+        self._called = name or run_id
         self._is_log = False
+        self._pictures: Mapping[str, Sequence[Picture]] = {}
 
     @property
     def request(self) -> Request:
@@ -103,12 +106,13 @@ class RunView(PartsView):
     def heading(self) -> Text:
         """Return the title: the name, how it ended, and of which experiment it is."""
         run = self._result.get("run")
-        parts = [styled("Run", "heading"), styled(self._name, limit=40)]
+        name = (run or {}).get("name") or self._called
+        shown = [styled("Run", "heading"), styled(name, limit=40)]
         if run:
-            parts += [status_of(run), styled(run["experiment"], "quiet", 30)]
+            shown += [status_of(run), styled(run["experiment"], "quiet", 30)]
         if self.state == "filled" and self.listed is not None and self.listed.place:
-            parts.append(styled(self.listed.place, "warning", 40))
-        return join(*parts, gap="  ")
+            shown.append(styled(self.listed.place, "warning", 40))
+        return join(*shown, gap="  ")
 
     def body(self) -> ComposeResult:
         """Lay out the strip of the parts, and the parts."""
@@ -119,6 +123,8 @@ class RunView(PartsView):
             yield ListPart(id="params")
             yield FilesPart(id="files")
             yield ListPart(id="nested")
+            yield ListPart(id="evaluation")
+            yield ListPart(id="study")
 
     def foot(self) -> ComposeResult:
         """Lay out the line in which one types a filter."""
@@ -145,6 +151,8 @@ class RunView(PartsView):
         run["status"] = true_status(self.desk.workspace, run)
         return {
             "run": run,
+            "evaluation": runs_documents.evaluation(self.desk, run),
+            "study": runs_documents.study(self.desk, run),
             "facts": runs_detail.facts(self.desk, run),
             "history": runs_detail.history(self.desk, self._run_id),
             "models": runs_detail.models(self.desk, run),
@@ -189,14 +197,43 @@ class RunView(PartsView):
     def _fill(self) -> None:
         run, history = self._result["run"], self._result["history"]
         self.query_one("#overview", Sheet).show(*self._overview())
-        metrics = metric_rows(run, history)
-        self._list("metrics", metrics, METRIC_COLUMNS, METRIC_ORDERS, self._curve)
-        self._list("params", text_rows(run), TEXT_COLUMNS, TEXT_ORDERS, _whole)
+        self._list(
+            "metrics",
+            parts.metric_rows(run, history),
+            parts.METRIC_COLUMNS,
+            parts.METRIC_ORDERS,
+            self._curve,
+        )
+        texts = parts.text_rows(run)
+        self._list("params", texts, parts.TEXT_COLUMNS, parts.TEXT_ORDERS, parts.whole)
         files = [{"name": p, "bytes": n} for p, n in runs_detail.artifact_sizes(run)]
-        self._list("files", files, FILE_COLUMNS, FILE_ORDERS, lambda _: styled(""))
-        family = [{**row, "title": row["name"] or row["run_id"]} for row in self._result["family"]]
-        self._list("nested", family, KIN_COLUMNS, KIN_ORDERS, _kin)
+        self._list("files", files, parts.FILE_COLUMNS, parts.FILE_ORDERS, lambda _: styled(""))
+        study = self._result["study"]
+        family = parts.tried(self._result["family"], study)
+        self._list("nested", family, parts.kin_columns(study), parts.kin_orders(study), parts.kin)
+        self._pictures = self._to_draw()
+        for name, pictures in self._pictures.items():
+            rows = parts.picture_rows(pictures)
+            self._list(name, rows, parts.PICTURE_COLUMNS, parts.PICTURE_ORDERS, self._drawn)
         self.action_part(self._part)
+
+    def _to_draw(self) -> dict[str, list[Picture]]:
+        """Return what is drawn of the evaluation and of the study; a damaged file gives nothing."""
+        run, document, study = (self._result[it] for it in ("run", "evaluation", "study"))
+        measured = attempt(lambda: evaluations.pictures(run["metrics"] or {}, document))
+        tried = attempt(lambda: studies.pictures(study) if study else [])
+        return {
+            "evaluation": (measured.value or []) if document else [],
+            "study": tried.value or [],
+        }
+
+    def _drawn(self, row: Row) -> Block:
+        """Return a picture in the room that there is beside the list, or in its place."""
+        room = self.query_one(f"#{self._part} Detail", Detail) if self._part in DRAWN else None
+        across = (room.content_size.width if room else 0) or self.app.size.width - 6
+        width, height = max(30, min(150, across)), max(6, min(26, self.app.size.height - 11))
+        found = attempt(lambda: stack(*row["draw"](width, height)))
+        return found.value or styled("The file cannot be read: it is damaged.", "warning")
 
     def _list(self, part: str, rows: list[Row], columns: Any, orders: Any, describe: Any) -> None:
         name = "run_id" if part == "nested" else "name"
@@ -213,14 +250,22 @@ class RunView(PartsView):
 
     def _overview(self) -> tuple[Block, Block]:
         run = self._result["run"]
+        document = self._result["evaluation"]
+        room = self.app.size.width
+        width = max(40, min(110, room // 2 - 6 if room >= WIDE else room - 6))
+        warned = attempt(lambda: evaluations.warnings(document, width)).value
         left = stack(
             fields(self._result["facts"]),
             styled(run["problem"], "warning", 600) if run["problem"] else None,
             styled(run["error"], "bad", 600) if run["error"] else None,
             *runs_detail.note(run),
-            *cost(run),
+            *parts.cost(run),
+            *([styled(""), heading("Checks"), *warned] if warned else []),
         )
-        metrics = runs_detail.metric_part(run, self._result["history"])
+        table = attempt(lambda: evaluations.metric_lines(run["metrics"] or {}, document, width))
+        metrics: list[Block] = [heading("Metrics"), *(table.value or ())]
+        if not document.get("table") or not table.value:
+            metrics = runs_detail.metric_part(run, self._result["history"])
         right = stack(*metrics, *self._result["models"])
         return left, right
 
@@ -280,7 +325,7 @@ class RunView(PartsView):
     def on_resize(self) -> None:
         """Draw curves and pictures again in the room that there is now."""
         super().on_resize()
-        if self.state == "filled" and self._part in ("metrics", "files") and self.listed:
+        if self.state == "filled" and self._part in ("metrics", "files", *DRAWN) and self.listed:
             self.call_after_refresh(self.listed.describe)
 
     def counts(self) -> Mapping[str, int | None]:
@@ -290,10 +335,28 @@ class RunView(PartsView):
             return {}
         return {
             "metrics": len(run["metrics"] or {}),
-            "params": len(text_rows(run)),
+            "params": len(parts.text_rows(run)),
             "files": len(runs_detail.artifact_sizes(run)),
             "nested": len(self._result["family"]),
         }
+
+    def present(self) -> list[str]:
+        """Return the parts that the run has."""
+        absent = {it for it in DRAWN if not self._pictures.get(it)}
+        return [it for it in PARTS if it not in absent]
+
+    def action_part(self, name: str) -> None:
+        """Show a part, or say that the run has none."""
+        if self._result and name not in self.present():
+            self.say(_ABSENT[name])
+        else:
+            super().action_part(name)
+
+    def arrive(self) -> None:
+        """Draw what is selected in the room that is known now."""
+        if self._part in DRAWN and self.listed is not None:
+            self.listed.describe()
+        super().arrive()
 
     def action_back(self) -> None:
         """Go back one step: from the detail to the list, from a filter to all, and out."""
@@ -342,7 +405,7 @@ class RunView(PartsView):
         from paceml_tui.screens import runs_begin  # which shows runs itself
 
         if self._run_id is not None:
-            name = self._name or self._run_id
+            name = (self._result.get("run") or {}).get("name") or self._called
             runs_begin.branch(self, self.desk, self._run_id, name, self._went_on)
 
     def action_copy(self) -> None:
@@ -351,118 +414,3 @@ class RunView(PartsView):
         value = (row or {}).get("value") if self._part in ("metrics", "params") else None
         value = (row or {}).get("name") if self._part == "files" else value
         self.app.post_message(Copied(safe(self._run_id if value is None else value, 0)))
-
-
-def metric_rows(run: Row, history: Mapping[str, list[tuple[int, float]]]) -> list[Row]:
-    """Return a line for each metric: its value, how often it was logged, and its extremes."""
-    rows = []
-    for name, value in sorted((run["metrics"] or {}).items()):
-        points = history.get(name, [])
-        finite = [it for it in points if math.isfinite(it[1])]
-        rows.append(
-            {
-                "name": name,
-                "value": value,
-                "points": [it for _, it in points],
-                "least": min(finite, key=lambda it: it[1]) if finite else None,
-                "most": max(finite, key=lambda it: it[1]) if finite else None,
-            }
-        )
-    return rows
-
-
-def text_rows(run: Row) -> list[Row]:
-    """Return a line for each param and each tag."""
-    found = [("param", run["params"] or {}), ("tag", run["tags"] or {})]
-    return [
-        {"group": group, "name": name, "value": value}
-        for group, values in found
-        for name, value in sorted(values.items())
-    ]
-
-
-def cost(run: Row) -> list[Block]:
-    """Return what the run took of the machine, as far as it was recorded."""
-    tags = run["tags"] or {}
-    titles = {
-        "paceml.seconds": "fit, s",
-        "paceml.cpu_seconds": "processor, s",
-        "paceml.peak_memory_bytes": "peak memory",
-    }
-    rows = [
-        (title, size(int(tags[key])) if key.endswith("bytes") and tags[key].isdigit()
-         else styled(tags[key], limit=20))
-        for key, title in titles.items()
-        if tags.get(key)
-    ]  # fmt: skip
-    return [styled(""), heading("Cost"), fields(rows)] if rows else []
-
-
-def _whole(row: Row) -> Block:
-    text = styled(row["value"], limit=0, is_block=True)
-    return stack(heading(row["name"], styled(row["group"], "quiet")), styled(""), text)
-
-
-def _kin(row: Row) -> Block:
-    rows = [(name, metric_value(it)) for name, it in (row["metrics"] or {}).items()]
-    return stack(
-        heading(row["title"], status(row["status"])),
-        fields([("run", styled(row["run_id"])), ("started", moment(row["started_at"]))]),
-        styled(""),
-        fields(rows[:100]),
-        join(styled("o", "accent"), styled("opens it", "quiet")),
-    )
-
-
-def _last(row: Row) -> float:
-    value = row["value"]
-    return value if isinstance(value, int | float) else math.inf
-
-
-METRIC_COLUMNS = (
-    Column("metric", lambda row: styled(row["name"], limit=60), is_wide=True, rank=0, most=40),
-    Column("last", lambda row: metric_value(row["value"]), is_number=True, rank=1),
-    Column(
-        "least",
-        lambda row: number(row["least"][1] if row["least"] else None),
-        is_number=True,
-        rank=3,
-    ),
-    Column(
-        "most", lambda row: number(row["most"][1] if row["most"] else None), is_number=True, rank=4
-    ),
-    Column("values", lambda row: number(len(row["points"])), is_number=True, rank=5),
-    Column("over steps", lambda row: spark(row["points"], 16), rank=2, most=16),
-)
-METRIC_ORDERS: Mapping[str, Any] = {
-    "": lambda _: 0,
-    "metric": lambda row: row["name"],
-    "last": _last,
-    "values": lambda row: -len(row["points"]),
-}
-TEXT_COLUMNS = (
-    Column("kind", lambda row: styled(row["group"], "quiet"), rank=2),
-    Column("name", lambda row: styled(row["name"], limit=60), rank=0, most=36),
-    Column("value", lambda row: value_text(row["value"]), is_wide=True, rank=1, most=60),
-)
-TEXT_ORDERS: Mapping[str, Any] = {
-    "": lambda _: 0,
-    "name": lambda row: row["name"],
-    "value": lambda row: str(row["value"]),
-}
-FILE_COLUMNS = (
-    Column("file", lambda row: styled(row["name"], limit=120), is_wide=True, rank=0, most=60),
-    Column("size", lambda row: size(row["bytes"]), is_number=True, rank=1),
-)
-FILE_ORDERS: Mapping[str, Any] = {
-    "": lambda _: 0,
-    "file": lambda row: row["name"],
-    "size": lambda row: -(row["bytes"] or 0),
-}
-KIN_COLUMNS = (
-    Column("kin", lambda row: styled(row["kin"], "quiet"), rank=1),
-    Column("run", lambda row: styled(row["title"]), is_wide=True, rank=0, most=36),
-    Column("status", lambda row: status(row["status"]), rank=2),
-    Column("started", lambda row: moment(row["started_at"]), rank=3),
-)
-KIN_ORDERS: Mapping[str, Any] = {"": lambda _: 0, "run": lambda row: row["title"]}

@@ -12,7 +12,8 @@ from rich.cells import cell_len
 from local_stack.runs.evaluating import evaluate
 from local_stack.runs.fit import fit
 from local_stack.runs.recipe import parse_recipe
-from paceml_tui.printing_training import drawn, lines
+from paceml_tui.evaluations import drawn
+from paceml_tui.printing_training import lines
 
 HOSTILE = "[red]a$\x1b[31m\u202e" + "long" * 30
 

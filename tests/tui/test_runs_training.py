@@ -59,7 +59,7 @@ async def test_a_training_is_begun_from_the_form_watched_and_its_run_branched(sm
         await pilot.press("ctrl+r")
         await until(pilot, "2 done", seconds=60)
         assert isinstance(pilot.app.screen, TrainingView)
-        await until(pilot, "Test rows", seconds=60)
+        await until(pilot, "95% interval", seconds=60)
         shown = words(pilot)
         for text in ("finished", "Fold 1", "Fold 2", "peak memory"):
             assert text in shown, text

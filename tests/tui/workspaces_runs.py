@@ -140,3 +140,90 @@ def png(width: int, height: int, colour: tuple[int, int, int]) -> bytes:
     rows = (b"\0" + bytes(colour) * width) * height
     parts = (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+CREDIT, STUDY = "1" * 32, "2" * 32
+WEAK = "[/nope]\x1b[2Jage > 40"
+
+
+def fill_evaluated(root: Path) -> None:
+    """Write a store of one run with an evaluation, and of one study with twelve trials."""
+    store = root / "mlruns"
+    shutil.rmtree(store, ignore_errors=True)
+    _experiment(store, "1", "credit")
+    measured = {"roc_auc": [(0, 0.79)], "log_loss": [(0, 0.5)], "cv_log_loss_mean": [(0, 0.52)]}
+    _run(store, "1", CREDIT, "trees", 0, metrics=measured)
+    _write(store / "1" / CREDIT / "artifacts", "evaluation/evaluation.json", evaluation())
+    _run(store, "1", STUDY, "search", 1, tags={"paceml.study": "{}"})
+    document = study()
+    _write(store / "1" / STUDY / "artifacts", "tuning.json", document)
+    for trial in document["trials"]:
+        tags = {"mlflow.parentRunId": STUDY, "paceml.trial": str(trial["number"])}
+        run, number = trial["run_id"], trial["number"]
+        _run(store, "1", run, f"search-{number}", 2 + number, tags=tags)
+
+
+def _write(folder: Path, name: str, document: dict[str, Any]) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(json.dumps(document))
+
+
+def evaluation() -> dict[str, Any]:
+    """Return the evaluation of a classifier as ``runs train`` writes it."""
+    bins = [{"n": 50, "predicted": n / 4, "observed": (n / 4) ** 1.2} for n in range(5)]
+    rising = {"x": [n / 20 for n in range(21)], "y": [(n / 20) ** 0.4 for n in range(21)]}
+    falling = {"x": rising["x"], "y": [1 - 0.6 * x for x in rising["x"]]}
+    told = "The model learns its rows by heart, and [/nope] 'colour' gives the target away."
+    weak = {"n_rows": 30, "share": 0.15, "loss": 0.3, "elsewhere": 0.1, "difference": 0.2}
+    metrics = {"log_loss": 0.6, "roc_auc": 0.7, "accuracy": 0.65}
+    return {
+        "task": "classification", "target": "default", "classes": ["no", "yes"], "rows": "test",
+        "n_rows": 200, "level": 0.95, "metrics": {}, "warnings": [told],
+        "table": {
+            "model": {"roc_auc": 0.79, "log_loss": 0.5, "accuracy": 0.75},
+            "dummy": {"roc_auc": 0.5, "log_loss": 0.61, "accuracy": 0.7},
+            "linear": {"roc_auc": 0.77, "log_loss": 0.52, "accuracy": 0.74},
+        },
+        "intervals": {"roc_auc": [0.72, 0.84], "log_loss": [0.44, 0.56]},
+        "details": {
+            "checks": [
+                {"name": "overfit", "message": told, "is_warning": True, "values": {}},
+                {"name": "unused", "message": "It uses all.", "is_warning": False, "values": {}},
+            ],
+            "roc": {"yes": rising}, "precision_recall": {"yes": falling},
+            "calibration": {"bins": bins, "expected_error": 0.034},
+            "calibration_before": {"bins": bins[1:], "expected_error": 0.081},
+            "confusion": [[129, 11], [38, 22]],
+            "importance": {"kind": "gain", "values": {"amount": 3.0, "[/nope] age": 1.0}},
+            "learning_curve": {
+                "metric": "log_loss", "n_rows": [100, 200, 800],
+                "train": [0.2, 0.3, 0.4], "held_out": [0.7, 0.6, 0.5],
+            },
+            "loss": "Brier score",
+            "slices": [
+                {"column": "sex", "group": "sex is [/nope]", "n_rows": 60, "metrics": metrics,
+                 "judged": {**weak, "is_weak": True}},
+            ],
+            "weak_segments": {"n_looked_at": 9, "found": [{"segment": WEAK, **weak}]},
+        },
+    }  # fmt: skip
+
+
+def study() -> dict[str, Any]:
+    """Return a study as ``runs tune`` writes it: one value is far off, two trials were pruned."""
+    values = [1.2, 9.0, 1.1, None, 0.9, 1.0, 0.95, None, 0.8, 0.85, 0.9, 0.88]
+    trials = [
+        {
+            "number": n, "run_id": f"{n:032x}", "value": value, "error": None, "seconds": 1.5 + n,
+            "params": {"num_leaves": 15 + 8 * n, "rate": 0.01 * 1.5**n, "kind": "ab"[n % 2]},
+            "status": "KILLED" if value is None else "FINISHED", "is_pruned": value is None,
+            "folds": [1.0] if value is None else [value, value],
+        }
+        for n, value in enumerate(values)
+    ]  # fmt: skip
+    return {
+        "metric": "log_loss", "direction": "minimize", "sampler": "tpe", "pruner": "median",
+        "best": {"trial": 8, "params": trials[8]["params"], "value": 0.8},
+        "trials": trials, "importance": {"rate": 0.7, "num_leaves": 0.25, "kind": 0.05},
+        "history": [],
+    }  # fmt: skip
