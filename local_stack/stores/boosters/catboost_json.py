@@ -236,7 +236,7 @@ def _check_ctr(ctr: Any, tables: Any, n_floats: int, n_categories: int) -> int:
     for element in documents.listed(ctr["elements"]):
         _check_element(element, n_floats, n_categories)
     named = {"identifier": ctr["elements"], "type": ctr["ctr_type"]}
-    documents.same(ctr["identifier"], documents.canonical(named).decode("ascii"))
+    documents.same(documents.parsed(documents.matching(ctr["identifier"], "[ -~]*")), named)
     found = documents.members(
         tables.get(ctr["identifier"]), ("counter_denominator", "hash_map", "hash_stride")
     )
@@ -282,7 +282,7 @@ def _check_split(split: Any, n_splits: int) -> None:
 
 def _check_oblivious(tree: Any, n_splits: int, n_outputs: int) -> None:
     documents.members(tree, ("leaf_values", "leaf_weights", "splits"))
-    splits = documents.listed(tree["splits"])
+    splits = documents.listed([] if tree["splits"] is None else tree["splits"])
     if len(splits) > _MAX_DEPTH // 4:
         raise refuse("a tree is of an unknown kind")
     for split in splits:

@@ -33,6 +33,18 @@ def read(content: bytes) -> Any:
     return document
 
 
+def parsed(text: str) -> Any:
+    """Return the document of a text in which no key stands twice; numbers may have any form."""
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise refuse("it names a part of a booster twice")
+    return found
+
+
 def members(value: Any, needed: Collection[str], optional: Collection[str] = ()) -> Any:
     """Return an object that has exactly the members named."""
     if not isinstance(value, dict) or not set(needed) <= set(value) <= {*needed, *optional}:
