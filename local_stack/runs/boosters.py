@@ -116,7 +116,7 @@ class Booster(ABC):
 
     def chosen(self, recipe: Recipe, n_classes: int, n_rows: int) -> dict[str, Any]:
         """Return the parameters of a recipe and the usual ones, with objective and seed."""
-        params = self.canonical(self._usual(recipe, n_classes, n_rows) | recipe.params)
+        params = self.canonical(self.usual_of(recipe, n_classes, n_rows) | recipe.params)
         known = self.objectives[kind_of(n_classes)]
         objective = params.setdefault(self.objective, known[0])
         if _word(objective) not in known:
@@ -129,7 +129,7 @@ class Booster(ABC):
 
     def in_force(self, recipe: Recipe, n_classes: int, n_rows: int, booster: Any) -> dict[str, Any]:
         """Return the parameters of a booster, those of the recipe under the names it uses."""
-        params = self._usual(recipe, n_classes, n_rows) | recipe.params
+        params = self.usual_of(recipe, n_classes, n_rows) | recipe.params
         names = self.names()
         given = {names[key] for key in params}
         others = {**self.defaults, **self.settled(booster)}
@@ -140,7 +140,7 @@ class Booster(ABC):
             params[self.objective] = self.objectives[kind_of(n_classes)][0]
         return params
 
-    def _usual(self, recipe: Recipe, n_classes: int, n_rows: int) -> dict[str, Any]:
+    def usual_of(self, recipe: Recipe, n_classes: int, n_rows: int) -> dict[str, Any]:
         """Return what is set where the recipe sets nothing else.
 
         A recipe whose ``params`` say how trees are grown has the library's own defaults for what

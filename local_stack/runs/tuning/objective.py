@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from local_stack.errors import InputError, nearest
@@ -41,12 +41,15 @@ class Objective:
     """A metric of the cross-validation. ``task`` is what the data made of the recipe's.
 
     ``scorer`` is the name of scikit-learn's scorer that measures it, None for a usual metric.
+    ``n_classes`` (0 for a regression) and ``n_rows`` are those of the training rows.
     """
 
     task: str
     metric: str
     is_higher_better: bool
     scorer: str | None = None
+    n_classes: int = 0
+    n_rows: int = 0
 
 
 def objective(plan: Recipe, frame: pl.DataFrame) -> Objective:
@@ -63,8 +66,8 @@ def objective(plan: Recipe, frame: pl.DataFrame) -> Objective:
     assert plan.search is not None
     _, table, task = labelled(plan, frame)
     n_classes, kind = 0, task
+    rows, _ = hold_out(table.keys, plan.split.test, plan.split.seed)
     if task == "classification":
-        rows, _ = hold_out(table.keys, plan.split.test, plan.split.seed)
         n_classes = len(table.take(rows).classes)
         kind = "binary" if n_classes == 2 else "multiclass"
     has_probabilities = task == "classification" and gives_probabilities(plan.estimator)
@@ -75,13 +78,15 @@ def objective(plan: Recipe, frame: pl.DataFrame) -> Objective:
     is_weighted = plan.weights is not None and metric.startswith(WEIGHTED)
     name = metric.removeprefix(WEIGHTED) if is_weighted else metric
     if name in usual:
-        return Objective(task, metric, direction(name) == "higher")
+        is_higher = direction(name) == "higher"
+        return Objective(task, metric, is_higher, None, n_classes, len(rows))
     if metric.startswith(WEIGHTED) and not is_weighted:
         raise InputError(
             f"search.metric cannot be '{metric}': the recipe weighs no rows.",
             "Add weights: COLUMN, or search the metric itself.",
         )
-    return _named(metric, name, usual, task, (n_classes, has_probabilities, is_weighted))
+    found = _named(metric, name, usual, task, (n_classes, has_probabilities, is_weighted))
+    return replace(found, n_rows=len(rows))
 
 
 def _named(
@@ -94,7 +99,7 @@ def _named(
     if name in scorers:
         why = unfit(name, *kind)
         if not why:
-            return Objective(task, metric, is_higher_better=True, scorer=name)
+            return Objective(task, metric, True, name, kind[0])
         hint = f"scikit-learn: {why.rstrip('.')}. Some that can be: {', '.join(usual)}."
     else:
         fitting = [scorer for scorer in scorers if not unfit(scorer, *kind)]

@@ -19,6 +19,8 @@ from local_stack.workspace import Workspace
 
 STUDY: Final = "paceml.study"
 """The tag of a study's run: what has to be the same for it to be resumed."""
+_RULES: Final = 2
+"""Which trials a recipe means: 2 since they begin at the recipe without its search."""
 _WORDS: Final = {
     "recipe": "the recipe",
     "data": "the data version",
@@ -30,6 +32,7 @@ _WORDS: Final = {
 def key_of(plan: Recipe, version: versions.DataVersion, sampler: str, pruner: str) -> str:
     """Return what identifies a study; how many trials it may have does not."""
     document = plan.to_dict()
+    document["rules"] = _RULES
     document["search"] = {k: v for k, v in document["search"].items() if k != "trials"}
     text = json.dumps(document, sort_keys=True, ensure_ascii=True)
     found = {

@@ -39,16 +39,19 @@ def suggest(
     sampler: str,
     seed: int,
     is_higher_better: bool,
+    first: Params | None = None,
 ) -> Params:
     """Return the parameters of the trial after those that were ``seen``, which are in order.
 
-    The same arguments give the same parameters.
+    The same arguments give the same parameters. TPE begins with those of ``first``.
     """
     import numpy as np
 
     number = int(np.random.SeedSequence([seed, len(seen)]).generate_state(1)[0])
     study = _study(space, seen if sampler == "tpe" else (), is_higher_better)
     study.sampler = _sampler(sampler, number)
+    if first and not seen and sampler == "tpe":
+        study.enqueue_trial(first)
     return dict(study.ask(_distributions(space)).params)
 
 

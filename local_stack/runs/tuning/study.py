@@ -34,7 +34,10 @@ _MOST_LOSSES = 1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a study was told to do. ``deadline`` is of the monotonic clock."""
+    """What a study was told to do. ``deadline`` is of the monotonic clock.
+
+    ``first`` are parameters that a search by TPE begins with, the others of them are sampled.
+    """
 
     space: tuple[Dimension, ...]
     goal: Objective
@@ -44,6 +47,7 @@ class Plan:
     n_trials: int
     seed: int
     deadline: float | None = None
+    first: Params = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -157,6 +161,7 @@ class Study:
             sampler=plan.sampler,
             seed=plan.seed,
             is_higher_better=plan.goal.is_higher_better,
+            first=plan.first,
         )
 
     def _submit(self, workers: Workers, trial: Trial, fold: int) -> None:

@@ -34,6 +34,7 @@ from local_stack.runs.tuning import judging, resuming, sampling
 from local_stack.runs.tuning.objective import Objective, objective
 from local_stack.runs.tuning.pruning import Pruner
 from local_stack.runs.tuning.space import check_grid
+from local_stack.runs.tuning.starting import first, grounded
 from local_stack.runs.tuning.study import Plan, Study, all_seen
 from local_stack.runs.tuning.trials import Trial, Trials
 from local_stack.runs.workers import Inline, Processes, Workers, on_cluster
@@ -113,7 +114,8 @@ def tune(
 ) -> TunedRun:
     """Search the parameters of a recipe, and train its best trial.
 
-    Trials are judged by cross-validation of the training rows (split.folds, else 5 folds). A
+    Trials are judged by cross-validation of the training rows (split.folds, else 5 folds). What
+    the space leaves out is as the recipe has it without a search, and TPE begins with that. A
     study that was stopped or killed goes on when the same command is called again.
 
     Parameters
@@ -245,7 +247,7 @@ def _searched(
     progress: Progress,
 ) -> tuple[list[Trial], Trials]:
     """Run the study; return its trials by number, and what recorded them."""
-    plan = asked.plan
+    plan = grounded(asked.plan, goal.n_classes, goal.n_rows)
     assert plan.search is not None
     trials = Trials(workspace, plan, asked.version, row, goal)
     if is_resumed:
@@ -274,6 +276,7 @@ def _searched(
             n_trials=asked.n_trials,
             seed=plan.split.seed,
             deadline=None if asked.minutes is None else started + 60 * asked.minutes,
+            first=first(asked.plan, goal.n_classes, goal.n_rows),
         ),
         trials,
         task,
