@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -34,6 +35,11 @@ VIEWS = {
     "runs-compare": "3 space j space d",
 }
 """Pictures of views over a screen, and the keys that lead there; ``wait`` waits for a job."""
+
+SEARCH = "search: {trials: 16, space: {num_leaves: [4, 63], learning_rate: {log: [0.01, 0.3]}}}"
+"""What is added to a sample recipe for the picture of a tuning."""
+CHANGED = {"params.num_leaves": "31", "calibrate": "isotonic", "": "early_stopping=50"}
+"""What the picture of a branch changes."""
 
 IMPORTED = "sample_data/loans_2025.csv"
 """What the picture of the import looks at."""
@@ -65,9 +71,49 @@ async def picture_screens(root: Path) -> None:
 
                 app.screen.post_message(SourcePicker.Picked(IMPORTED))
             await asyncio.sleep(6 * SETTLE_SECONDS)  # a comparison, or a profile, is a job
-            await pilot.pause()
-            draw(app.export_screenshot(title=f"paceml-tui: {name}"), HERE / f"{name}.png")
+            await picture(pilot, name)
             await pilot.press(*["escape"] * 5)
+        await picture_training(pilot, root)
+
+
+async def picture_training(pilot: Any, root: Path) -> None:
+    """Begin a tuning from the form, and draw it at work, what it gave, and a branch of it."""
+    app = pilot.app
+    recipe = root / "loans-tuning.yaml"
+    recipe.write_text(Path("sample_data/loans-recipe.yaml").read_text() + SEARCH)
+    await pilot.press("3", "n")
+    await asyncio.sleep(SETTLE_SECONDS)
+    given = {"file": str(recipe), "trials": "16", "workers": "2"}
+    await fill_in(app.screen, given)
+    await pilot.press("ctrl+r")
+    view = app.screen
+    while len(getattr(getattr(view, "_study", None), "valued", ())) < 9:
+        await asyncio.sleep(0.5)
+        view = app.screen
+    await picture(pilot, "runs-training")
+    while view._job.is_alive:
+        await asyncio.sleep(1)
+    for name, keys in {"runs-study": "o 7", "runs-evaluation": "6 j j", "runs-branch": "b"}.items():
+        for key in keys.split():
+            await pilot.press(key)
+            await asyncio.sleep(SETTLE_SECONDS)
+        if name == "runs-branch":
+            await fill_in(app.screen, CHANGED)
+        await picture(pilot, name)
+
+
+async def fill_in(form: Any, given: dict[str, str]) -> None:
+    """Fill in the fields of a form of recipes, by name."""
+    for place, field in enumerate(form._fields):
+        if field.name in given:
+            form.query_one(f"#field-{place}").value = given[field.name]
+    await asyncio.sleep(SETTLE_SECONDS)
+
+
+async def picture(pilot: Any, name: str) -> None:
+    """Draw what is shown now."""
+    await pilot.pause()
+    draw(pilot.app.export_screenshot(title=f"paceml-tui: {name}"), HERE / f"{name}.png")
 
 
 def begin_labels(root: Path) -> None:

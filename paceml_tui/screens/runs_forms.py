@@ -252,7 +252,7 @@ class TrainForm(RecipeForm):
     def _write(self, path: Path, text: str) -> None:
         """Keep the recipe in the workspace."""
         if self.desk.is_readonly:
-            raise InputError("This workspace is open for reading only.", "Open it without it.")
+            raise InputError("It is open for reading only.", "Open it without --readonly.")
         try:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")

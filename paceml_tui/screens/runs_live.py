@@ -154,7 +154,12 @@ def figures(told: Told, study: Study | None, width: int, height: int) -> list[Bl
         title = heading(f"{told.metric} of the rows held out", styled(told.label, "quiet", 40))
         found += [title, *curve_chart([Curve("", tuple(told.curve))], width=width, height=height)]
         at, value = told.curve[-1]
-        shown = (styled("last", "quiet"), number(value), styled("in round", "quiet"), number(int(at)))
+        shown = (
+            styled("last", "quiet"),
+            number(value),
+            styled("in round", "quiet"),
+            number(int(at)),
+        )
         found += [join(*shown), styled("")]
     if told.folds:
         found += [*_folds(told.folds), styled("")]

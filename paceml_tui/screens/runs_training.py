@@ -187,7 +187,8 @@ class TrainingView(View):
         if job.is_alive and not found:
             found = [styled("No fold, round or trial has ended yet.", "quiet")]
         if not job.is_alive and job.status != "finished":
-            shown += [styled(""), join(styled("r", "accent"), styled(_AGAIN, "quiet"))]
+            again = _GOES_ON if job.command == "runs.tune" and job.status != "failed" else _AGAIN
+            shown += [styled(""), join(styled("r", "accent"), styled(again, "quiet"))]
         # Where one half stands under the other, what is at work comes before what was asked for.
         (shown if room >= WIDE else found).extend([styled(""), *runs_live.asked(job)])
         left.update(stack(*shown))  # not from the top again: somebody may be reading
@@ -298,7 +299,8 @@ def _about(job: Job, now: datetime) -> str:
     return ", ".join(filter(None, parts))
 
 
-_AGAIN = "goes on with it: what had ended of a study is not done again."
+_AGAIN = "does it again, from the recipe as it is now."
+_GOES_ON = "goes on with the study; trials that have ended are not judged again."
 _TITLES = {"runs.tune": "Tuning", "runs.branch": "Branch"}
 _LOST = {
     "runs.train": "It stops at its next step; its run is kept as KILLED, without a model.",

@@ -13,6 +13,7 @@ import workspaces
 import yaml
 from conftest import LARGE, SMALL, running, settle, text_of, until
 from test_hostile import assert_harmless
+from textual.widgets import Static
 from views_kit import press, words
 
 from local_stack import catalog, jobs
@@ -22,6 +23,7 @@ from paceml_tui.screens.runs_forms import BranchForm, TrainForm, flattened
 from paceml_tui.screens.runs_live import Told
 from paceml_tui.screens.runs_training import TrainingView
 from paceml_tui.screens.runs_view import RunView
+from paceml_tui.tasks import attempt
 
 HOSTILE = "wi[/nope]\x1b[2Jne"
 
@@ -78,7 +80,67 @@ async def test_a_training_is_begun_from_the_form_watched_and_its_run_branched(sm
         assert "--set params.n_estimators=20 --set params.max_depth=3" in shown
 
 
-def write_job(root: Path, *, is_held: bool, name: str = "wine.yaml", **result: Any) -> str:
+async def test_what_cannot_be_trained_is_refused_in_a_sentence_before_it_starts(
+    small: Path, tmp_path: Path
+) -> None:
+    recipes = {
+        "typo.yaml": "dataset: t\nestimatr: lightgbm\n",
+        "absent.yaml": "dataset: u\ntarget: y\n",
+        "stored.yaml": "dataset: t\nfeatures: stored\n",
+        "search.yaml": "dataset: t\nsearch: {space: {num_leaves: [3, 9]}}\n",
+    }
+    for name, text in recipes.items():
+        (tmp_path / name).write_text(text)
+    with Workspace.open(small, actor="ada") as workspace:
+        given = {"name": "s", "source": str(tmp_path / "t.csv"), "target": "b"}
+        catalog.call(workspace, "data.add", given)
+    (small / "recipes").write_text("a file where the folder should be")
+    cases = [
+        ({"file": str(tmp_path / "typo.yaml")}, "line 2: 'estimatr' is not a key"),
+        ({"file": str(tmp_path / "absent.yaml")}, "There is no data set 'u'."),
+        ({"file": str(tmp_path / "none.yaml")}, "There is no file"),
+        ({"file": str(tmp_path / "stored.yaml")}, "Data set 't' has no recipe."),
+        ({"file": ""}, "The recipe cannot be written into"),
+        ({"trials": "5", "estimator": "sklearn.linear_model.Ridge"}, "search space is missing"),
+        ({"trials": "many"}, "need a whole number, not 'many'"),
+    ]
+    async with running(small, LARGE, "3 n") as pilot:
+        await pilot.pause(0.3)
+        form = pilot.app.screen
+        assert "target: b" in words(pilot)  # of the data set that comes first
+        await fill(pilot, dataset="t")
+        assert "target: y" in words(pilot)  # of the one that was chosen
+        for given, sentence in cases:
+            await fill(pilot, **given)
+            await pilot.press("ctrl+r")
+            await pilot.pause()
+            assert pilot.app.screen is form
+            assert sentence in form.query_one("#complaint", Static).content.plain, sentence
+        await fill(pilot, file=str(tmp_path / "search.yaml"), trials="")
+        assert "The file has a search: fill in trials" in words(pilot)
+        await fill(pilot, trials="3", workers="2", pruner="median", sampler="random")
+        command = form.query_one("#preview", Static).content.plain
+        assert command.endswith("--trials 3 --sampler random --pruner median --workers 2")
+        with Workspace.open(small, actor="ada") as workspace:
+            catalog.call(workspace, "data.recipe", {"name": "t", "suggest": True})
+        await fill(pilot, file=str(tmp_path / "stored.yaml"))
+        assert attempt(lambda: form.request(is_final=True)).error is None
+
+
+async def test_a_job_that_failed_is_begun_again(empty: Path) -> None:
+    job = write_job(empty, is_held=False, name=str(empty / "gone.yaml"), status="failed")
+    async with running(empty, SMALL, "3") as pilot:
+        await press(pilot, "W", "enter")
+        await until(pilot, "does it again")
+        await press(pilot, "r")
+        await until(pilot, "There is no file", seconds=60)  # said by a job of its own
+        assert pilot.app.screen._job_id != job
+        assert len(list((empty / "jobs").iterdir())) == 2
+
+
+def write_job(
+    root: Path, *, is_held: bool, name: str = "wine.yaml", status: str = "finished", **result: Any
+) -> str:
     """Write the folder of a job as a tuning leaves it, at work or ended."""
     job = "20261129T070000000-abcdef"
     folder = root / "jobs" / job
@@ -107,7 +169,7 @@ def write_job(root: Path, *, is_held: bool, name: str = "wine.yaml", **result: A
     if is_held:
         held.append(jobs._hold(folder))
     else:
-        ended = {**asked, "status": "finished", "ended_at": "2026-11-29T07:01:00Z", "error": None}
+        ended = {**asked, "status": status, "ended_at": "2026-11-29T07:01:00Z", "error": None}
         jobs._write(folder / "result.json", ended)
         jobs._write(folder / "output.json", result)
     return job
