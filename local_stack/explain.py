@@ -6,7 +6,7 @@ goes through shap. The values are stored next to the run, so that they are compu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,9 @@ from local_stack.preparation.fitting import raw_columns
 from local_stack.progress import Progress, Step, silent
 from local_stack.registry import load, resolve
 from local_stack.results import Result, now
+from local_stack.runs.cluster.client import completed
 from local_stack.runs.records import find_run
+from local_stack.runs.workers import Task, on_cluster
 from local_stack.stores.artifacts import Tree
 from local_stack.stores.journal import Draft
 from local_stack.stores.metadata import Row
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from local_stack.stores.model_files import Model
+    from local_stack.preparation.fitted import Preparation
+    from local_stack.runs.cluster.client import Cluster
+    from local_stack.stores.model_files import Model, ModelRecord
 
 _MOST_BACKGROUND = 100
 _BLOCK = 500
@@ -94,6 +98,7 @@ def model(
     target: str,
     *,
     rows: int = 5000,
+    cluster: str | None = None,
     progress: Progress = silent,
 ) -> ModelExplanation:
     """Explain a model by the SHAP values of its features.
@@ -104,6 +109,8 @@ def model(
         Run id (or latest), or MODEL, MODEL@STAGE, MODEL/VERSION.
     rows
         Explain at most this many rows; of more a seeded sample is taken, and the result says so.
+    cluster
+        Let the workers of a Dask cluster do it, as tcp://HOST:PORT; the values are the same.
     """
     import polars
 
@@ -117,7 +124,8 @@ def model(
     if frame.height == 0:
         raise InputError(f"{version.reference} has no row with a {run['target']}.")
     matrix = loaded.matrix(raw_columns(frame, loaded.inputs))
-    shap = shap_values(loaded, matrix, progress=progress)
+    with on_cluster(cluster) as workers:
+        shap = shap_values(loaded, matrix, workers=workers, progress=progress)
     names = [feature.name for feature in loaded.features]
     error = float(abs(shap.base + shap.values.sum(axis=1) - shap.raw).max())
     means = abs(shap.values).mean(axis=0)
@@ -145,14 +153,69 @@ def model(
 
 
 def shap_values(
-    loaded: Model, matrix: NDArray[np.float64], *, progress: Progress = silent
+    loaded: Model,
+    matrix: NDArray[np.float64],
+    *,
+    workers: Cluster | None = None,
+    progress: Progress = silent,
 ) -> ShapValues:
-    """Return the SHAP values of ``matrix`` (n_rows, n_features), as the model prepares it."""
-    if loaded.kind == "lightgbm":
-        return _lightgbm(loaded, matrix, progress)
+    """Return the SHAP values of ``matrix`` (n_rows, n_features), as the model prepares it.
+
+    It is done in blocks of rows, by ``workers`` where there are some, with the same values.
+    """
     if hasattr(loaded.estimator, "coef_"):
         return _linear(loaded, matrix)
-    return _by_shap(loaded, matrix, progress)
+    background = matrix[:: max(1, len(matrix) // _MOST_BACKGROUND)][:_MOST_BACKGROUND]
+    blocks = [matrix[start : start + _BLOCK] for start in range(0, len(matrix), _BLOCK)]
+    found: dict[int, ShapValues] = {}
+    if workers is None:
+        for number, block in enumerate(blocks):
+            progress(Step("SHAP values", number * _BLOCK, len(matrix)))
+            found[number] = _of_block(loaded, block, background)
+    else:
+        facts = workers.send((loaded.record, loaded.preparation, loaded.content))
+        asked = [Task(n, shap_block, (facts, it, background)) for n, it in enumerate(blocks)]
+        found.update(completed(workers, asked, "SHAP values, blocks of rows", progress))
+    return _joined([found[number] for number in range(len(blocks))])
+
+
+def shap_block(
+    facts: tuple[ModelRecord, Preparation, bytes],
+    block: NDArray[np.float64],
+    background: NDArray[np.float64],
+    *,
+    progress: Progress = silent,
+) -> ShapValues:
+    """Return the SHAP values of some rows, by what a model is made of: the task of a worker."""
+    from local_stack.stores.model_files import built
+
+    if not _built or _built[0] != facts:
+        _built[:] = [facts, built(*facts)]
+    return _of_block(_built[1], block, background)
+
+
+_built: list[Any] = []
+"""The model that a worker had last, after what it is made of."""
+
+
+def _of_block(
+    loaded: Model, block: NDArray[np.float64], background: NDArray[np.float64]
+) -> ShapValues:
+    return (
+        _lightgbm(loaded, block)
+        if loaded.kind == "lightgbm"
+        else _by_shap(loaded, block, background)
+    )
+
+
+def _joined(parts: Sequence[ShapValues]) -> ShapValues:
+    import numpy as np
+
+    values, base, raw = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("values", "base", "raw")
+    )
+    return ShapValues(values, base, raw, parts[0].unit, parts[0].method)
 
 
 def target_run(workspace: Workspace, target: str) -> Row:
@@ -176,18 +239,12 @@ def target_run(workspace: Workspace, target: str) -> Row:
     return run
 
 
-def _lightgbm(loaded: Model, matrix: NDArray[np.float64], progress: Progress) -> ShapValues:
+def _lightgbm(loaded: Model, matrix: NDArray[np.float64]) -> ShapValues:
     """Exact tree SHAP by LightGBM's own ``pred_contrib`` (Lundberg et al. 2020)."""
     import numpy as np
 
-    parts: list[Any] = []
-    raws: list[Any] = []
-    for start in range(0, len(matrix), _BLOCK):
-        progress(Step("SHAP values", start, len(matrix)))
-        block = matrix[start : start + _BLOCK]
-        parts.append(np.asarray(loaded.estimator.predict(block, pred_contrib=True)))
-        raws.append(np.asarray(loaded.estimator.predict(block, raw_score=True)))
-    contributions, raw = np.concatenate(parts), np.concatenate(raws)
+    contributions = np.asarray(loaded.estimator.predict(matrix, pred_contrib=True))
+    raw = np.asarray(loaded.estimator.predict(matrix, raw_score=True))
     n_features = matrix.shape[1]
     if raw.ndim == 2:  # one block of columns a class: keep each row's predicted class
         chosen = raw.argmax(axis=1)
@@ -216,7 +273,9 @@ def _linear(loaded: Model, matrix: NDArray[np.float64]) -> ShapValues:
     return ShapValues(values, base, raw, unit, "linear SHAP (exact, independent features)")
 
 
-def _by_shap(loaded: Model, matrix: NDArray[np.float64], progress: Progress) -> ShapValues:
+def _by_shap(
+    loaded: Model, matrix: NDArray[np.float64], background: NDArray[np.float64]
+) -> ShapValues:
     """Every other estimator: shap's tree explainer when it knows it, else permutations."""
     import numpy as np
     import shap
@@ -224,8 +283,6 @@ def _by_shap(loaded: Model, matrix: NDArray[np.float64], progress: Progress) -> 
     estimator = loaded.estimator
     is_regression = loaded.task == "regression"
     function = estimator.predict if is_regression else estimator.predict_proba
-    progress(Step("SHAP values", 0, len(matrix)))
-    background = matrix[:: max(1, len(matrix) // _MOST_BACKGROUND)][:_MOST_BACKGROUND]
     try:
         explainer: Any = shap.TreeExplainer(estimator, background)
         found = explainer(matrix, check_additivity=False)

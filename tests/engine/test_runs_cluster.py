@@ -7,16 +7,19 @@ import platform
 import signal
 import time
 
+import polars as pl
 import pytest
 from cluster_kit import cluster, free_port
 from records_kit import add_beans
 from tuning_kit import put_recipe
 
+from local_stack import explain
 from local_stack.errors import Cancelled, InputError, UnavailableError
 from local_stack.runs.cluster.client import Cluster, completed
 from local_stack.runs.train import train
 from local_stack.runs.tuning.tune import tune
 from local_stack.runs.workers import Task
+from local_stack.stores.artifacts import Blob
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 pytest.importorskip("distributed")
@@ -121,3 +124,24 @@ def test_what_is_no_address_is_refused(address):
 def test_no_scheduler_is_a_sentence():
     with pytest.raises(UnavailableError, match="No Dask scheduler answers"):
         Cluster(f"tcp://127.0.0.1:{free_port()}")
+
+
+@pytest.mark.parametrize("estimator", ["lightgbm", "sklearn.ensemble.ExtraTreesRegressor"])
+def test_shap_values_of_the_cluster_are_those_of_one_machine(
+    cluster, workspace, tmp_path, monkeypatch, estimator
+):
+    monkeypatch.setattr(explain, "_BLOCK", 20)
+    add_beans(workspace, tmp_path)
+    path = tmp_path / "r.yaml"
+    path.write_text(f"dataset: beans\nestimator: {estimator}\nparams: {{n_estimators: 8}}\n")
+    run = train(workspace, path).run_id
+    alone = explain.model(workspace, run)
+    values = shap_table(workspace, run)
+    there = explain.model(workspace, run, cluster=cluster.address)
+    assert there.importance == alone.importance
+    assert shap_table(workspace, run).equals(values)
+
+
+def shap_table(workspace, run):
+    stored = workspace.get("explanations", run)["artifacts"]["explain/shap_values.parquet"]
+    return pl.read_parquet(workspace.artifacts.path(Blob.of(stored)))

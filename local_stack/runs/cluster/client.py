@@ -79,9 +79,9 @@ class Cluster:
             self.close()
             raise
 
-    def send(self, frame: pl.DataFrame) -> Sent:
-        """Send a table to every worker, once and past the scheduler where that is possible."""
-        return Sent(self.client.scatter(frame, broadcast=True, hash=False))
+    def send(self, value: Any) -> Sent:
+        """Send a value to every worker, once and past the scheduler where that is possible."""
+        return Sent(self.client.scatter([value], broadcast=True, hash=False)[0])
 
     def judging(self, frame: pl.DataFrame) -> Judging:
         """Send a table; return what makes the task of judging a recipe by one of its folds."""
