@@ -113,7 +113,9 @@ def _profiled(result: Any) -> str:
 
 
 def _trained(result: Any) -> str:
-    best = ", ".join(f"{k} {v:.3f}" for k, v in list(result["metrics"].items())[:3])
+    found = result["metrics"]
+    names = [it for it in ("rmse", "r2", "roc_auc", "log_loss", "accuracy") if it in found][:3]
+    best = ", ".join(f"{name} {found[name]:.3f}" for name in names or list(found)[:3])
     return f"run {result['run_id'][:8]}: {best}"
 
 

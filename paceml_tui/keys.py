@@ -277,6 +277,7 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("runs", "markdown", "Y", "markdown", "copy table", "Copy what is listed as Markdown."),
     Key("runs", "experiment", "E", "experiment", "experiment", "Choose one experiment, or all."),
     Key("runs", "state", "a", "state", "state", "Active, deleted or all runs."),
+    Key("runs", "nested", "h", "nested", "nested", "Hide runs nested in another, or show them."),
     Key("runs", "params", "p", "shown('params')", "params", "Choose the params that are shown."),
     Key("runs", "metrics", "m", "shown('metrics')", "metrics", "Choose the metrics shown."),
     Key("runs", "tags", "u", "shown('tags')", "tags", "Choose the tags that are shown."),

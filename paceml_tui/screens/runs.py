@@ -126,6 +126,8 @@ class RunsScreen(RunsList):
             parts.append(_box(key, f"{group} {len(shown)}/{len(self.known.get(group, ()))}"))
         if self._remembered.filters:
             parts.append(_box("f", f"{len(self._remembered.filters)} saved"))
+        if self.is_nested_hidden:
+            parts.append(_box("h", "nested hidden"))
         if not self._is_plain:
             parts.append(_box("C", "clear"))
         self.query_one(".chosen", Static).update(join(*parts, gap="  "))
@@ -134,7 +136,7 @@ class RunsScreen(RunsList):
     def _is_plain(self) -> bool:
         """Return whether nothing is chosen, so that there is nothing to clear."""
         chosen = self.filter_text or self.experiment or self._marked or self._remembered.columns
-        return not chosen and self.lifecycle == "active"
+        return not chosen and self.lifecycle == "active" and not self.is_nested_hidden
 
     # The filter.
 
@@ -237,6 +239,11 @@ class RunsScreen(RunsList):
         self.lifecycle = STATES[(STATES.index(self.lifecycle) + 1) % len(STATES)]
         self._list_anew()
 
+    def action_nested(self) -> None:
+        """Leave out the runs that are nested in another, or list them again."""
+        self.is_nested_hidden = not self.is_nested_hidden
+        self._list_anew()
+
     def _list_anew(self) -> None:
         self._offset = 0
         self._tell_chosen()
@@ -305,6 +312,7 @@ class RunsScreen(RunsList):
     def action_clear(self) -> None:
         """Show every active run of every experiment again, in the columns of the beginning."""
         self.experiment, self.lifecycle, self._marked = "", "active", ()
+        self.is_nested_hidden = False
         self._keep(replace(self._remembered, columns={}))
         self.bar.accept()
         self.begin_again()
@@ -379,7 +387,9 @@ class RunsScreen(RunsList):
         """Return the command for everything that matches, or say that words have none."""
         request = self.listed()
         if request is None:
-            self.say("Words have no command; type a search such as metrics.rmse < 1.")
+            hidden = "No command leaves nested runs out; show them first, with h."
+            words = "Words have no command; type a search such as metrics.rmse < 1."
+            self.say(hidden if self.is_nested_hidden else words)
             return None
         return Request(request.command, {**request.arguments, "limit": 0})
 

@@ -58,6 +58,8 @@ class RunsList(RecordsScreen):
     experiment = ""
     """The experiment whose runs are listed; '' when those of all are."""
     lifecycle: Lifecycle = "active"
+    is_nested_hidden = False
+    """Whether runs that are nested in another, such as the trials of a study, are left out."""
     warnings: tuple[str, ...] = ()
     """What the last look at the store had to warn of."""
     known: Mapping[str, tuple[str, ...]] = {}
@@ -82,6 +84,8 @@ class RunsList(RecordsScreen):
         if self.experiment:
             conditions.append("experiment = ?")
             values.append(self.experiment)
+        if self.is_nested_hidden:
+            conditions.append("coalesce(parent, '') = ''")
         return _COLUMNS, f"found_runs WHERE {' AND '.join(conditions)}", tuple(values)
 
     @property
@@ -153,9 +157,9 @@ class RunsList(RecordsScreen):
         self._known_of = state
 
     def listed(self) -> Request | None:
-        """Return the command that lists what is listed here; words have none."""
+        """Return the command that lists what is listed here, where there is one."""
         found = runs_filter.read(self.filter_text)
-        if found.kind not in ("none", "search"):
+        if self.is_nested_hidden or found.kind not in ("none", "search"):
             return None
         arguments: dict[str, Any] = {"filter": self.filter_text} if self.filter_text else {}
         if self.experiment:

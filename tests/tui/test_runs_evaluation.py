@@ -114,6 +114,24 @@ async def test_a_study_shows_its_best_what_mattered_and_its_history(evaluated: P
         assert "has no evaluation" in next(it.message for it in pilot.app._notifications)
 
 
+async def test_trials_stand_by_their_number_and_can_be_hidden(evaluated: Path) -> None:
+    async with running(evaluated, SMALL, "3") as pilot:
+        assert "Runs 14" in words(pilot)
+        assert "└ trial 11" in words(pilot)
+        await press(pilot, "h")
+        shown = words(pilot)
+        assert "Runs 2 " in shown
+        assert "search ● FINISHED" in shown
+        assert "trial" not in shown
+        assert "h nested hidden" in shown
+        await press(pilot, "e")
+        assert "No command leaves nested runs out" in next(
+            it.message for it in pilot.app._notifications
+        )
+        await press(pilot, "C")
+        assert "Runs 14" in words(pilot)
+
+
 @pytest.mark.parametrize("text", ['{"details": {"roc": 3}}', "{"])
 async def test_a_damaged_evaluation_leaves_the_rest_of_the_run(text: str, evaluated: Path) -> None:
     folder = evaluated / "mlruns" / "1" / made.CREDIT / "artifacts" / "evaluation"
