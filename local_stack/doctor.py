@@ -20,7 +20,7 @@ from local_stack.registry import mirror
 from local_stack.results import Result, now
 from local_stack.runs import editing, syncing
 from local_stack.runs.records import find_run, status
-from local_stack.runs.train import mirror_run
+from local_stack.runs.train import mend_mirror, mirror_run
 from local_stack.serving import prediction_log
 from local_stack.stores.artifacts import Stored, stored
 from local_stack.stores.journal import Draft
@@ -218,7 +218,11 @@ def _torn_runs(workspace: Workspace, repair: bool) -> list[Finding]:
         return []
     if repair:
         for run in torn:
-            workspace.tracking.mend(run)
+            row = workspace.get("runs", run)
+            if row is None:
+                workspace.tracking.mend(run)
+            else:
+                mend_mirror(workspace, row)
     fix = "Mend it or set it aside: paceml-tui doctor --repair"
     return [
         Finding(
@@ -315,7 +319,8 @@ def _brief(uri: str) -> str:
 
 def _mirror_run(workspace: Workspace, run: str) -> None:
     row = workspace.get("runs", run)
-    if row is not None and row["status"] == "FINISHED":
+    if row is not None and row["status"] != "RUNNING":
+        mend_mirror(workspace, row)
         mirror_run(workspace, row)
     else:
         workspace.tracking.end_run(run, _ended_as(workspace, run))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from local_stack.runs.workers import on_cluster
 from local_stack.stores.artifacts import Blob, Tree
 from local_stack.stores.journal import Draft
 from local_stack.stores.metadata import Row
+from local_stack.stores.tracking import Opened
 from local_stack.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -301,6 +303,21 @@ def _finished(workspace: Workspace, row: Row, learnt: Learnt, folder: Path) -> R
 
     workspace.append(decide)
     return recorded[0]
+
+
+def mend_mirror(workspace: Workspace, row: Row) -> None:
+    """Let MLflow read a run again that a killed process left half-written, or lost.
+
+    Where too little is left it is begun anew under its id, as RUNNING: what it found out has to
+    be mirrored then.
+    """
+    tracking, tags = workspace.tracking, row["tags"]
+    if tracking.mend(row["run_id"]) or row["lifecycle"] != "active":
+        return
+    words = "runs.tune" if "mlflow.parentRunId" in tags else "runs.train"
+    opened = Opened(row["run_id"], row["experiment_id"], row["artifact_uri"])
+    began = datetime.fromisoformat(row["started_at"])
+    tracking.begin_again(opened, row["name"], row["actor"], words, tags, began)
 
 
 def mirror_run(workspace: Workspace, row: Row) -> None:

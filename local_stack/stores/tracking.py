@@ -11,12 +11,14 @@ import contextlib
 import fcntl
 import os
 import re
+import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from local_stack import environment
@@ -34,6 +36,7 @@ _MOST_IN_BATCH = 100
 _MOST_METRICS = 1000
 _LONGEST_PARAM = 6000
 _WAIT_SECONDS = 60.0
+TRASH: Final = ".trash"
 _RUN_ID = re.compile("[0-9a-f]{32}")
 
 
@@ -80,18 +83,53 @@ class Tracking:
         with self._writing() as client:
             found = client.get_experiment_by_name(experiment)
             experiment_id = found.experiment_id if found else client.create_experiment(experiment)
-            run = client.create_run(
-                experiment_id,
-                run_name=name,
-                tags={
-                    ORIGIN_TAG: self._identity,
-                    "mlflow.user": actor,
-                    "mlflow.source.name": source,
-                    "mlflow.source.type": "LOCAL",
-                    **(tags or {}),
-                },
-            )
+            run = self._create(client, experiment_id, name, actor, source, tags or {})
             return Opened(run.info.run_id, experiment_id, run.info.artifact_uri)
+
+    def begin_again(
+        self,
+        opened: Opened,
+        name: str,
+        actor: str,
+        source: str,
+        tags: Mapping[str, str],
+        started_at: datetime,
+    ) -> None:
+        """Begin a run anew, under its id, of which :meth:`mend` says that too little is left."""
+        root = self._root()
+        assert root is not None
+        with self._writing() as client:
+            run = self._create(client, opened.experiment_id, name, actor, source, tags, started_at)
+            made, trash = root / opened.experiment_id / run.info.run_id, root / TRASH
+            trash.mkdir(exist_ok=True)
+            aside = made.rename(trash / made.name)  # nobody sees it half-way
+            meta = aside / "meta.yaml"
+            text = meta.read_text("utf-8").replace(run.info.run_id, opened.run_id)
+            meta.write_text(text, "utf-8")
+            aside.rename(made.with_name(opened.run_id))
+
+    def _create(
+        self,
+        client: MlflowClient,
+        experiment_id: str,
+        name: str,
+        actor: str,
+        source: str,
+        tags: Mapping[str, str],
+        started_at: datetime | None = None,
+    ) -> Run:
+        return client.create_run(
+            experiment_id,
+            run_name=name,
+            start_time=None if started_at is None else round(started_at.timestamp() * 1000),
+            tags={
+                ORIGIN_TAG: self._identity,
+                "mlflow.user": actor,
+                "mlflow.source.name": source,
+                "mlflow.source.type": "LOCAL",
+                **tags,
+            },
+        )
 
     def log_run(
         self,
@@ -178,22 +216,40 @@ class Tracking:
                 return [path.name for path in self._folders() if _read(client, path.name) is None]
             return []
 
-    def mend(self, run_id: str) -> bool:
-        """Cut the torn last lines of a run's metrics; set it aside if MLflow still cannot read it.
+    def unreadable(self, runs: Collection[str]) -> list[str]:
+        """Return those of ``runs``, which were all begun here, that MLflow cannot read or has lost.
 
-        Return whether the run can be read now. What is set aside lies in ``.trash``.
+        Of a store that is no folder nothing is told.
         """
+        if self._root() is None:
+            return []
         with self._writing() as client:
-            (folder,) = [path for path in self._folders() if path.name == run_id]
+            listed = {run.info.run_id for run in self._search(client)}
+            return [run for run in runs if run not in listed and _read(client, run) is None]
+
+    def mend(self, run_id: str) -> bool:
+        """Take away what a killed writer left half-written of a run's metrics and params.
+
+        Return whether the run can be read now; else it is set aside, in ``.trash``. A store that
+        is no folder tears nothing.
+        """
+        if self._root() is None:
+            return True
+        with self._writing() as client:
+            folder = next((path for path in self._folders() if path.name == run_id), None)
+            if folder is None:
+                return False
             for path in (folder / "metrics").glob("*"):
                 data = path.read_bytes()
                 path.write_bytes(data[: data.rfind(b"\n") + 1])
+            for path in (*(folder / "metrics").glob("*"), *(folder / "params").glob("*")):
                 if not path.stat().st_size:
                     path.unlink()
             if _read(client, run_id) is not None:
                 return True
-            trash = folder.parents[1] / ".trash" / run_id
+            trash = folder.parents[1] / TRASH / run_id
             trash.parent.mkdir(exist_ok=True)
+            shutil.rmtree(trash, ignore_errors=True)  # it was set aside before
             folder.rename(trash)
             return False
 

@@ -22,7 +22,7 @@ from local_stack.runs.fitted import FoldScore, fold_histories
 from local_stack.runs.folding import summary
 from local_stack.runs.learning import HISTORY_FILE, journalled, write_histories
 from local_stack.runs.recipe import Recipe
-from local_stack.runs.train import abandon, begin, mirror_folder, mirror_run
+from local_stack.runs.train import abandon, begin, mend_mirror, mirror_folder, mirror_run
 from local_stack.runs.tuning.objective import Objective
 from local_stack.runs.tuning.space import Params
 from local_stack.stores.journal import Draft
@@ -160,16 +160,17 @@ class Trials:
         """Bring MLflow in step with what a killed process left.
 
         Trials that the journal has no record of are deleted there (they were begun and not
-        acknowledged), and those that ended meanwhile are told.
+        acknowledged), what it cannot read is mended, and those that ended meanwhile are told.
         """
         workspace = self._workspace
         try:
-            own = {self._parent["run_id"], *(row["run_id"] for row in self._rows())}
-            for run in own & set(workspace.tracking.torn()):  # killed while it wrote a file
-                workspace.tracking.mend(run)
+            own = {row["run_id"]: row for row in (self._parent, *self._rows())}
+            for run in workspace.tracking.unreadable(own):  # killed while it wrote a file
+                mend_mirror(workspace, own[run])
             stale = set(workspace.tracking.unfinished())
             ended = [row for row in self._rows() if row["run_id"] in stale and _has_ended(row)]
             for row in ended:
+                mend_mirror(workspace, row)
                 mirror_run(workspace, row)
             unknown = [run for run in stale if workspace.get("runs", run) is None]
             lost = [run for run in unknown if self._is_child(run)]
