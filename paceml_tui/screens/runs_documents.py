@@ -39,7 +39,7 @@ def study(desk: Desk, run: Row) -> Study | None:
             trials=tuple(trials),
             importance=found.get("importance") or {},
         )
-    return _at_work(desk, run["run_id"])
+    return at_work(desk, run["run_id"])
 
 
 def study_of_job(desk: Desk, job: str) -> tuple[str, Study | None]:
@@ -52,10 +52,10 @@ def study_of_job(desk: Desk, job: str) -> tuple[str, Study | None]:
     if not rows:
         return "", None
     run = str(rows[0]["run_id"])
-    return run, _at_work(desk, run)
+    return run, at_work(desk, run)
 
 
-def _at_work(desk: Desk, run: str) -> Study | None:
+def at_work(desk: Desk, run: str) -> Study | None:
     """Return a study as the runs of its trials tell it."""
     from local_stack.runs.comparison.directions import direction
 

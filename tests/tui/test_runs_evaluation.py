@@ -11,14 +11,19 @@ import pytest
 import workspaces
 import workspaces_runs as made
 from conftest import LARGE, SMALL, running, settle, text_of
+from records_kit import add_beans
 from test_hostile import assert_harmless
 from test_runs_view import detail_of
+from tuning_kit import put_recipe, tune
 from views_kit import press, words
 
+from local_stack.workspace import Workspace
 from paceml_tui import evaluations, studies
 from paceml_tui.app import PacemlApp
+from paceml_tui.screens import runs_documents
 from paceml_tui.screens.runs_view import RunView
 from paceml_tui.studies import Study
+from paceml_tui.tasks import Desk
 
 
 @pytest.fixture
@@ -102,10 +107,18 @@ async def test_a_study_shows_its_best_what_mattered_and_its_history(evaluated: P
             "2 pruned",
         ):
             assert text in shown, text
+        assert_harmless(text_of(pilot))
         await press(pilot, "j", "j")
         rows = [it.split() for it in detail_of(pilot, "study").splitlines()]
         assert rows[0][:4] == ["trial", "log_loss", "folds", "took"]
         assert rows[1][:5] == ["8", "●", "FINISHED", "0.80000", "2"]
+        await press(pilot, "G")
+        shown = detail_of(pilot, "study")  # of a parameter with two choices
+        assert_harmless(shown)
+        assert [it.split() for it in shown.splitlines()[2:4]] == [
+            ["a", "6", "0.8000", "0.9750"],
+            ["b", "4", "0.8500", "2.933"],
+        ]
         await press(pilot, "5", "s", "s")  # trials by their value, the best first
         lines = [it.split() for it in text_of(pilot).splitlines() if " child " in it]
         assert lines[0][1:5] == ["search-8", "●", "FINISHED", "0.80000"]
@@ -168,6 +181,25 @@ def test_view(case: str, evaluated: Path, snap_compare: Callable[..., bool]) -> 
         await press(pilot, *keys.split())
 
     assert snap_compare(app, terminal_size=size, run_before=look)
+
+
+def test_a_study_is_told_at_work_as_it_is_told_when_it_has_ended(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    add_beans(workspace, tmp_path)
+    ended = tune(workspace, put_recipe(tmp_path), trials=3, sampler="random")
+    desk = Desk(workspace.root)
+    (run,) = desk.query("SELECT * FROM runs WHERE run_id = ?", ended.run_id)
+    whole, by_trials = runs_documents.study(desk, run), runs_documents.at_work(desk, ended.run_id)
+    desk.close()
+    assert whole is not None
+    assert by_trials is not None
+    for found in (whole, by_trials):
+        assert (found.metric, found.is_higher_better) == ("rmse", False)
+        told = [(it["number"], it["value"], it["params"], it["folds"]) for it in found.trials]
+        assert told == [(it.number, it.value, it.params, list(it.folds)) for it in ended.trials]
+        assert found.ranked[0]["number"] == ended.best["trial"]
+    assert (whole.importance, by_trials.importance) == (ended.importance, {})
 
 
 def study_of(values: list[float | None], **more: Any) -> Study:

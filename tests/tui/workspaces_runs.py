@@ -143,6 +143,7 @@ def png(width: int, height: int, colour: tuple[int, int, int]) -> bytes:
 
 
 CREDIT, STUDY = "1" * 32, "2" * 32
+ODD = "[/nope]\x1b[2Jkind"
 WEAK = "[/nope]\x1b[2Jage > 40"
 
 
@@ -215,7 +216,7 @@ def study() -> dict[str, Any]:
     trials = [
         {
             "number": n, "run_id": f"{n:032x}", "value": value, "error": None, "seconds": 1.5 + n,
-            "params": {"num_leaves": 15 + 8 * n, "rate": 0.01 * 1.5**n, "kind": "ab"[n % 2]},
+            "params": {"num_leaves": 15 + 8 * n, "rate": 0.01 * 1.5**n, ODD: "ab"[n % 2]},
             "status": "KILLED" if value is None else "FINISHED", "is_pruned": value is None,
             "folds": [1.0] if value is None else [value, value],
         }
@@ -224,6 +225,6 @@ def study() -> dict[str, Any]:
     return {
         "metric": "log_loss", "direction": "minimize", "sampler": "tpe", "pruner": "median",
         "best": {"trial": 8, "params": trials[8]["params"], "value": 0.8},
-        "trials": trials, "importance": {"rate": 0.7, "num_leaves": 0.25, "kind": 0.05},
+        "trials": trials, "importance": {"rate": 0.7, "num_leaves": 0.25, ODD: 0.05},
         "history": [],
     }  # fmt: skip
