@@ -209,8 +209,9 @@ def _pool(lesson: Lesson, rows: Any) -> Any:
 def _watched(metrics: dict[str, Any], params: dict[str, Any]) -> tuple[str, Any]:
     """Return the metric that early stopping looks at, of those that were recorded."""
     for wanted in (params.get("eval_metric"), params["loss_function"], *metrics):
-        if wanted in metrics:
-            return str(wanted), metrics[wanted]
+        for name, values in metrics.items():
+            if name == wanted or name.startswith(f"{wanted}:"):  # AUC is AUC:type=Mu for classes
+                return name, values
     raise ValueError("no metric")
 
 

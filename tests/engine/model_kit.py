@@ -45,7 +45,7 @@ def trained(target: str, estimator: str = "lightgbm", **params: Any) -> Model:
         {"drop": {"columns": others}},
         {"dates": {"columns": ["day"], "parts": ["month", "dayofweek", "elapsed_days"]}},
     ]
-    if estimator != "lightgbm":
+    if estimator.startswith("sklearn."):
         steps += [
             {"impute": {"columns": "numeric", "strategy": "median"}},
             {"scale": {"columns": "numeric"}},

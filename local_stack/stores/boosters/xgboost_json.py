@@ -167,7 +167,7 @@ def _check_tree(tree: Any, place: int, n_features: int) -> None:
     n_nodes = len(documents.listed(tree["left_children"]))
     if not n_nodes or param["num_nodes"] != str(n_nodes) or param["size_leaf_vector"] != "1":
         raise refuse("a tree is of an unknown kind")
-    documents.matching(param["num_deleted"], "[0-9]{1,9}")
+    n_deleted = documents.matching(param["num_deleted"], "[0-9]{1,9}")
     documents.same(param["num_feature"], str(n_features))
     for key in _FLOATS:
         documents.finite(tree[key], n_nodes)
@@ -178,13 +178,13 @@ def _check_tree(tree: Any, place: int, n_features: int) -> None:
     is_inner = left != -1
     if not np.array_equal(is_inner, right != -1):
         raise refuse("a tree has a branch that leads nowhere")
-    _check_reach(left, right)
-    parents = documents.integers(tree["parents"], n_nodes, 0)
-    if bool(((parents >= n_nodes) & (parents != _NO_PARENT)).any()):
-        raise refuse("a tree has a branch that leads nowhere")
+    is_reached = _check_reach(left, right, documents.integers(tree["parents"], n_nodes, 0))
     columns = documents.integers(tree["split_indices"], n_nodes, 0)
-    if bool(((columns >= n_features) & (is_inner | (columns != _DELETED))).any()):
+    if bool((columns[is_reached] >= n_features).any()):
         raise refuse("a tree splits on a column that is not there")
+    is_pruned = (columns == _DELETED) & ~is_inner
+    if not np.array_equal(is_pruned, ~is_reached) or n_deleted != str(int(is_pruned.sum())):
+        raise refuse("a tree has nodes that nothing leads to")
     documents.integers(tree["default_left"], n_nodes, 0, 1)
     conditions = documents.numbers(tree["split_conditions"], n_nodes)
     if not bool(np.isfinite(conditions[~is_inner]).all()):
@@ -193,18 +193,22 @@ def _check_tree(tree: Any, place: int, n_features: int) -> None:
     _check_categories(tree, np.flatnonzero((kinds == 1) & is_inner))
 
 
-def _check_reach(left: np.ndarray, right: np.ndarray) -> None:
-    """Each node is reached from the root by one way at most: no cycle."""
+def _check_reach(left: np.ndarray, right: np.ndarray, parents: np.ndarray) -> np.ndarray:
+    """Return which nodes are reached from the root: by one way only, and knowing it."""
     import numpy as np
 
-    reached = np.zeros(len(left), dtype=np.int64)
-    level = np.zeros(1, dtype=np.int64)
+    is_reached = np.zeros(len(left), dtype=bool)
+    level, above = np.zeros(1, dtype=np.int64), np.array([_NO_PARENT])
     while len(level):
-        np.add.at(reached, level, 1)
-        if bool((reached[level] > 1).any()):
+        if len(np.unique(level)) < len(level) or bool(is_reached[level].any()):
             raise refuse("a tree has a branch that leads nowhere")
+        if not np.array_equal(parents[level], above):
+            raise refuse("a tree has a branch that leads nowhere")
+        is_reached[level] = True
         inner = level[left[level] != -1]
         level = np.concatenate([left[inner], right[inner]])
+        above = np.concatenate([inner, inner])
+    return is_reached
 
 
 def _check_categories(tree: Any, nodes: np.ndarray) -> None:
