@@ -26,6 +26,7 @@ from local_stack.runs.tuning.objective import objective
 from local_stack.runs.tuning.pruning import STUDY, Reached, bracket, is_hopeless, rungs
 from local_stack.runs.tuning.sampling import Seen, importance, suggest
 from local_stack.runs.tuning.space import check_grid, grid_points, grid_values
+from local_stack.stores.journal import Draft
 
 
 @pytest.fixture
@@ -254,8 +255,8 @@ def test_a_stopped_study_goes_on_and_a_finished_one_does_not(workspace, beans):
     assert outcomes(tune(workspace, beans)) == outcomes(resumed)
 
 
-def test_a_study_whose_trials_have_the_keys_of_old_goes_on(workspace, beans, monkeypatch):
-    """Trials wrote their histories as cv_<metric> once."""
+def test_a_study_of_an_older_version_goes_on_as_it_was_begun(workspace, beans, monkeypatch):
+    """Trials wrote their histories as cv_<metric>, and did not begin at the recipe's own values."""
 
     def old(scores: Any) -> Any:
         return {
@@ -268,17 +269,26 @@ def test_a_study_whose_trials_have_the_keys_of_old_goes_on(workspace, beans, mon
 
     with monkeypatch.context() as patched:
         patched.setattr(trials_module, "fold_histories", old)
+        patched.setattr(tune_module, "grounded", lambda plan, *_: plan)
+        patched.setattr(tune_module, "first", lambda *_: {})
+        whole = tune(workspace, beans, trials=4)
         with pytest.raises(Cancelled):
-            tune(workspace, beans, stop, trials=4)
+            tune(workspace, beans, stop, trials=4, new=True)
+    (row,) = workspace.query(
+        "SELECT * FROM runs WHERE contains(tags, 'paceml.study') AND status = 'KILLED'"
+    )
+    parts = json.loads(row["tags"]["paceml.study"])
+    del parts["rules"]
+    row["tags"]["paceml.study"] = json.dumps(parts, sort_keys=True)
+    workspace.append(lambda _: Draft("test", "test", {}, [("runs", row)]))
     resumed = tune(workspace, beans, trials=4)
-    assert resumed.is_resumed
-    keys = [
-        run.data.metrics.keys() for _, run in sorted(mirrored(workspace, resumed.run_id).items())
-    ]
+    assert (resumed.run_id, resumed.is_resumed) == (row["run_id"], True)
+    runs = [run for _, run in sorted(mirrored(workspace, resumed.run_id).items())]
+    keys = [run.data.metrics.keys() for run in runs]
     assert ["cv_rmse" in it for it in keys] == [True] * 2 + [False] * 2
     assert ["cv_rmse_by_fold" in it for it in keys] == [False] * 2 + [True] * 2
-    assert [trial.number for trial in resumed.trials] == [0, 1, 2, 3]
-    assert all(trial.value == np.mean(trial.folds) for trial in resumed.trials)
+    assert outcomes(resumed) == outcomes(whole)
+    assert outcomes(resumed) != outcomes(tune(workspace, beans, trials=4))
 
 
 def test_a_study_that_is_at_work_is_not_begun_again(workspace, beans):

@@ -20,7 +20,10 @@ from local_stack.workspace import Workspace
 STUDY: Final = "paceml.study"
 """The tag of a study's run: what has to be the same for it to be resumed."""
 _RULES: Final = 2
-"""Which trials a recipe means: 2 since they begin at the recipe without its search."""
+"""Which trials a recipe means: 2 since they begin at the recipe without its search.
+
+A study whose tag says nothing of it is of the rules before, and goes on by them.
+"""
 _WORDS: Final = {
     "recipe": "the recipe",
     "data": "the data version",
@@ -32,7 +35,6 @@ _WORDS: Final = {
 def key_of(plan: Recipe, version: versions.DataVersion, sampler: str, pruner: str) -> str:
     """Return what identifies a study; how many trials it may have does not."""
     document = plan.to_dict()
-    document["rules"] = _RULES
     document["search"] = {k: v for k, v in document["search"].items() if k != "trials"}
     text = json.dumps(document, sort_keys=True, ensure_ascii=True)
     found = {
@@ -40,8 +42,14 @@ def key_of(plan: Recipe, version: versions.DataVersion, sampler: str, pruner: st
         "data": version.reference,
         "sampler": sampler,
         "pruner": pruner,
+        "rules": _RULES,
     }
     return json.dumps(found, sort_keys=True)
+
+
+def is_old(row: Row) -> bool:
+    """Return whether a study was begun by the rules before."""
+    return "rules" not in json.loads(row["tags"][STUDY])
 
 
 def unfinished(workspace: Workspace, key: str) -> Row | None:
@@ -52,10 +60,13 @@ def unfinished(workspace: Workspace, key: str) -> Row | None:
     ConflictError
         It is at work now.
     """
+    parts = json.loads(key)
+    del parts["rules"]
     rows = workspace.query(
-        "SELECT * FROM runs WHERE json_extract_string(tags, '/paceml.study') = ? "
+        "SELECT * FROM runs WHERE json_extract_string(tags, '/paceml.study') IN (?, ?) "
         "AND status <> 'FINISHED' AND lifecycle = 'active' ORDER BY started_at DESC LIMIT 1",
         key,
+        json.dumps(parts, sort_keys=True),
     )
     for row in rows:
         _check_idle(workspace, row)

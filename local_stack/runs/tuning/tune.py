@@ -247,7 +247,11 @@ def _searched(
     progress: Progress,
 ) -> tuple[list[Trial], Trials]:
     """Run the study; return its trials by number, and what recorded them."""
-    plan = grounded(asked.plan, goal.n_classes, goal.n_rows)
+    plan, begins = asked.plan, first(asked.plan, goal.n_classes, goal.n_rows)
+    if resuming.is_old(row):  # it goes on as it was begun
+        begins = {}
+    else:
+        plan = grounded(plan, goal.n_classes, goal.n_rows)
     assert plan.search is not None
     trials = Trials(workspace, plan, asked.version, row, goal)
     if is_resumed:
@@ -276,7 +280,7 @@ def _searched(
             n_trials=asked.n_trials,
             seed=plan.split.seed,
             deadline=None if asked.minutes is None else started + 60 * asked.minutes,
-            first=first(asked.plan, goal.n_classes, goal.n_rows),
+            first=begins,
         ),
         trials,
         task,
