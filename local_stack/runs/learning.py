@@ -36,6 +36,7 @@ HISTORY_FILE: Final = "history.json"
 """Metrics over steps: for each its ``steps`` and ``values``."""
 IN_PARTS: Final = "paceml.in_parts"
 """The tag of a run whose model was learnt in parts on a cluster."""
+_THERE = "cluster_cpu_seconds"
 _MOST_POINTS = 1_000
 Points: TypeAlias = "Sequence[tuple[int, float]]"
 """Steps and values of one metric."""
@@ -55,7 +56,8 @@ class Learnt(Result):
 
     ``metrics`` are as the journal holds them, NaN and infinities as text. ``seconds`` and
     ``cpu_seconds`` are those of the fit, ``cost`` is that of the whole: wall and CPU seconds,
-    the process's peak memory, and the bytes it read and wrote, cached ones included.
+    the process's peak memory, and the bytes it read and wrote, cached ones included; with a
+    cluster also ``cluster_cpu_seconds`` of its workers.
     """
 
     task: str
@@ -134,6 +136,8 @@ def learn(
     whole.write(folder)
     metrics = {**evaluation.metrics, **fitted.metrics}  # what the fit measured stands
     cost = meter.read()
+    if cluster is not None:
+        cost[_THERE] = round(cluster.cpu_seconds(), 3)
     return Learnt(
         task=fitted.model.task,
         params={key: str(value) for key, value in fitted.params.items()},
@@ -150,6 +154,7 @@ def learn(
             "paceml.bytes_read": str(cost["bytes_read"]),
             "paceml.bytes_written": str(cost["bytes_written"]),
             **({IN_PARTS: "true"} if is_in_parts else {}),
+            **{f"paceml.{key}": str(value) for key, value in cost.items() if key == _THERE},
         },
         warnings=tuple(dict.fromkeys((*fitted.warnings, *evaluation.warnings, *notes))),
         seconds=round(fitted.seconds, 3),

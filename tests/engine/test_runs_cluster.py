@@ -78,6 +78,8 @@ def test_trials_and_folds_equal_those_of_one_machine_though_a_worker_is_killed(
     assert one.metrics == other.metrics
     assert "cv_rmse_mean" in one.metrics
     assert one.warnings == other.warnings
+    assert "cluster_cpu_seconds" not in one.cost
+    assert other.cost["cluster_cpu_seconds"] > 0
 
 
 def test_cancel_and_a_scheduler_that_goes_away(cluster, workspace, tmp_path):

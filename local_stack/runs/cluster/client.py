@@ -75,6 +75,7 @@ class Cluster:
         try:
             n_there = self._checked()
             self.n_workers = at_once or n_there
+            self._cpu_before = self.client.run(time.process_time)
         except BaseException:
             self.close()
             raise
@@ -144,6 +145,12 @@ class Cluster:
         self._futures.clear()
         with contextlib.suppress(Exception):
             self.client.close(timeout=2)
+
+    def cpu_seconds(self) -> float:
+        """Return what the workers that are there have taken since this was made, for anybody."""
+        with _losses():
+            now: dict[str, float] = self.client.run(time.process_time)
+        return float(sum(now[it] - self._cpu_before.get(it, 0.0) for it in now))
 
     # ---------------------------------------------------------- values that stay with workers
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -293,7 +293,7 @@ def _searched(
         workers = Inline(lambda _: study.tell())
     else:
         workers = Processes(asked.n_workers)
-    with closing(workers):
+    with closing(workers) if there is None else nullcontext():
         return study.run(workers), trials
 
 
@@ -323,6 +323,7 @@ def _finished(
             provenance.gather(asked.source.folder),
             run_id=row["run_id"],
             stored=asked.source.stored,
+            cluster=asked.cluster,
             progress=progress,
         )
         (folder / FILE).write_text(json.dumps(plain(study), indent=1) + "\n", encoding="ascii")
