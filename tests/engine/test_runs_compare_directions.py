@@ -16,10 +16,10 @@ def test_the_table_says_one_thing_of_each_name() -> None:
 
 
 @pytest.mark.parametrize("name", get_scorer_names())
-def test_every_scorer_of_scikit_learn_is_better_higher_or_unknown(name: str) -> None:
+def test_every_scorer_of_scikit_learn_is_better_higher(name: str) -> None:
     """Scikit-learn turns losses around (``neg_``) so that greater is always better."""
     assert get_scorer(name) is not None
-    assert direction(name) in ("higher", "unknown")
+    assert direction(name) == direction(f"weighted_{name}") == "higher"
     if name.startswith("neg_"):
         assert direction(name) == "higher"
         assert direction(name.removeprefix("neg_")) in ("lower", "unknown")

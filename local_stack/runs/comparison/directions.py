@@ -16,7 +16,8 @@ f1 f2 f_beta fbeta f_measure auc roc_auc pr_auc auroc auprc auc_roc auc_pr avera
 mean_average_precision map ap jaccard iou mean_iou miou dice matthews_corrcoef mcc kappa
 cohen_kappa gini r2 r_squared r2_score adjusted_r2 explained_variance d2 ndcg mrr hit_rate
 hits bleu rouge rouge1 rouge2 rougel meteor chrf exact_match silhouette silhouette_score
-calinski_harabasz adjusted_rand ari nmi v_measure homogeneity completeness psnr ssim
+calinski_harabasz rand_score adjusted_rand ari mutual_info nmi fowlkes_mallows v_measure
+homogeneity completeness psnr ssim
 log_likelihood true_positive_rate tpr true_negative_rate tnr lift
 d2_absolute_error d2_pinball d2_tweedie d2_brier_score d2_log_loss positive_likelihood_ratio
 """
