@@ -280,9 +280,12 @@ def _by_shap(
     import numpy as np
     import shap
 
-    estimator = loaded.estimator
+    estimator: Any = loaded.estimator
     is_regression = loaded.task == "regression"
-    function = estimator.predict if is_regression else estimator.predict_proba
+    if loaded.is_booster:  # of another library: asked through the model, which knows how
+        estimator = function = loaded.outputs if is_regression else loaded.probabilities
+    else:
+        function = estimator.predict if is_regression else estimator.predict_proba
     try:
         explainer: Any = shap.TreeExplainer(estimator, background)
         found = explainer(matrix, check_additivity=False)

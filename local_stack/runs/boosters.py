@@ -51,6 +51,9 @@ class Booster(ABC):
     defaults: ClassVar[Mapping[str, Any]]
     """What the library does unless a recipe says otherwise, as far as a run shows it."""
 
+    importance: ClassVar[str] = "gain"
+    """What :meth:`gains` are called."""
+
     @abstractmethod
     def names(self) -> Mapping[str, str]:
         """Return the canonical name of each parameter that a recipe may set, by all its names."""

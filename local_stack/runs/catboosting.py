@@ -103,6 +103,7 @@ class CatBoost(Booster):
     objective = "loss_function"
     rounds = "iterations"
     seed = "random_seed"
+    importance = "prediction change"
     not_of_trees = frozenset({"eval_metric", "loss_function", "random_seed", "thread_count"})
     defaults: ClassVar[dict[str, Any]] = {"n_estimators": 1_000}
 

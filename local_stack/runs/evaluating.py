@@ -21,6 +21,7 @@ from local_stack.preparation.fitting import raw_columns
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result
 from local_stack.runs import checks
+from local_stack.runs.boosters import booster_of
 from local_stack.runs.estimators import is_booster
 
 if TYPE_CHECKING:
@@ -268,11 +269,12 @@ def importance_of(fitted: Fitted, frame: pl.DataFrame) -> dict[str, Any]:
 
     Permutation is of at most 1,000 test rows and left out for more than 100 features.
     """
-    kind, found = "gain", dict(fitted.feature_importance)
+    found = dict(fitted.feature_importance)
     if not found and fitted.n_rows_test:
         kind, found = "permutation", checks.permuted(fitted, frame)
-    elif not fitted.model.is_booster:
-        kind = "impurity"
+    else:
+        library = booster_of(fitted.model.kind)
+        kind = "impurity" if library is None else library.importance
     ordered = sorted(found.items(), key=lambda it: (-it[1], it[0]))
     return {"kind": kind, "values": dict(ordered)} if found else {}
 

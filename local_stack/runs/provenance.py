@@ -30,7 +30,7 @@ FORMAT: Final = 1
 _PROGRAM = "paceml-tui"
 _ENGINE = Path(__file__).parents[1]
 _DISTRIBUTION = re.compile(r"(.+?)-([^-]+)(?:-py[0-9.]+)?\.(?:dist-info|egg-info)")
-_SEEDS = ("seed", "random_state")
+_SEEDS = ("seed", "random_state", "random_seed")
 _THREADS = ("num_threads", "num_thread", "nthread", "nthreads", "n_jobs")
 _LIBRARY = ("user_api", "internal_api", "version", "threading_layer", "architecture", "num_threads")
 

@@ -320,7 +320,7 @@ def recipe_schema() -> dict[str, Any]:
             "task": {"enum": list(TASKS)},
             "split": _SPLIT_SCHEMA,
             "features": {"anyOf": [{"const": STORED}, _STORED_SCHEMA, features]},
-            "estimator": {**text, "description": "lightgbm, or the import path of a class."},
+            "estimator": {**text, "description": "lightgbm, xgboost, catboost or a path."},
             "params": {"type": "object"},
             **{key: dict(option.schema) for key, option in OPTIONS.items()},
             "search": _SEARCH_SCHEMA,

@@ -27,11 +27,12 @@ _ABOUT_THE_RUN: Final = (
     *("input_example.json", "serving_input_example.json"),
 )
 """Files of a model that say who made it and with what, and nothing of what it predicts."""
-_SEEDS: Final = ("split.seed", "params.seed", "params.random_state")
+_SEEDS: Final = ("split.seed", "params.seed", "params.random_state", "params.random_seed")
 _USED: Final = frozenset(
     {
-        *("numpy", "scipy", "scikit-learn", "lightgbm", "xgboost", "catboost", "polars", "pyarrow"),
-        *("pandas", "skops", "joblib", "threadpoolctl", "paceml-tui", "polars-runtime-32"),
+        *("numpy", "scipy", "scikit-learn", "lightgbm", "polars", "pyarrow"),
+        *("xgboost", "xgboost-cpu", "catboost", "pandas", "skops", "joblib", "threadpoolctl"),
+        *("paceml-tui", "polars-runtime-32"),
     }
 )
 """Packages that a training runs code of."""

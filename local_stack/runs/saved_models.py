@@ -1,9 +1,9 @@
 """The models that a run has saved: in which format, and whether they are ever loaded here.
 
-A model of ours is LightGBM's text or a skops file and is loaded after its hashes were checked.
-Every other model is listed, with what its ``MLmodel`` says of it, and never loaded: a pickle runs
-whatever it holds. For those the way to a format without code is told, to be gone where the model
-is trusted.
+A model of ours is a booster in its library's text or JSON, or a skops file, and is loaded after its
+hashes were checked. Every other model is listed, with what its ``MLmodel`` says of it, and never
+loaded: a pickle runs whatever it holds. For those the way to a format without code is told, to be
+gone where the model is trusted.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from local_stack.errors import StackError
 from local_stack.names import inside
 from local_stack.results import Result
 from local_stack.stores.artifacts import Blob
+from local_stack.stores.boosters import LIBRARIES
 from local_stack.stores.metadata import Row
 from local_stack.workspace import Workspace
 
@@ -69,9 +70,10 @@ def models_of(workspace: Workspace, row: Row) -> tuple[SavedModel, ...]:
     """Return the models of the run in ``row``, a row of ``found_runs``; none is loaded."""
     if row["model"]:
         members = row["model"].get("members") or {}
-        is_booster = "model.lgb" in members
-        flavor = "lightgbm" if is_booster else "sklearn"
-        found = "LightGBM text" if is_booster else "skops"
+        flavor, found = "sklearn", "skops"
+        for name, library in LIBRARIES.items():
+            if library.FILE in members:
+                flavor, found = name, library.FORMAT
         return (SavedModel("model", ("python_function", flavor), found, True),)
     return tuple(_described(name, text) for name, text in _written(workspace, row))
 

@@ -97,7 +97,7 @@ class Scorer:
 
     def _predict(self, rows: list[dict[str, Any]], columns: dict[str, list[Any]]) -> list[Any]:
         with _explained():
-            if len(rows) == 1 and self._model.kind == "lightgbm":
+            if len(rows) == 1 and self._model.kind != "sklearn":
                 return [self._model.predict_row(rows[0])]
             matrix = self._model.matrix(columns)
         try:
