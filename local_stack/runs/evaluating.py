@@ -23,6 +23,7 @@ from local_stack.results import Result
 from local_stack.runs import checks
 from local_stack.runs.boosters import booster_of
 from local_stack.runs.estimators import is_booster
+from local_stack.runs.folding import of_quantiles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,7 +120,7 @@ def evaluate(
     }
     told = replace(
         told,
-        metrics=named_own | _further(theirs, details) | _quantile_metrics(fitted, found),
+        metrics=named_own | _further(theirs, details) | of_quantiles(found, model.record.quantiles),
         table={"model": own} | theirs,
         intervals=intervals | named_intervals,
     )
@@ -155,21 +156,6 @@ def _further(
     if "calibration_before" in details:
         found["uncalibrated_ece"] = details["calibration_before"].expected_error
     return found
-
-
-def _quantile_metrics(fitted: Fitted, found: Predictions) -> dict[str, float]:
-    """Return the pinball loss of each quantile, and the share of rows at or below it."""
-    import numpy as np
-
-    if found.quantiles is None:
-        return {}
-    told = {}
-    for level, said in zip(fitted.model.record.quantiles, found.quantiles.T, strict=True):
-        over = found.truth - said
-        loss = np.maximum(level * over, (level - 1) * over)
-        told[f"pinball_{level:g}"] = float(loss.mean())
-        told[f"below_{level:g}"] = float((over <= 0).mean())
-    return told
 
 
 # ------------------------------------------------------------------ baselines and intervals

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from local_stack.evaluation import named
-from local_stack.evaluation.resampling import Held
+from local_stack.evaluation.resampling import WEIGHTED, Held
 from local_stack.evaluation.split import folds
 from local_stack.evaluation.targets import codes_of
 from local_stack.preparation.fitting import raw_columns
@@ -63,17 +63,31 @@ def outcome_of(
 def measured(found: Predictions, model: Model, names: Sequence[str] = ()) -> dict[str, float]:
     """Return the metrics of predictions of a model: the usual ones, and scikit-learn's by name.
 
-    Beside them a quantile has ``pinball_q<level>``, its loss, and ``below_q<level>``, the share
-    of rows below it, which should be the level.
+    Those of its quantiles are among them.
     """
-    metrics = _measured(found, model.classes, names)
+    quantiles = of_quantiles(found, model.record.quantiles)
+    return _measured(found, model.classes, names) | quantiles
+
+
+def of_quantiles(found: Predictions, levels: Sequence[float]) -> dict[str, float]:
+    """Return ``pinball_q<level>``, the loss of each quantile, and ``below_q<level>``.
+
+    That is the share of rows below it, which should be the level.
+    """
+    import numpy as np
+
     if found.quantiles is None or not len(found.rows):
-        return metrics
-    for level, values in zip(model.record.quantiles, found.quantiles.T, strict=True):
+        return {}
+    weighed: dict[str, np.ndarray | None] = {"": None}
+    if found.weights is not None and found.weights.any():
+        weighed[WEIGHTED] = found.weights
+    metrics = {}
+    for level, values in zip(levels, found.quantiles.T, strict=True):
         error = found.truth - values
-        loss = (error * (level - (error < 0))).mean()
-        metrics[f"pinball_q{level!r}"] = float(loss)
-        metrics[f"below_q{level!r}"] = float((error < 0).mean())
+        loss = error * (level - (error < 0))
+        for word, weights in weighed.items():
+            metrics[f"{word}pinball_q{level!r}"] = float(np.average(loss, weights=weights))
+            metrics[f"{word}below_q{level!r}"] = float(np.average(error < 0, weights=weights))
     return metrics
 
 

@@ -197,8 +197,8 @@ def test_odd_recipes_are_evaluated(name: str, tmp_path: Path) -> None:
     if name == "quantiles":
         truth, said = fitted.test.truth, fitted.test.quantiles[:, 1]
         wanted = metrics.mean_pinball_loss(truth, said, alpha=0.9)
-        assert found.metrics["pinball_0.9"] == pytest.approx(wanted, abs=1e-12)
-        assert found.metrics["below_0.9"] == np.mean(truth <= said)
+        assert found.metrics["pinball_q0.9"] == pytest.approx(wanted, abs=1e-12)
+        assert found.metrics["below_q0.9"] == np.mean(truth < said)
     if name == "several classes":
         assert "The metric 'f1' is not defined here" in "".join(found.warnings)
         assert len(found.details["roc"]) == 3

@@ -360,6 +360,17 @@ def test_metrics_by_name_and_of_weighted_rows_are_those_of_sklearn(target: str) 
             assert score.metrics[key] == pytest.approx(value, abs=1e-12)
 
 
+def test_the_loss_of_a_quantile_is_weighted_as_sklearn_weighs_it() -> None:
+    frame = table()
+    found = fit(recipe(quantiles=[0.9], weights="w"), frame)
+    assert found.test.quantiles is not None
+    values, w = found.test.quantiles[:, 0], frame["w"].to_numpy()[found.test.rows]
+    loss = reference.mean_pinball_loss(found.test.truth, values, alpha=0.9, sample_weight=w)
+    assert found.metrics["weighted_pinball_q0.9"] == pytest.approx(loss, abs=1e-12)
+    below = np.average(found.test.truth < values, weights=w)
+    assert found.metrics["weighted_below_q0.9"] == pytest.approx(below, abs=1e-12)
+
+
 def test_a_class_that_a_fold_has_not_seen_is_wrong_there_and_nowhere_else() -> None:
     frame = table().with_columns(
         grade=pl.when(pl.int_range(pl.len()) == 7).then(pl.lit(9)).otherwise(pl.col("grade"))
