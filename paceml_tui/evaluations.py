@@ -264,19 +264,19 @@ def _title(text: str, width: int) -> Text:
 def _roc(details: Values, width: int, height: int) -> list[Text]:
     lines_of = details.get("roc") or {}
     title = "ROC: true against false positive rate"
-    return _joined_lines(title, lines_of, (width, height), [(0.0, 0.0), (1.0, 1.0)])
+    return _joined_lines(title, lines_of, (width, height), [_DIAGONAL])
 
 
 def _precision(details: Values, width: int, height: int) -> list[Text]:
     lines_of = details.get("precision_recall") or {}
     title = "Precision against recall"
-    return _joined_lines(title, lines_of, (width, height), [(0.0, 0.0)])
+    return _joined_lines(title, lines_of, (width, height), [Curve("", ((0.0, 0.0),))])
 
 
 def _joined_lines(
-    title: str, lines_of: Values, room: tuple[int, int], corners: Sequence[tuple[float, float]]
+    title: str, lines_of: Values, room: tuple[int, int], more: Sequence[Curve]
 ) -> list[Text]:
-    """Return curves over [0, 1]; ``corners`` are points that the axes reach."""
+    """Return curves over [0, 1]; ``more`` is drawn with them, unnamed."""
     if not lines_of:
         return []
     width, height = room
@@ -285,14 +285,12 @@ def _joined_lines(
         for name, line in lines_of.items()
     ]
     shown = [_title(title, width)]
-    shown += curve_chart([*curves, *_dots(corners)], width=width, height=height)
+    shown += curve_chart([*curves, *more], width=width, height=height)
     return shown + (legend(list(lines_of), width) if len(lines_of) > 1 else [])
 
 
-def _dots(corners: Sequence[tuple[float, float]]) -> list[Curve]:
-    return [Curve("", (point,)) for point in corners]
-
-
+_DIAGONAL = Curve("", ((0.0, 0.0), (1.0, 1.0)), "quiet")
+"""What chance gives, and what perfect probabilities give."""
 _RELIABILITY = {"calibration": "model", "calibration_before": "before calibration"}
 
 
@@ -305,10 +303,9 @@ def _calibration(details: Values, width: int, height: int) -> list[Text]:
             names.append(f"{name}, ECE {details[key]['expected_error']:.3f}")
     if not curves:
         return []
-    diagonal = Curve("", ((0.0, 0.0), (1.0, 1.0)))
     shown = [_title("Calibration: share by probability", width)]
-    shown += curve_chart([*curves, diagonal], width=width, height=height)
-    return shown + legend([*names, "perfect"], width)
+    shown += curve_chart([*curves, _DIAGONAL], width=width, height=height)
+    return shown + legend(names, width)
 
 
 def _confusion(document: Values, width: int) -> list[Text]:

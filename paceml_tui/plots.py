@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from paceml_tui.charts import figure
@@ -25,10 +25,14 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Points in the order in which they are joined; what is not finite parts the curve."""
+    """Points in the order in which they are joined; what is not finite parts the curve.
+
+    A curve with a ``tone`` of its own is drawn under the others.
+    """
 
     name: str
     points: tuple[Point, ...]
+    tone: str = ""
 
 
 class Canvas:
@@ -119,15 +123,15 @@ def curve_chart(
     With ``is_log`` the axis of the values goes by powers of ten; values at or below zero are
     left out then. ``dots`` are points that nothing joins, in the tone behind those of the curves.
     """
-    drawn = [Curve(it.name, tuple(_finite(it.points, is_log))) for it in curves]
+    drawn = [replace(it, points=tuple(_finite(it.points, is_log))) for it in curves]
     loose = _finite(dots, is_log)
     xs, ys = _spans([*loose, *(point for it in drawn for point in it.points)])
     if xs is None or ys is None:
         return [styled("No finite value to draw.", "quiet")]
     titles = (*_across(xs), *_ends(ys, is_log=is_log))
     canvas = Canvas(max(8, width - max(map(cells, titles[2:])) - 2), height)
-    for number, curve in enumerate(drawn):
-        tone, mark = TONES[number % len(TONES)], _MARKS[number % len(_MARKS)]
+    for number, curve in sorted(enumerate(drawn), key=lambda it: not it[1].tone):
+        tone, mark = curve.tone or TONES[number % len(TONES)], _MARKS[number % len(_MARKS)]
         _draw_curve(canvas, curve.points, xs, ys, tone, mark)
     for point in loose:
         _blot(canvas, *_place(canvas, *point, xs, ys), len(drawn))

@@ -79,7 +79,8 @@ async def picture_screens(root: Path) -> None:
 async def picture_training(pilot: Any, root: Path) -> None:
     """Begin a tuning from the form, and draw it at work, what it gave, and a branch of it."""
     app = pilot.app
-    recipe = root / "loans-tuning.yaml"
+    recipe = root / "recipes" / "loans-tuning.yaml"
+    recipe.parent.mkdir(exist_ok=True)
     recipe.write_text(Path("sample_data/loans-recipe.yaml").read_text() + SEARCH)
     await pilot.press("3", "n")
     await asyncio.sleep(SETTLE_SECONDS)
@@ -149,6 +150,7 @@ def draw(svg: str, target: Path) -> None:
 def main() -> None:
     """Run the demo, then draw every screen of its workspace."""
     environment.prepare()
+    os.environ["PACEML_ACTOR"] = "demo"
     given = [Path(word).absolute() for word in sys.argv[1:2]]
     os.chdir(HERE.parent)
     if shutil.which("rsvg-convert") is None:

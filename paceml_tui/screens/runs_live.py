@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paceml_tui import evaluations, studies
@@ -128,9 +129,10 @@ def doing(job: Job, cost: Cost | None, result: Mapping[str, Any] | None, now: st
     return stack(fields(rows), styled(job.error, "bad", 600) if job.error else None)
 
 
-def asked(job: Job) -> list[Block]:
-    """Return what was asked for, and by whom."""
-    what = [(name, styled(_flat(value), limit=60)) for name, value in job.arguments.items()]
+def asked(job: Job, root: Path) -> list[Block]:
+    """Return what was asked for, and by whom; paths as they are below ``root``."""
+    given = {name: _flat(it).removeprefix(f"{root}/") for name, it in job.arguments.items()}
+    what = [(name, styled(it, limit=100)) for name, it in given.items()]
     title = heading("Asked for", styled(job.command, "quiet"))
     return [title, fields([*what, ("by", styled(job.actor, limit=40))])]
 

@@ -190,7 +190,9 @@ class TrainingView(View):
             again = _GOES_ON if job.command == "runs.tune" and job.status != "failed" else _AGAIN
             shown += [styled(""), join(styled("r", "accent"), styled(again, "quiet"))]
         # Where one half stands under the other, what is at work comes before what was asked for.
-        (shown if room >= WIDE else found).extend([styled(""), *runs_live.asked(job)])
+        (shown if room >= WIDE else found).extend(
+            [styled(""), *runs_live.asked(job, self.desk.root)]
+        )
         left.update(stack(*shown))  # not from the top again: somebody may be reading
         right.update(stack(*found))
 
