@@ -270,18 +270,22 @@ def _create(workspace: Workspace, command: str, arguments: Mapping[str, Any]) ->
     stamp = now().replace("-", "").replace(":", "").replace(".", "")[:18]
     job = f"{stamp}-{secrets.token_hex(3)}"
     folder = workspace.root / "jobs" / job
-    folder.mkdir(mode=0o700, parents=True)
-    _write(
-        folder / "job.json",
-        {
-            "job": job,
-            "command": command,
-            "arguments": plain(arguments),
-            "actor": workspace.actor,
-            "created_at": now(),
-            "creator": os.getpid(),
-        },
-    )
+    asked = {
+        "job": job,
+        "command": command,
+        "arguments": plain(arguments),
+        "actor": workspace.actor,
+        "created_at": now(),
+        "creator": os.getpid(),
+    }
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+        _write(folder / "job.json", asked)
+    except OSError as error:
+        raise UnavailableError(
+            f"The job cannot be recorded in {folder.parent}: {error.strerror}.",
+            "Make room on that disk, or make it writable.",
+        ) from error
     return job
 
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from local_stack import catalog, jobs
-from local_stack.errors import Cancelled, InputError, NotFoundError
+from local_stack.errors import Cancelled, InputError, NotFoundError, UnavailableError
 from local_stack.progress import Step, silent
 from local_stack.workspace import Workspace
 
@@ -282,3 +282,12 @@ def test_of_steps_that_come_fast_the_first_and_the_last_of_a_label_are_kept(work
         ("Measuring", 0),
     ]
     assert found[1]["figures"] == {"rmse": 1 / 400}
+
+
+def test_a_job_that_cannot_be_recorded_is_refused_in_a_sentence(workspace):
+    folder = workspace.root / "jobs"
+    if folder.is_dir():
+        folder.rmdir()
+    folder.write_text("a file where the folder should be")
+    with pytest.raises(UnavailableError, match=r"The job cannot be recorded in .*jobs: "):
+        jobs.spawn(workspace, "data.add", {"name": "x", "source": "x.csv"})
