@@ -118,7 +118,7 @@ def labelled(recipe: Recipe, frame: pl.DataFrame) -> tuple[np.ndarray, Table, st
         target = numbers_of(series)
     keys = keys_of(kept, recipe.split, labels)
     weights = _weights(recipe, kept)
-    _check_slices(recipe, frame.columns)
+    check_slices(recipe, frame.columns)
     hidden = hidden_columns(recipe)
     features = kept.select([column for column in kept.columns if column not in hidden])
     found = Table(features, target, keys, weights)
@@ -175,7 +175,8 @@ def _weights(recipe: Recipe, frame: pl.DataFrame) -> np.ndarray | None:
     return found
 
 
-def _check_slices(recipe: Recipe, columns: Sequence[str]) -> None:
+def check_slices(recipe: Recipe, columns: Sequence[str]) -> None:
+    """Raise :class:`InputError` where slices name a column that is not there."""
     for name in recipe.slices:
         if name not in columns:
             raise InputError(

@@ -78,7 +78,9 @@ def held_out(workspace, run: str):
 
 @pytest.mark.parametrize("target", ["y", "is_high", "size"])
 def test_the_model_is_as_good_as_one_of_a_single_machine(cluster, trees, tmp_path, target):
-    asked = recipe(tmp_path, target, "weights: weight\nsplit: {test: 0.25, seed: 3}\n")
+    name = "neg_median_absolute_error" if target == "y" else "balanced_accuracy"
+    more = f"weights: weight\nslices: [kind]\nmetrics: [{name}]\n"
+    asked = recipe(tmp_path, target, f"{more}split: {{test: 0.25, seed: 3}}\n")
     alone = train(trees, asked)
     there = train(trees, asked, cluster=cluster.address, partitioned=True)
     (one, _), (other, model) = held_out(trees, alone.run_id), held_out(trees, there.run_id)
@@ -98,10 +100,13 @@ def test_the_model_is_as_good_as_one_of_a_single_machine(cluster, trees, tmp_pat
         assert np.array_equal(said, other.predicted)
         expected = mean_squared_error(frame["y"], said) ** 0.5
         assert there.metrics["rmse"] == pytest.approx(expected, rel=1e-12)
+        expected = mean_squared_error(frame["y"], said, sample_weight=frame["weight"]) ** 0.5
+        assert there.metrics["weighted_rmse"] == pytest.approx(expected, rel=1e-12)
     elif target == "is_high":
         said = np.array(model.predict_proba(model.preparation.validate(columns)))[:, 1]
         expected = roc_auc_score(frame["is_high"], said)
         assert there.metrics["roc_auc"] == pytest.approx(expected, rel=1e-12)
+    assert there.metrics.keys() == alone.metrics.keys()
     features = {feature.name: feature for feature in model.features}
     assert features["kind"].n_categories >= 4  # the rare one was not lost with the sampling
     assert "127.0.0.1" not in model.content.decode()  # where it was trained is nobody's business
@@ -160,6 +165,7 @@ def test_cancel_ends_it_on_the_workers_too(cluster, trees, tmp_path):
     ("more", "said"),
     [
         ("estimator: sklearn.linear_model.Ridge\n", "Only lightgbm"),
+        ("slices: [kinds]\n", "slices names column 'kinds'"),
         ("split: {folds: 3}\n", "no cross-validation"),
         ("early_stopping: 20\n", "early_stopping is not possible"),
         ("params: {learning_rate: fast}\n", "lightgbm cannot be trained so"),

@@ -28,7 +28,15 @@ from local_stack.runs.estimators import LIGHTGBM, check_estimator
 from local_stack.runs.fit import effective_params
 from local_stack.runs.fitted import Fitted, Predictions
 from local_stack.runs.folding import joined, measured, outcome_of
-from local_stack.runs.lessons import Lesson, Table, hidden_columns, labelled, prepared, weighted
+from local_stack.runs.lessons import (
+    Lesson,
+    Table,
+    check_slices,
+    hidden_columns,
+    labelled,
+    prepared,
+    weighted,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,8 +144,11 @@ def fit_in_parts(recipe: Recipe, path: Path, cluster: Cluster, progress: Progres
             if number == _MOST_TRIES:
                 raise
     progress(Step("Measuring"))
-    metrics = measured(test, model) if len(test.rows) else {}
-    metrics |= {f"train_{name}": value for name, value in measured(train, model).items()}
+    if plan.weights is not None:
+        train, test = (replace(it, weights=plan.weights[it.rows]) for it in (train, test))
+    metrics = measured(test, model, recipe.metrics) if len(test.rows) else {}
+    known = measured(train, model, recipe.metrics)
+    metrics |= {f"train_{name}": value for name, value in known.items()}
     fitted = Fitted(
         model=model,
         metrics=metrics,
@@ -196,7 +207,8 @@ def _planned(recipe: Recipe, path: Path) -> _Plan:
     known = scan.collect_schema().names()
     wanted = {recipe.target, recipe.split.group, recipe.split.time, recipe.weights}
     narrow = scan.select([name for name in known if name in wanted]).collect()
-    rows, table, task = labelled(replace(recipe, features=()), narrow)
+    check_slices(recipe, known)
+    rows, table, task = labelled(replace(recipe, features=(), slices=()), narrow)
     train, test = hold_out(table.keys, recipe.split.test, recipe.split.seed)
     classes: list[Any] = []
     if isinstance(table.target, list):
@@ -297,7 +309,9 @@ def _within(plan: _Plan, frame: pl.DataFrame, test: Predictions) -> Predictions:
     places = np.flatnonzero(np.isin(numbers, tested))
     among = np.searchsorted(tested, numbers[places])
     probability = None if test.probability is None else test.probability[among]
-    return Predictions(places, test.truth[among], test.predicted[among], probability)
+    weights = None if test.weights is None else test.weights[among]
+    truth, predicted = test.truth[among], test.predicted[among]
+    return Predictions(places, truth, predicted, probability, weights=weights)
 
 
 def _notes(plan: _Plan, n_learnt: int) -> tuple[str, ...]:
