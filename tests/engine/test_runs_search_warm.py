@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+import duckdb
 import pytest
 from run_store_kit import put_experiment, put_run, run_id
 
 from local_stack.runs import editing, records
+from local_stack.stores.run_index.warm import Warm
 from local_stack.workspace import Workspace
 
 N_RUNS = 30
@@ -83,3 +86,25 @@ def test_many_keys_are_asked_for_in_turn(workspace):
     for number in range(150):
         assert not records.search(workspace, f"metrics.m{number} > 1 or params.p{number} = 'x'")
     assert records.search(workspace, "metrics.loss < 5").total == 10
+
+
+@pytest.mark.parametrize("refused", ["TEMP TABLE warm_runs", "TEMP TABLE warm_key"])
+def test_memory_that_is_not_enough_to_keep_runs_fails_no_search(workspace, monkeypatch, refused):
+    class Full:
+        """DuckDB's connection, without memory for a table that is kept."""
+
+        def __init__(self, real: Any) -> None:
+            self._real = real
+
+        def execute(self, query: str, *parameters: Any) -> Any:
+            if refused in query:
+                raise duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate")
+            return self._real.execute(query, *parameters)
+
+    asked = {"filter": "metrics.loss < 5 and params.kind = 'even'", "order_by": "metrics.loss"}
+    first = records.search(workspace, **asked)
+    began = Warm.__init__
+    monkeypatch.setattr(Warm, "__init__", lambda self, real: began(self, Full(real)))
+    with Workspace.open(workspace.root) as again:
+        for _ in range(200):
+            assert records.search(again, **asked) == first

@@ -5,10 +5,11 @@ This is the only module of the run index that imports duckdb.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -196,13 +197,24 @@ class Attached:
         if not relations.is_asked(sql):
             return answer(sql, parameters)
         self._follow()
-        began = time.perf_counter()
-        rows = answer(*self._warm.spelled(sql, parameters))
-        self._warm.spend(sql, time.perf_counter() - began)
-        self._warm.make_room()
+        began, spelled = time.perf_counter(), (sql, parameters)
+        with self._spared():
+            spelled = self._warm.spelled(sql, parameters)
+        rows = answer(*spelled)
+        with self._spared():
+            self._warm.spend(sql, time.perf_counter() - began)
+            self._warm.make_room()
         if self._warm.is_kept and self._index.kept is None:
             self._index.kept = {}
         return rows
+
+    @contextlib.contextmanager
+    def _spared(self) -> Iterator[None]:
+        """Spare a question the failure to keep runs for later ones: memory may not be enough."""
+        try:
+            yield
+        except errors():
+            self._warm.give_up()
 
     def _follow(self) -> None:
         for _ in range(_ATTEMPTS):  # both files may be replaced while they are attached

@@ -39,6 +39,7 @@ class Warm:
         self._connection = connection
         self._keys: dict[tuple[str, str], str] = {}
         self._spent = 0.0
+        self._is_given_up = False
         self.is_kept = False
         """Whether the runs are kept."""
 
@@ -50,9 +51,14 @@ class Warm:
             self._connection.execute(f"DROP TABLE {_TABLE}")
             self.is_kept = False
 
+    def give_up(self) -> None:
+        """Keep nothing any more."""
+        self.forget()
+        self._is_given_up = True
+
     def spend(self, sql: str, seconds: float) -> None:
         """Note what a question has cost, and keep the runs when it has become worth it."""
-        if self.is_kept or not _ONE_TABLE.search(sql):
+        if self.is_kept or self._is_given_up or not _ONE_TABLE.search(sql):
             return
         self._spent += seconds
         found = self._connection.execute("SELECT count(*) FROM stored_runs").fetchone()
