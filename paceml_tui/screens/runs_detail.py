@@ -29,6 +29,8 @@ from paceml_tui.tasks import Desk, Row
 NOTE = "mlflow.note.content"
 """The tag that holds the note of a run, as MLflow has it."""
 
+_BESIDE = {"baseline_dummy_": "dummy", "baseline_linear_": "linear", "train_": "train"}
+"""What stands beside a metric: its prefix there, and the title of its column."""
 _MOST_CHILDREN = 20
 _MOST_VALUES = 20_000
 _MOST_ARTIFACTS = 200
@@ -135,19 +137,34 @@ def _float(value: Any) -> float:
 
 
 def metric_part(run: Row, logged: Mapping[str, list[tuple[int, float]]]) -> list[Block]:
-    """Return the metrics, each with a curve as small as a word."""
+    """Return the metrics, each with a curve as small as a word; plain models stand beside them."""
     metrics: Mapping[str, Any] = run["metrics"] or {}
     if not metrics:
         return []
+    beside = {
+        name: [metrics.get(f"{prefix}{name}") for prefix in _BESIDE]
+        for name in sorted(metrics)
+        if any(f"{prefix}{name}" in metrics for prefix in _BESIDE)
+    }
+    shown: list[Block] = [styled(""), heading("Metrics")]
+    if beside:
+        told = [
+            (styled(name, "quiet", 40), *map(metric_value, (metrics[name], *values)))
+            for name, values in beside.items()
+        ]
+        shown.append(grid(("", "last", *_BESIDE.values()), told, (1, 2, 3, 4)))
+    named = {f"{prefix}{name}" for prefix in _BESIDE for name in beside}
+    rest = [it for it in sorted(metrics.items()) if it[0] not in named and it[0] not in beside]
     rows = []
-    for name, value in sorted(metrics.items()):
+    for name, value in rest:
         points = logged.get(name, [])
         curve = spark([it for _, it in points], 16) if len(points) > 1 else styled("")
         n = number(len(points)) if len(points) > 1 else styled("")
         rows.append((styled(name, "quiet", 40), metric_value(value), curve, n))
     has_curves = any(row[3].plain for row in rows)
     titles = ("", "last", "over steps", "values") if has_curves else ("", "", "", "")
-    return [styled(""), heading("Metrics"), grid(titles, rows, (1, 3))]
+    between = [styled("")] if beside and rows else []
+    return [*shown, *between, *([grid(titles, rows, (1, 3))] if rows else [])]
 
 
 def models(desk: Desk, run: Row) -> list[Block]:

@@ -14,8 +14,8 @@ from textual.widgets import Static
 from views_kit import assert_small_and_back, held, press, refuse, words
 
 from paceml_tui.pictures import picture
-from paceml_tui.render import Text
-from paceml_tui.screens import runs_files
+from paceml_tui.render import Text, stack
+from paceml_tui.screens import runs_detail, runs_files
 from paceml_tui.screens.runs_view import RunView
 from paceml_tui.tasks import Desk
 from paceml_tui.widgets.detail import Detail
@@ -203,6 +203,22 @@ def test_long_files_are_cut_and_say_so(tmp_path: Path) -> None:
     assert "the first 100 rows are shown" in shown
     (tmp_path / "none.csv").write_text("")
     assert "It is empty." in shown_of(runs_files.preview(run, "none.csv", 80, 20))
+
+
+def test_plain_models_stand_beside_the_metric_that_they_are_of() -> None:
+    metrics = {
+        "rmse": 0.6,
+        "baseline_dummy_rmse": 0.8,
+        "train_rmse": 0.5,
+        "train_x": 1.0,
+        "ece": 0.1,
+    }
+    shown = shown_of(stack(*runs_detail.metric_part({"metrics": metrics}, {})))
+    rows = [line.split() for line in shown.splitlines()]
+    assert ["last", "dummy", "linear", "train"] in rows
+    assert ["rmse", "0.6000", "0.8000", "-", "0.5000"] in rows
+    assert ["train_x", "1.000"] in rows  # of a metric that is not there
+    assert sum("rmse" in line for line in shown.splitlines()) == 1
 
 
 def test_pictures_keep_their_shape_and_colours(
