@@ -139,11 +139,12 @@ def curve_chart(
 
 
 def _blot(canvas: Canvas, x: int, y: int, number: int) -> None:
-    """Draw a point that is seen: four dots, in the tone of its number."""
+    """Draw a point that is seen: a mark, or four dots, in the tone of its number."""
     tone, mark = TONES[number % len(TONES)], _MARKS[number % len(_MARKS)]
-    x, y = max(0, min(x, canvas.n_across - 2)), max(0, min(y, canvas.n_down - 2))
-    for step_x, step_y in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        canvas.dot(x + step_x, y + step_y, tone, mark)
+    side = min(2, canvas.n_across // canvas.width)
+    x, y = max(0, min(x, canvas.n_across - side)), max(0, min(y, canvas.n_down - side))
+    for step in range(side * side):
+        canvas.dot(x + step % side, y + step // side, tone, mark)
 
 
 def _finite(points: Sequence[Point], is_log: bool) -> list[Point]:

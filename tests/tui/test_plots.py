@@ -122,3 +122,15 @@ def test_dots_outside_of_the_canvas_are_left_out() -> None:
     canvas.line(-5, -5, 50, 50, "accent")
     assert len(canvas.rows()) == 1
     assert len(canvas.rows()[0].plain) == 2
+
+
+def test_loose_points_are_single_marks_where_there_are_no_dots(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flat = Curve("best", ((0.0, 0.0), (9.0, 0.0)))
+    monkeypatch.setenv("PACEML_ASCII", "1")
+    rows = [it.plain for it in curve_chart([flat], width=40, height=6, dots=[(0, 5), (9, 2.5)])]
+    drawn = [row.partition("|")[2] for row in rows[:6]]
+    assert "".join(drawn).count("+") == 2
+    assert drawn[0].startswith("+")
+    assert rows[5].count("*") == 37  # the whole of the line, under which no point lies
