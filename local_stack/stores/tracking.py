@@ -204,16 +204,27 @@ class Tracking:
                 if run.info.status == "RUNNING" and run.data.tags.get(ORIGIN_TAG) == self._identity
             ]
 
-    def torn(self) -> list[str]:
+    def torn(self, experiment_id: str | None = None, since: datetime | None = None) -> list[str]:
         """Return the ids of runs whose files a killed writer left so that MLflow cannot read them.
 
         One of them is enough to break every search of its experiment by every MLflow client.
+
+        Parameters
+        ----------
+        experiment_id, since
+            Only runs of this experiment, and that were written after this moment.
         """
         with self._writing() as client:
             try:
                 self._search_at_once(client)
             except Exception:  # noqa: BLE001 - whatever a torn file makes of MLflow's code
-                return [path.name for path in self._folders() if _read(client, path.name) is None]
+                return [
+                    path.name
+                    for path in self._folders()
+                    if experiment_id in (None, path.parent.name)
+                    and (since is None or path.stat().st_mtime >= since.timestamp())
+                    and _read(client, path.name) is None
+                ]
             return []
 
     def unreadable(self, runs: Collection[str]) -> list[str]:

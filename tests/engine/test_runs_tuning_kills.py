@@ -182,6 +182,10 @@ def test_a_trial_that_only_mlflow_knows_is_taken_away(workspace, tmp_path):
     assert study["status"] == "KILLED"
     tags = {"mlflow.parentRunId": study["run_id"], "paceml.trial": "2"}
     workspace.tracking.begin_run("growth", "orphan", "tester", "runs.tune", tags)
+    torn = workspace.tracking.begin_run("growth", "orphan", "tester", "runs.tune")  # or within it
+    folder = workspace.root / "mlruns" / torn.experiment_id / torn.run_id
+    (folder / "meta.yaml").write_bytes(b"")
+    shutil.rmtree(folder / "tags")
     first = next(row for row in children(workspace, study["run_id"]) if row["metrics"])
     path = workspace.root / "mlruns" / first["experiment_id"] / first["run_id"]
     (path / "metrics" / "cv_rmse_by_fold").write_bytes(b"")  # and another one while it wrote

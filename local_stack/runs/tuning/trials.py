@@ -7,6 +7,7 @@ the tag ``paceml.folds`` holds what its folds gave. What was killed in between i
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -33,6 +34,7 @@ PARENT: Final = "mlflow.parentRunId"
 NUMBER: Final = "paceml.trial"
 PRUNED: Final = "paceml.pruned"
 FOLDS: Final = "paceml.folds"
+_PAUSE_SECONDS: Final = 0.1
 Status = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
 
 
@@ -167,6 +169,8 @@ class Trials:
             own = {row["run_id"]: row for row in (self._parent, *self._rows())}
             for run in workspace.tracking.unreadable(own):  # killed while it wrote a file
                 mend_mirror(workspace, own[run])
+            for run in self._torn() & self._torn():  # who is at work there ends in between
+                workspace.tracking.mend(run)
             stale = set(workspace.tracking.unfinished())
             ended = [row for row in self._rows() if row["run_id"] in stale and _has_ended(row)]
             for row in ended:
@@ -177,6 +181,13 @@ class Trials:
             workspace.tracking.edit_runs(lambda: {run: ({}, "deleted") for run in lost})
         except UnavailableError as error:
             self.warnings.append(str(error))
+
+    def _torn(self) -> set[str]:
+        """Return the runs beside the trials that were begun meanwhile, but not even half-way."""
+        time.sleep(_PAUSE_SECONDS)
+        began = datetime.fromisoformat(self._parent["started_at"])
+        found = self._workspace.tracking.torn(self._parent["experiment_id"], began)
+        return {run for run in found if self._workspace.get("runs", run) is None}
 
     def _is_child(self, run: str) -> bool:
         rows = self._workspace.query("SELECT parent FROM found_runs WHERE run_id = ?", run)
