@@ -31,6 +31,8 @@ BOOSTERS: Final = {"lightgbm": "boosting", "xgboost": "xgboosting", "catboost": 
 MOST_ROUNDS: Final = 2_000
 """Rounds after which even early stopping ends, unless the recipe says how many."""
 
+_CELLS_A_THREAD: Final = 100_000
+
 
 class Booster(ABC):
     """What training needs of a library. Names of parameters are its canonical ones."""
@@ -75,7 +77,7 @@ class Booster(ABC):
         """Return a booster trained on a lesson, and the curve of its early stopping.
 
         With ``quantile`` it predicts that quantile, whatever the recipe's objective. It is the
-        same one whatever the number of threads.
+        same one whatever the number of ``threads`` that it may have.
 
         Raises
         ------
@@ -195,10 +197,15 @@ def sides(lesson: Lesson, stopping: EarlyStopping) -> tuple[np.ndarray, np.ndarr
     return hold_out(lesson.keys, stopping.share, lesson.recipe.split.seed + 1)
 
 
-def n_threads(asked: Any, most: int | None) -> int:
-    """Return how many threads to train with: as asked (0 for all), within ``most`` and cores."""
+def n_threads(asked: Any, most: int | None, n_cells: int | None = None) -> int:
+    """Return how many threads to train with: as asked (0 for all), within ``most`` and cores.
+
+    Where none is asked for and ``n_cells``, the values to learn from, are few, it is one: on a
+    busy machine threads that wait for one another at every node cost tenfold.
+    """
     n_cores = len(os.sched_getaffinity(0))
-    return min(whole(0 if asked is None else asked, low=0) or n_cores, most or n_cores, n_cores)
+    usual = n_cores if n_cells is None else max(1, min(n_cores, n_cells // _CELLS_A_THREAD))
+    return min(whole(0 if asked is None else asked, low=0) or usual, most or n_cores, n_cores)
 
 
 def whole(value: Any, low: int = 1) -> int:

@@ -166,7 +166,7 @@ class CatBoost(Booster):
         n_rounds = whole(params.get("iterations", self.defaults["n_estimators"]))
         params |= {
             "iterations": n_rounds,
-            "thread_count": n_threads(params.get("thread_count"), threads),
+            "thread_count": n_threads(params.get("thread_count"), threads, lesson.matrix.size),
             "task_type": "CPU",
             "allow_writing_files": False,
             "logging_level": "Silent",

@@ -1,4 +1,8 @@
-"""XGBoost: a lesson becomes a booster, the same one whatever the number of threads.
+"""XGBoost: a lesson becomes a booster, on one thread unless the recipe says otherwise.
+
+With more threads XGBoost adds up the first guess of several classes and the metrics of early
+stopping in another order, so that last bits depend on their number. ``params.nthread`` asks for
+them all the same.
 
 Only its boosters of trees on the CPU are trained: those of linear functions are updated by
 threads that race, and dropped trees leave no rounds at which to stop.
@@ -184,7 +188,8 @@ class XGBoost(Booster):
                 f"params.tree_method cannot be '{method[:60]}'.",
                 nearest(method, _TREE_METHODS) or f"One of: {', '.join(_TREE_METHODS)}.",
             )
-        params |= {"nthread": n_threads(params.get("nthread"), threads), "device": "cpu"}
+        n_workers = n_threads(params.get("nthread", 1), threads)
+        params |= {"nthread": n_workers, "device": "cpu"}
         if any(lesson.monotone):
             params["monotone_constraints"] = tuple(lesson.monotone)
         if lesson.n_classes > 2:

@@ -99,7 +99,7 @@ def table(matrix: np.ndarray, names: Sequence[str], native: Sequence[int]) -> An
 def predict(booster: Any, matrix: np.ndarray, record: ModelRecord) -> np.ndarray:
     """See :class:`Library`."""
     data = table(matrix, booster.feature_names_, booster.get_cat_feature_indices())
-    return _answered(booster, data, record, -1)
+    return _answered(booster, data, record, -1 if matrix.size >= documents.MANY_CELLS else 1)
 
 
 def _answered(booster: Any, data: Any, record: ModelRecord, threads: int) -> np.ndarray:

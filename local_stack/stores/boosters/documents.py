@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 NUMBER: Final = r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?"
+MANY_CELLS: Final = 1_000_000
+"""Values of a matrix from which on more threads than one gain more than they cost."""
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
 
 
