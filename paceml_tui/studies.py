@@ -91,7 +91,7 @@ def counted(study: Study) -> Text:
 def summary(study: Study, width: int, height: int) -> list[Text]:
     """Return the best trial, the importance of the parameters, and the history."""
     above = [*best(study, width), *importance(study, width)]
-    return [*above, *history(study, width, max(8, height - len(above) + 1))]
+    return [*above, *history(study, width, max(8, height - len(above)))]
 
 
 def best(study: Study, width: int) -> list[Text]:

@@ -231,6 +231,7 @@ class RunView(PartsView):
         """Return a picture in the room that there is beside the list, or in its place."""
         room = self.query_one(f"#{self._part} Detail", Detail) if self._part in DRAWN else None
         across = (room.content_size.width if room else 0) or self.app.size.width - 6
+        across -= 1  # a bar to scroll by takes one, once there is more than the pane holds
         width, height = max(30, min(150, across)), max(6, min(32, self.app.size.height - 11))
         found = attempt(lambda: stack(*row["draw"](width, height)))
         return found.value or styled("The file cannot be read: it is damaged.", "warning")

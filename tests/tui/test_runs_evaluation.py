@@ -108,6 +108,8 @@ async def test_a_study_shows_its_best_what_mattered_and_its_history(evaluated: P
         ):
             assert text in shown, text
         assert_harmless(text_of(pilot))
+        under = next(line for line in text_of(pilot).splitlines() if " 11" in line[-6:])
+        assert under.split()[-2:] == ["0", "11"]  # the axis is whole: no line of it wraps
         await press(pilot, "j", "j")
         rows = [it.split() for it in detail_of(pilot, "study").splitlines()]
         assert rows[0][:4] == ["trial", "log_loss", "folds", "took"]
