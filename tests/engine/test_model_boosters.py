@@ -278,8 +278,8 @@ print(refused, read)
 @pytest.mark.parametrize(
     ("kind", "target", "n_times"),
     [
-        ("xgboost", "y", 300),
-        ("catboost", "label", 300),
+        ("xgboost", "y", 200),
+        ("catboost", "label", 200),
         pytest.param("xgboost", "grade", 10_000, marks=pytest.mark.slow),
         pytest.param("catboost", "grade", 10_000, marks=pytest.mark.slow),
     ],

@@ -16,6 +16,13 @@ from local_stack.runs import records, reproducing
 from local_stack.workspace import Workspace
 
 BOTH = ("xgboost", "catboost")
+
+
+def slow(estimator: str) -> Any:
+    """One of the two is enough for every commit."""
+    return pytest.param(estimator, marks=pytest.mark.slow)
+
+
 RECIPE = """\
 dataset: beans
 experiment: growth
@@ -30,7 +37,7 @@ search:
 """
 
 
-@pytest.mark.parametrize("estimator", BOTH)
+@pytest.mark.parametrize("estimator", [slow("xgboost"), "catboost"])
 def test_a_run_is_trained_repeated_registered_and_served(
     workspace: Workspace, tmp_path: Path, estimator: str
 ) -> None:
@@ -62,7 +69,7 @@ def test_a_run_is_trained_repeated_registered_and_served(
         assert list(one.predictions) == pytest.approx([expected[2]], rel=1e-12)
 
 
-@pytest.mark.parametrize("estimator", BOTH)
+@pytest.mark.parametrize("estimator", ["xgboost", slow("catboost")])
 def test_two_workers_tune_as_one_does(workspace: Workspace, tmp_path: Path, estimator: str) -> None:
     add_beans(workspace, tmp_path)
     recipe = put_recipe(tmp_path, RECIPE.format(estimator=estimator))
