@@ -11,7 +11,9 @@ import pytest
 HEAVY = {
     "mlflow",
     "sklearn",
+    "catboost",
     "lightgbm",
+    "xgboost",
     "shap",
     "evidently",
     "pandas",
