@@ -13,7 +13,7 @@ import workspaces
 import yaml
 from conftest import LARGE, SMALL, running, settle, text_of, until
 from test_hostile import assert_harmless
-from textual.widgets import Static
+from textual.widgets import Input, Static
 from views_kit import press, words
 
 from local_stack import catalog, jobs
@@ -256,6 +256,7 @@ def test_a_branch_looks(
         await press(pilot, "3")
         app.push_screen(BranchForm(app.desk, "a" * 32, "lightgbm-1a2b3c", recipe))
         await settle(pilot)
+        app.screen.query(Input).first().cursor_blink = False
         await fill(pilot, **{"params.num_leaves": "63"})
         await pilot.pause(0.2)
 
