@@ -5,6 +5,9 @@ Nothing is written to files and no callback of its own prints; the trees grow on
 
 from __future__ import annotations
 
+import io
+import json
+import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from local_stack.progress import Progress, Step
@@ -18,7 +21,7 @@ from local_stack.runs.boosters import (
     whole,
 )
 from local_stack.runs.fitted import Curve
-from local_stack.stores.boosters.catboost_json import table
+from local_stack.stores.boosters.catboost_json import IN_FORCE, table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,7 +161,7 @@ class CatBoost(Booster):
 
     def settled(self, booster: Any) -> dict[str, Any]:
         """See :class:`Booster`."""
-        found: dict[str, Any] = booster.get_params()
+        found: dict[str, Any] = json.loads(booster.get_metadata()[IN_FORCE])
         return {key: value for key, value in found.items() if key in _ALIASES}
 
     def _params(self, lesson: Lesson, threads: int | None) -> dict[str, Any]:
@@ -182,11 +185,14 @@ BOOSTER = CatBoost()
 def _fitted(lesson: Lesson, rows: Any, params: dict[str, Any], told: _Told, **more: Any) -> Any:
     import catboost
 
+    said = io.StringIO()
     try:
         booster = catboost.CatBoost(params)
-        booster.fit(_pool(lesson, rows), callbacks=[told], **more)
+        booster.fit(_pool(lesson, rows), callbacks=[told], log_cout=said, log_cerr=said, **more)
     except (catboost.CatBoostError, ValueError, TypeError) as error:
         raise told.stopped or refused(lesson.recipe, error) from error
+    for line in dict.fromkeys(said.getvalue().splitlines()):
+        warnings.warn(line, stacklevel=2)
     if told.stopped is not None:
         raise told.stopped
     return booster

@@ -23,7 +23,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local_stack.errors import DamagedError, StackError
+from local_stack.errors import DamagedError, InputError, StackError
 from local_stack.preparation.fitted import Column, Preparation
 from local_stack.preparation.values import Scalar
 from local_stack.stores import model_example
@@ -88,7 +88,7 @@ def from_booster(
 ) -> Model:
     """Return the model of a booster of a library, as it will be after saving and loading."""
     record = ModelRecord(kind, kind, task, target, tuple(classes))
-    return built(record, preparation, LIBRARIES[kind].content(booster, record))
+    return _grown(record, preparation, LIBRARIES[kind].content(booster, record))
 
 
 def with_quantiles(model: Model, boosters: Mapping[float, Any]) -> Model:
@@ -96,7 +96,21 @@ def with_quantiles(model: Model, boosters: Mapping[float, Any]) -> Model:
     record = replace(model.record, quantiles=tuple(boosters))
     library = LIBRARIES[record.kind]
     parts = [library.content(booster, record) for booster in boosters.values()]
-    return built(record, model.preparation, model.content, parts)
+    return _grown(record, model.preparation, model.content, parts)
+
+
+def _grown(
+    record: ModelRecord, preparation: Preparation, content: bytes, parts: Sequence[bytes] = ()
+) -> Model:
+    """Return the model of a booster that was just trained."""
+    try:
+        return built(record, preparation, content, parts)
+    except DamagedError as error:
+        why = error.message.partition(": ")[2] or error.message
+        raise InputError(
+            f"{record.kind} grew trees that cannot be stored: {why}",
+            "Change params, such as a smaller learning_rate.",
+        ) from error
 
 
 def from_estimator(

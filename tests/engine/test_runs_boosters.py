@@ -347,6 +347,13 @@ def test_a_run_shows_what_was_in_force(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_catboost_warns_of_is_a_note_of_the_run(capfd: pytest.CaptureFixture[str]) -> None:
+    found = fit(recipe("catboost", params={"iterations": 3, "learning_rate": 2}), table())
+    (note,) = found.warnings
+    assert note.startswith("UserWarning: learning rate is greater than 1.")
+    assert capfd.readouterr() == ("", "")
+
+
 # What is refused ---------------------------------------------------------------------------
 
 
@@ -363,6 +370,7 @@ def test_a_run_shows_what_was_in_force(
         ("xgboost", {"subsample": 3}, "xgboost cannot be trained so: value 3 for Parameter subs"),
         ("xgboost", {"n_estimators": 1.5}, "'1.5' where a whole number from 1"),
         ("xgboost", {"eval_metric": "nope"}, "cannot be trained so: Unknown metric function nope"),
+        ("xgboost", {"learning_rate": 1e38}, "xgboost grew trees that cannot be stored: a leaf"),
         ("catboost", {"dept": 3}, "'dept' is not a parameter of catboost.*'depth'"),
         ("catboost", {"train_dir": "/etc"}, "'train_dir' is not a parameter of catboost"),
         ("catboost", {"task_type": "GPU"}, "'task_type' is not a parameter"),
