@@ -80,7 +80,7 @@ class Fitted:
 
     ``out_of_fold`` are predictions of training rows by models that had not seen them, each
     calibrated and decided by what the other folds say; None without folds. ``feature_importance``
-    is what the estimator itself gives for each feature: the gain of LightGBM, or
+    is what the estimator itself gives for each feature: the gains of a booster, or
     ``feature_importances_``; empty where it gives none. ``lesson`` is what was learnt from.
     """
 
