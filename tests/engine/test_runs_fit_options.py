@@ -2,79 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 from typing import Any
 
 import lightgbm
 import numpy as np
 import polars as pl
 import pytest
+from fit_kit import BOOSTER, BY_HAND, design, recipe, sides, table
 from sklearn import metrics as reference
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import train_test_split
 from sklearn.utils.class_weight import compute_sample_weight
 
 from local_stack.errors import InputError
 from local_stack.evaluation.split import folds, hold_out, keys_of
 from local_stack.runs.fit import Fitted, fit
-from local_stack.runs.recipe import Recipe, parse_recipe
-
-BOOSTER = {"n_estimators": 20, "num_leaves": 7}
-BY_HAND = {
-    "num_leaves": 7,
-    "seed": 0,
-    "deterministic": True,
-    "force_row_wise": True,
-    "verbosity": -1,
-}
-
-
-def table(n_rows: int = 400) -> pl.DataFrame:
-    generator = np.random.default_rng(5)
-    a, b = generator.normal(size=(2, n_rows))
-    y = a + np.sin(3 * b) + generator.normal(scale=0.7, size=n_rows)
-    start = np.datetime64("2024-01-01", "D")
-    return pl.DataFrame(
-        {
-            "a": a,
-            "b": b,
-            "w": generator.integers(0, 4, n_rows) / 2,
-            "day": start + np.arange(n_rows) // 8,
-            "word": generator.choice(["s", "t", "u"], n_rows),
-            "y": y,
-            "label": np.where(y > 1.2, "yes", "no"),
-            "grade": np.digitize(y, [-1, 0, 1]),
-        }
-    )
-
-
-def recipe(target: str = "y", estimator: str = "lightgbm", **more: Any) -> Recipe:
-    dropped = [c for c in ("w", "day", "word", "y", "label", "grade") if c != target]
-    used = {more.get("weights"), *(more.get("split") or {}).values()}
-    value = {
-        "dataset": "t",
-        "target": target,
-        "task": "regression" if target == "y" else "classification",
-        "features": [{"drop": {"columns": [c for c in dropped if c not in used]}}],
-        "params": BOOSTER,
-        "estimator": estimator,
-    }
-    return parse_recipe(value | more, check=True)
-
-
-def sides(frame: pl.DataFrame, found: Fitted) -> tuple[pl.DataFrame, pl.DataFrame]:
-    rows = np.setdiff1d(np.arange(frame.height), found.test.rows)
-    return frame[rows], frame[found.test.rows]
-
-
-def design(frame: pl.DataFrame) -> np.ndarray:
-    return frame[["a", "b"]].to_numpy()
-
-
-# Weights -----------------------------------------------------------------------------------
+from local_stack.runs.recipe import parse_recipe
 
 
 def test_weights_are_those_of_lightgbm_and_no_feature() -> None:
@@ -452,82 +396,3 @@ def test_what_cannot_be_is_a_sentence(target: str, more: dict[str, Any], words: 
 
 
 # The truth of the wine ---------------------------------------------------------------------
-
-
-def test_twelve_elastic_nets_of_the_wine_have_the_published_metrics(shared_data: Path) -> None:
-    """Trained on the very rows of mlflow-example's split: they are marked by a column of times."""
-    truth = json.loads((shared_data / "truth" / "wine_elasticnet.json").read_text())
-    cases = truth["computed_here"]
-    assert len(cases) == 12
-    frames = {}
-    for colour in ("red", "white"):
-        path = shared_data / "tabular" / f"winequality-{colour}.csv"
-        frame = pl.read_csv(path, separator=";", infer_schema_length=None)
-        np.random.seed(40)
-        _, test = train_test_split(np.arange(frame.height))
-        is_test = np.isin(np.arange(frame.height), test).astype(int)
-        frames[colour] = frame.with_columns(is_test=is_test)
-    for case in cases:
-        value = {
-            "dataset": "wine",
-            "target": "quality",
-            "task": "regression",
-            "split": {"test": 0.25, "time": "is_test"},
-            "estimator": "sklearn.linear_model.ElasticNet",
-            "params": {
-                "alpha": case["alpha"],
-                "l1_ratio": case["l1_ratio"],
-                "random_state": 42,
-            },
-        }
-        found = fit(parse_recipe(value, check=True), frames[case["data"]])
-        for metric in ("rmse", "mae", "r2"):
-            assert found.metrics[metric] == pytest.approx(case[metric], rel=0, abs=1e-12), case
-
-
-# What is set where a recipe sets nothing -----------------------------------------------------
-
-
-def test_a_recipe_without_params_takes_small_steps_for_its_number_of_rows() -> None:
-    usual = {"learning_rate": 0.05, "subsample": 0.8, "colsample_bytree": 0.8, "reg_lambda": 1.0}
-    for target, n_rows, expected in (
-        ("y", 400, {"n_estimators": 100, "num_leaves": 7}),
-        ("y", 3_000, {"n_estimators": 240, "num_leaves": 24}),
-        ("label", 3_000, {"n_estimators": 100, "num_leaves": 24}),
-    ):
-        found = fit(recipe(target, params={}), table(n_rows))
-        assert found.params.items() >= (usual | expected).items()
-        assert found.model.estimator.num_trees() == expected["n_estimators"]
-    one, two = (
-        fit(recipe(params={"num_threads": n}), table(), threads=None).model.content for n in (1, 2)
-    )
-    assert one == two == fit(recipe(params={}), table()).model.content
-
-
-def test_params_of_trees_leave_the_others_to_lightgbm() -> None:
-    found = fit(recipe(params={"num_leaves": 5}), table())
-    assert found.params["learning_rate"] == 0.1
-    assert found.model.estimator.num_trees() == 100
-    stopped = fit(recipe(params={"num_leaves": 5}, early_stopping=10), table())
-    assert stopped.params["n_estimators"] == 2_000
-    assert stopped.model.estimator.num_trees() < 300
-    assert fit(recipe(params={"n_estimators": None}), table()).model.estimator.num_trees() == 100
-
-
-@pytest.mark.parametrize(
-    ("name", "target", "task", "metric", "peer"),
-    [
-        ("german_credit", "default", "classification", "log_loss", 0.6010),
-        ("titanic", "survived", "classification", "log_loss", 0.4877),
-    ],
-)
-def test_the_default_recipe_is_better_than_sklearns_default(
-    shared_data: Path, name: str, target: str, task: str, metric: str, peer: float
-) -> None:
-    """The peer's numbers are those of HistGradientBoosting over five folds, as the benchmark."""
-    frame = pl.read_csv(shared_data / "tabular" / f"{name}.csv", infer_schema_length=None)
-    split = {"test": 0, "folds": 5}
-    value = {"dataset": "t", "target": target, "task": task, "split": split}
-    found = fit(parse_recipe(value, check=True), frame)
-
-    assert found.metrics[f"cv_{metric}_mean"] < peer
