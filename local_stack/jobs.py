@@ -408,7 +408,10 @@ def _outcome(error: BaseException) -> Status:
 
 
 def _sentence(error: BaseException) -> str:
-    return error.message if isinstance(error, StackError) else f"{type(error).__name__}: {error}"
+    """Return what went wrong and what to do."""
+    if isinstance(error, StackError):
+        return f"{error.message} {error.hint}".strip()
+    return f"{type(error).__name__}: {error}"
 
 
 def _folder(workspace: Workspace, job: str) -> Path:

@@ -79,14 +79,14 @@ def test_inline_work_is_a_job_from_its_first_step_to_its_end(workspace):
     assert jobs.abandoned(workspace) == []
 
 
-def test_inline_work_that_fails_says_why(workspace):
+def test_inline_work_that_fails_says_why_and_what_to_do(workspace):
     with (
         pytest.raises(InputError),
         jobs.tracked(workspace, "test.work", {}, silent),
     ):
         raise InputError("The column is missing.", "Add it.")
     (job,) = jobs.listed(workspace)
-    assert (job.status, job.error) == ("failed", "The column is missing.")
+    assert (job.status, job.error) == ("failed", "The column is missing. Add it.")
 
 
 def test_inline_work_is_cancelled_at_its_next_step_and_its_host_lives(workspace):
