@@ -12,6 +12,7 @@ heavy libraries once, so that the second one starts at once.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -282,8 +283,10 @@ def _create(workspace: Workspace, command: str, arguments: Mapping[str, Any]) ->
         folder.mkdir(mode=0o700, parents=True)
         _write(folder / "job.json", asked)
     except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        why = "the disk is full" if is_full else error.strerror
         raise UnavailableError(
-            f"The job cannot be recorded in {folder.parent}: {error.strerror}.",
+            f"The job cannot be recorded in {folder.parent}: {why}.",
             "Make room on that disk, or make it writable.",
         ) from error
     return job

@@ -23,6 +23,7 @@ from local_stack.workspace import Workspace
 
 TUNE = """
 import sys
+import time
 from local_stack import environment
 environment.prepare()
 from local_stack import catalog
@@ -30,7 +31,9 @@ from local_stack.workspace import Workspace
 if __name__ == "__main__":
     with Workspace.open(sys.argv[1]) as workspace:
         given = {"recipe": sys.argv[2], "trials": int(sys.argv[3]), "workers": int(sys.argv[4])}
-        catalog.call(workspace, "runs.tune", given | {"pruner": sys.argv[5]})
+        given["pruner"] = sys.argv[5]
+        # Slow enough to be seen at work, however busy the machine is that looks at it.
+        catalog.call(workspace, "runs.tune", given, progress=lambda _: time.sleep(0.05))
 """
 
 

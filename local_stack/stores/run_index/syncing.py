@@ -55,6 +55,7 @@ def sync(
         with _only_one(index.cache / "run-index.lock") as is_ours:
             if not is_ours:
                 return Outcome(is_busy=True)
+            _tidy(index.cache)
             with _scouting(index) as scout:
                 return _synced(index, store, query, seconds, again, progress, scout)
     except UnreadableError as error:  # what was indexed stands
@@ -181,14 +182,18 @@ def _save(index: RunIndex, state: dict[str, Any]) -> None:
     scratch.replace(_state_file(index))
 
 
+def _tidy(cache: Path) -> None:
+    """Remove what killed syncs left."""
+    for left in cache.glob("run-index.tmp*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def _scratch(cache: Path) -> Iterator[Path]:
-    """Yield a folder for the one sync at work; what killed ones left is removed.
+    """Yield a folder for the one sync at work.
 
     Each has a name of its own: readers of a killed sync may live on, and must not find it.
     """
-    for left in cache.glob("run-index.tmp*"):
-        shutil.rmtree(left, ignore_errors=True)
     folder = cache / f"run-index.tmp-{secrets.token_hex(4)}"
     folder.mkdir(mode=0o700)
     try:
