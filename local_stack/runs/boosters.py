@@ -91,6 +91,13 @@ class Booster(ABC):
     def gains(self, booster: Any) -> np.ndarray:
         """Return what each feature brings, float64 (n_features,)."""
 
+    def scores(self, booster: Any) -> np.ndarray | None:
+        """Return what a booster that was just trained predicts for the rows it learnt from.
+
+        As ``stores.boosters.Library.predict`` gives it; None where the library has not kept it.
+        """
+        return None
+
     def settled(self, booster: Any) -> Mapping[str, Any]:
         """Return the parameters that the library settled by itself, as a stored booster says."""
         return {}

@@ -178,15 +178,39 @@ class LightGBM(Booster):
                 lightgbm.early_stopping(stopping.rounds, first_metric_only=True, verbose=False),
             ]
         try:
-            booster = lightgbm.train(params, data, n_rounds, valid_sets=held, callbacks=callbacks)
+            booster = lightgbm.train(
+                params,
+                data,
+                n_rounds,
+                valid_sets=held,
+                callbacks=callbacks,
+                keep_training_booster=True,
+            )
             curve = _curve(record, booster.best_iteration)
             if stopping is not None and stopping.refit and curve is not None:
                 label, n_rounds = f"{label} on all rows", curve.best
                 whole_data = _dataset(lesson, slice(None))
-                booster = lightgbm.train(params, whole_data, n_rounds, callbacks=[told])
+                booster = lightgbm.train(
+                    params, whole_data, n_rounds, callbacks=[told], keep_training_booster=True
+                )
         except (lightgbm.basic.LightGBMError, ValueError) as error:
             raise refused(recipe, error) from error
         return booster, curve
+
+    def scores(self, booster: Any) -> np.ndarray | None:
+        """See :class:`Booster`; not of rounds before the last one, nor where trees are weighed."""
+        if booster.best_iteration > 0 or booster.params.get("boosting", "gbdt") != "gbdt":
+            return None
+        found: list[np.ndarray] = []
+
+        def take(scores: np.ndarray, _: Any) -> tuple[str, float, bool]:
+            found.append(np.array(scores, dtype=np.float64))
+            return "taken", 0.0, False
+
+        import numpy as np
+
+        booster.eval_train(take)
+        return found[0]
 
     def gains(self, booster: Any) -> np.ndarray:
         """Return the gain of each feature over all splits, float64 (n_features,)."""

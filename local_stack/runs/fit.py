@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -37,6 +37,7 @@ from local_stack.runs.scikit import learnt, steady
 from local_stack.stores.model_files import Model, from_booster, from_estimator, with_quantiles
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
 
     from local_stack.runs.recipe import Recipe
@@ -83,12 +84,12 @@ def fit(
     train_rows, test_rows = hold_out(table.keys, recipe.split.test, recipe.split.seed)
     train, test = table.take(train_rows), table.take(test_rows)
 
-    def taught(part: Table, label: str) -> tuple[Lesson, Model, Curve | None]:
+    def taught(part: Table, label: str) -> tuple[Lesson, Model, _Left]:
         return _trained(recipe, part, task, progress, label, threads)
 
     with _noted() as notes, _steady(recipe, threads):
         judging, teaching = _folds(recipe, frame, train, taught, progress, elsewhere)
-        lesson, model, curve = taught(train, "Training")
+        lesson, model, left = taught(train, "Training")
         if recipe.quantiles:
             model = _with_quantiles(model, lesson, progress, threads)
         progress(Step("Measuring"))
@@ -102,7 +103,8 @@ def fit(
         scores = scores_of(held, judging, classes, names) if judging else ()
         outcome = predicted(model, test, rows[test_rows])
         weights = None if train.weights is None else train.weights[lesson.rows]
-        on_train = outcome_of(model, lesson.matrix, lesson.truth, lesson.rows, weights)
+        said = left.scores()
+        on_train = outcome_of(model, lesson.matrix, lesson.truth, lesson.rows, weights, said)
         metrics = summary(scores) | measured(outcome, model, names)
         known = measured(on_train, model, names)
         metrics |= {f"train_{name}": value for name, value in known.items()}
@@ -121,7 +123,7 @@ def fit(
         n_rows_purged=len(rows) - len(train_rows) - len(test_rows),
         folds=scores,
         out_of_fold=joined(held, rows[train_rows]) if held else None,
-        curve=curve,
+        curve=left.curve,
         feature_importance=_importance(model),
         lesson=lesson,
     )
@@ -228,10 +230,21 @@ def _steady(recipe: Recipe, threads: int | None) -> AbstractContextManager[None]
     return nullcontext() if is_booster(recipe.estimator) else steady(threads)
 
 
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What is left of a training beside its model.
+
+    ``scores`` gives what the booster predicts for the rows it learnt from, where that is known.
+    """
+
+    curve: Curve | None = None
+    scores: Callable[[], np.ndarray | None] = lambda: None
+
+
 def _trained(
     recipe: Recipe, table: Table, task: str, progress: Progress, label: str, threads: int | None
-) -> tuple[Lesson, Model, Curve | None]:
-    """Return what was learnt from a table, the model, and the curve of its early stopping."""
+) -> tuple[Lesson, Model, _Left]:
+    """Return what was learnt from a table, the model, and what is left of the training."""
     lesson = prepared(recipe, table, progress, label)
     facts: dict[str, Any] = {
         "task": task,
@@ -242,8 +255,8 @@ def _trained(
     if library is not None:
         booster, curve = library.boosted(lesson, progress, label, threads)
         model = from_booster(booster, lesson.preparation, kind=recipe.estimator, **facts)
-        return lesson, model, curve
-    return lesson, from_estimator(learnt(lesson, threads), lesson.preparation, **facts), None
+        return lesson, model, _Left(curve, lambda: library.scores(booster))
+    return lesson, from_estimator(learnt(lesson, threads), lesson.preparation, **facts), _Left()
 
 
 def _with_quantiles(model: Model, lesson: Lesson, progress: Progress, threads: int | None) -> Model:

@@ -47,13 +47,17 @@ def outcome_of(
     truth: np.ndarray,
     rows: np.ndarray,
     weights: np.ndarray | None = None,
+    scores: np.ndarray | None = None,
 ) -> Predictions:
-    """Return what a model says of a matrix of features; ``weights`` are those of its rows."""
+    """Return what a model says of a matrix of features; ``weights`` are those of its rows.
+
+    ``scores`` are what its booster says of them, where that is known already.
+    """
     quantiles = model.quantiles(matrix) if model.parts else None
     if not model.has_probabilities:
-        predicted = model.outputs(matrix)
+        predicted = model.outputs(matrix) if scores is None else scores
         return Predictions(rows, truth, predicted, None, quantiles=quantiles, weights=weights)
-    own = model.uncalibrated(matrix)
+    own = model.uncalibrated(matrix) if scores is None else model.of_classes(scores)
     is_sklearn = model.kind == "sklearn" and model.record.is_plain
     predicted = model.outputs(matrix) if is_sklearn else model.decided(own)
     decision = Decision(model.record.calibration, model.record.threshold)

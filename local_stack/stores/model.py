@@ -269,7 +269,12 @@ class Model:
             return np.empty((0, len(self.classes)), dtype=np.float64)
         if self.kind == "sklearn":
             return np.asarray(self.estimator.predict_proba(matrix), dtype=np.float64)
-        scores = self._scores(matrix)
+        return self.of_classes(self._scores(matrix))
+
+    def of_classes(self, scores: np.ndarray) -> np.ndarray:
+        """Return what a booster says of rows as probabilities, float64 (n_rows, n_classes)."""
+        import numpy as np
+
         return scores if scores.ndim == 2 else np.column_stack([1.0 - scores, scores])
 
     def _scores(self, matrix: np.ndarray, booster: Any = None) -> np.ndarray:

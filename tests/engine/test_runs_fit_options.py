@@ -18,6 +18,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from local_stack.errors import InputError
 from local_stack.evaluation.split import folds, hold_out, keys_of
 from local_stack.runs.fit import Fitted, fit
+from local_stack.runs.folding import measured, outcome_of
 from local_stack.runs.recipe import parse_recipe
 
 
@@ -396,3 +397,22 @@ def test_what_cannot_be_is_a_sentence(target: str, more: dict[str, Any], words: 
 
 
 # The truth of the wine ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["y", "label", "grade"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"params": {"n_estimators": 30, "bagging_fraction": 0.5, "bagging_freq": 1}},
+        {"params": {"n_estimators": 10, "boosting": "dart"}},
+        {"early_stopping": 5},
+        {"early_stopping": {"rounds": 5, "refit": True}},
+    ],
+)
+def test_metrics_of_the_rows_learnt_from_are_of_what_the_stored_model_says(target, more) -> None:
+    found = fit(recipe(target, **more), table())
+    lesson = found.lesson
+    assert lesson is not None
+    said = outcome_of(found.model, lesson.matrix, lesson.truth, lesson.rows)
+    for name, value in measured(said, found.model).items():
+        assert found.metrics[f"train_{name}"] == value
