@@ -12,7 +12,8 @@ Run it on an idle machine, with the real tables named by ``PACEML_SHARED_DATA``:
   folds and number of trials: the cross-validated score of the best trial, and that of its model on
   the test rows, which neither has seen.
 * cost: ``runs train`` in an open workspace against ``lightgbm.train`` alone on the same matrix with
-  the same parameters, in turns; a line through the sizes gives what is added and its share.
+  the same parameters, and against that with predictions of the held-out rows, in turns; a line
+  through the sizes gives what is added and its share.
 """
 
 from __future__ import annotations
@@ -244,7 +245,9 @@ def cost(n_rounds: int) -> None:
     from local_stack.runs import train
     from local_stack.workspace import Workspace
 
-    print(f"\n{'rows x rounds of boosting':<30}{'ours s':>9}{'LightGBM s':>12}{'added s':>9}")
+    print(
+        f"\n{'rows x rounds of boosting':<30}{'ours s':>9}{'LightGBM s':>12}{'and predict s':>15}"
+    )
     points = []
     with tempfile.TemporaryDirectory() as name, Workspace.create(Path(name) / "ws") as workspace:
         for n_rows, n_trees in SIZES:
@@ -260,26 +263,34 @@ def cost(n_rounds: int) -> None:
             for _ in range(n_rounds):
                 begun = time.perf_counter()
                 run = train.train(workspace, file)
-                middle = time.perf_counter()
-                alone(frame, run.params)
-                pairs.append((middle - begun, time.perf_counter() - middle))
-            a, b = (statistics.median(pair[k] for pair in pairs) for k in (0, 1))
-            points.append((b, a))
-            print(f"{f'{n_rows:,} x {n_trees}':<30}{a:>9.2f}{b:>12.2f}{a - b:>9.2f}")
-    slope, fixed = np.polyfit(*zip(*points, strict=True), 1)
-    print(f"ours = {fixed:.2f} s + {slope:.2f} x LightGBM alone")
+                pairs.append((time.perf_counter() - begun, *alone(frame, run.params)))
+            a, b, c = (statistics.median(pair[k] for pair in pairs) for k in range(3))
+            points.append((a, b, c))
+            print(f"{f'{n_rows:,} x {n_trees}':<30}{a:>9.2f}{b:>12.2f}{c:>15.2f}")
+    ours, *others = zip(*points, strict=True)
+    for title, seconds in zip(("training", "training and predicting"), others, strict=True):
+        slope, fixed = np.polyfit(seconds, ours, 1)
+        print(f"ours = {fixed:.2f} s + {slope:.2f} x LightGBM alone, {title}")
 
 
-def alone(frame: pl.DataFrame, params: dict[str, str]) -> None:
-    """Train LightGBM on four fifths of the rows, with every parameter of the run."""
+def alone(frame: pl.DataFrame, params: dict[str, str]) -> tuple[float, float]:
+    """Train LightGBM on four fifths of the rows, with every parameter of the run, and predict.
+
+    Returns the seconds until it was trained, and until the others were predicted.
+    """
     import lightgbm
 
     given: dict[str, Any] = {k: number(v) for k, v in params.items() if k != "model"}
     n_trees = int(given.pop("n_estimators"))
     given |= {"verbosity": -1, "deterministic": True, "force_row_wise": True}
-    matrix = frame.drop("y").to_numpy()[: frame.height * 4 // 5]
-    data = lightgbm.Dataset(matrix, frame["y"].to_numpy()[: len(matrix)])
-    lightgbm.train(given, data, n_trees)
+    begun = time.perf_counter()
+    matrix = frame.drop("y").to_numpy()
+    n_learnt = frame.height * 4 // 5
+    data = lightgbm.Dataset(matrix[:n_learnt], frame["y"].to_numpy()[:n_learnt])
+    booster = lightgbm.train(given, data, n_trees)
+    trained = time.perf_counter() - begun
+    booster.predict(matrix[n_learnt:])
+    return trained, time.perf_counter() - begun
 
 
 def number(text: str) -> Any:
