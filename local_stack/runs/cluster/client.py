@@ -127,9 +127,12 @@ class Cluster:
             distributed.wait(waiting, timeout=seconds, return_when="FIRST_COMPLETED")
         self._look()
         for task, future in list(self._futures.values()):
-            if future.status != "pending" and task.key in self._futures:
+            if future.status == "pending" or task.key not in self._futures:
+                continue
+            outcome = self._received(future)
+            if outcome is not None:
                 del self._futures[task.key]
-                yield task, self._received(future)
+                yield task, outcome
 
     def cancel(self, key: Hashable) -> None:
         """Forget a task; a worker that is at it stops at its next step."""
@@ -227,14 +230,22 @@ class Cluster:
         if self._holders - self.threads().keys():
             raise Lost
 
-    def _received(self, future: Any) -> Outcome:
+    def _received(self, future: Any) -> Outcome | None:
+        """Return how a task ended; None where it is done again, as its worker died with it."""
         import distributed
 
-        try:
-            found: Outcome = future.result(timeout=CONNECT_SECONDS)
-        except (distributed.KilledWorker, distributed.CancelledError, OSError):
-            return Outcome(error=Lost())
-        return found
+        seconds = CONNECT_SECONDS
+        while True:
+            try:
+                found: Outcome = future.result(timeout=seconds)
+            except TimeoutError:
+                if future.status != "finished":
+                    return None
+                seconds *= 4  # a large result over a slow line
+            except (distributed.KilledWorker, distributed.CancelledError, OSError):
+                return Outcome(error=Lost())
+            else:
+                return found
 
     def _look(self) -> None:
         if self.client.status != "running":
