@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _PACKAGES = (
     *("paceml-tui", "lightgbm", "scikit-learn", "scipy", "numpy", "polars", "pyarrow"),
-    *("distributed", "dask", "cloudpickle"),
+    *("xgboost", "xgboost-cpu", "catboost", "shap", "distributed", "dask", "cloudpickle"),
 )
 _one_at_a_time = threading.Lock()
 """A worker may have several threads; what libraries warn of is caught for the whole process."""
