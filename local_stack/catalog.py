@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from local_stack import command as declared
-from local_stack import data, environment, runs
+from local_stack import data, environment, explain, runs
 from local_stack.command import Command
 from local_stack.errors import StackError
 from local_stack.progress import Progress, silent
@@ -25,7 +25,7 @@ __all__ = ["WORDS", "Command", "call", "commands", "find", "run_job"]
 WORDS = ("tower", "data", "runs", "explain", "registry", "serving", "drift", "audit")
 """The parts of the life cycle, in the order of the screens."""
 
-VERBS = {"data": data.VERBS, "runs": runs.VERBS}
+VERBS = {"data": data.VERBS, "runs": runs.VERBS, "explain": explain.VERBS}
 """The modules that declare the verbs of a word, where they are worth importing one by one."""
 
 _SERVICES = (*WORDS, "jobs_desk", "doctor", "pipeline")

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from local_stack import catalog, doctor, explain, pipeline, registry, tower
+from local_stack import catalog, doctor, pipeline, registry, tower
 from local_stack.data import adding, versions
 from local_stack.drift import check
 from local_stack.errors import InputError, NotFoundError, RefusedError, UnavailableError
+from local_stack.explain.attributing.attributing import attribute
+from local_stack.explain.model import model as explain_model
 from local_stack.preparation.fitting import raw_columns
 from local_stack.runs import records, train
 from local_stack.serving import endpoints
@@ -147,7 +149,7 @@ def shap_of(workspace: Workspace, name: str):
     model = registry.load(workspace, Tree.of(run["model"]))
     frame = versions.read(workspace, versions.find(workspace, "diabetes")).head(60)
     matrix = model.matrix(raw_columns(frame, model.inputs))
-    return model, matrix, explain.shap_values(model, matrix)
+    return model, matrix, attribute(model, matrix, matrix)
 
 
 def test_lightgbm_shap_values_equal_shaps_tree_explainer(lived):
@@ -155,7 +157,7 @@ def test_lightgbm_shap_values_equal_shaps_tree_explainer(lived):
 
     model, matrix, found = shap_of(lived, "lightgbm")
     expected = shap.TreeExplainer(model.estimator).shap_values(matrix)
-    np.testing.assert_allclose(found.values, expected, rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(found.values[:, :, 0], expected, rtol=1e-7, atol=1e-7)
     np.testing.assert_allclose(found.base + found.values.sum(axis=1), found.raw, atol=1e-9)
 
 
@@ -165,18 +167,18 @@ def test_linear_shap_values_equal_shaps_linear_explainer(lived):
     model, matrix, found = shap_of(lived, "linear")
     masker = shap.maskers.Independent(matrix, max_samples=len(matrix))
     expected = shap.LinearExplainer(model.estimator, masker).shap_values(matrix)
-    np.testing.assert_allclose(found.values, expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found.values[:, :, 0], expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["forest", "neighbours"])
 def test_other_estimators_are_explained_additively(lived, name):
     _, matrix, found = shap_of(lived, name)
-    assert found.values.shape == matrix.shape
+    assert found.values.shape == (*matrix.shape, 1)
     np.testing.assert_allclose(found.base + found.values.sum(axis=1), found.raw, atol=1e-6)
 
 
 def test_explaining_stores_the_values_and_orders_features_by_importance(own):
-    result = explain.model(own, run_named(own, "lightgbm"), rows=100)
+    result = explain_model(own, run_named(own, "lightgbm"), rows=100)
     means = [item.mean_abs_shap for item in result.importance]
     assert means == sorted(means, reverse=True)
     assert (result.n_rows, result.n_total, result.is_sample) == (100, 442, True)
@@ -185,7 +187,7 @@ def test_explaining_stores_the_values_and_orders_features_by_importance(own):
     assert row["importance"][0]["feature"] == result.importance[0].feature
     assert "explain/shap_values.parquet" in records.show(own, result.run_id).artifacts
     with pytest.raises(NotFoundError, match="neither a run nor a model"):
-        explain.model(own, "nope")
+        explain_model(own, "nope")
 
 
 # ------------------------------------------------------------------ registry

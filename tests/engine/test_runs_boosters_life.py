@@ -11,7 +11,8 @@ from records_kit import add_beans, table
 from serving_kit import running
 from tuning_kit import outcomes, put_recipe, tune
 
-from local_stack import catalog, explain, registry, serving
+from local_stack import catalog, registry, serving
+from local_stack.explain.model import model as explain_model
 from local_stack.runs import records, reproducing
 from local_stack.workspace import Workspace
 
@@ -87,5 +88,5 @@ def test_a_run_is_explained(workspace: Workspace, tmp_path: Path, estimator: str
     add_beans(workspace, tmp_path)
     recipe = put_recipe(tmp_path, RECIPE.format(estimator=estimator))
     run = catalog.call(workspace, "runs.train", {"recipe": recipe})
-    why = explain.model(workspace, run.run_id, rows=30)
+    why = explain_model(workspace, run.run_id, rows=30)
     assert why.additivity_error < 1e-5

@@ -13,8 +13,9 @@ from cluster_kit import cluster, free_port
 from records_kit import add_beans
 from tuning_kit import put_recipe
 
-from local_stack import explain
 from local_stack.errors import Cancelled, InputError, UnavailableError
+from local_stack.explain.attributing import attributing
+from local_stack.explain.model import model as explain_model
 from local_stack.runs.cluster.client import Cluster, completed
 from local_stack.runs.train import train
 from local_stack.runs.tuning.tune import tune
@@ -132,14 +133,14 @@ def test_no_scheduler_is_a_sentence():
 def test_shap_values_of_the_cluster_are_those_of_one_machine(
     cluster, workspace, tmp_path, monkeypatch, estimator
 ):
-    monkeypatch.setattr(explain, "_BLOCK", 20)
+    monkeypatch.setattr(attributing, "_BLOCK", 20)
     add_beans(workspace, tmp_path)
     path = tmp_path / "r.yaml"
     path.write_text(f"dataset: beans\nestimator: {estimator}\nparams: {{n_estimators: 8}}\n")
     run = train(workspace, path).run_id
-    alone = explain.model(workspace, run)
+    alone = explain_model(workspace, run)
     values = shap_table(workspace, run)
-    there = explain.model(workspace, run, cluster=cluster.address)
+    there = explain_model(workspace, run, cluster=cluster.address)
     assert there.importance == alone.importance
     assert shap_table(workspace, run).equals(values)
 

@@ -1,0 +1,6 @@
+"""Explain: why a model predicts what it does, in general and for a row, and whether it is fair."""
+
+VERBS = {
+    "model": "model",
+}
+"""The module of this package that declares each verb: a command line imports no other."""

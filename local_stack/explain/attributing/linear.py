@@ -1,0 +1,46 @@
+"""SHAP values of linear models: a closed form (Lundberg and Lee 2017, corollary 1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from local_stack.stores.model import Model
+
+METHOD = "linear SHAP (exact, independent features)"
+
+
+def is_linear(model: Model) -> bool:
+    """Return whether the raw scores of a model are a weighted sum of its features."""
+    import numpy as np
+
+    coefficients = getattr(model.estimator, "coef_", None)
+    if model.is_booster or not isinstance(coefficients, np.ndarray):
+        return False
+    if getattr(model.estimator, "kernel", "linear") != "linear":
+        return False
+    n_outputs = len(model.classes) if len(model.classes) > 2 else 1
+    return np.atleast_2d(coefficients).shape == (n_outputs, len(model.features))
+
+
+def linear_values(
+    model: Model, matrix: NDArray[np.float64], background: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return values (n_rows, n_features, n_outputs), base (n_outputs,), raw (n_rows, n_outputs).
+
+    A value is the coefficient times the distance to the mean of the background, as shap's
+    ``LinearExplainer`` has it.
+    """
+    import numpy as np
+
+    estimator: Any = model.estimator
+    coefficients = np.atleast_2d(np.asarray(estimator.coef_, dtype=np.float64))
+    intercepts = np.broadcast_to(
+        np.atleast_1d(np.asarray(estimator.intercept_, dtype=np.float64)), len(coefficients)
+    )
+    mean = background.mean(axis=0)
+    values = (matrix - mean)[:, :, None] * coefficients.T[None]
+    return values, coefficients @ mean + intercepts, matrix @ coefficients.T + intercepts

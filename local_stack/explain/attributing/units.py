@@ -1,0 +1,186 @@
+"""What SHAP values are measured in, and how they change from one unit to another.
+
+A link leads from the raw scores of a model to what it predicts. Which one a model has is not
+read from its settings but seen: it is the one that makes its predictions of its scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from local_stack.errors import InputError
+from local_stack.explain.attributing.attributions import (
+    DECISION,
+    LOG_ODDS,
+    LOG_TARGET,
+    PROBABILITY,
+    TARGET,
+    Attributions,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from local_stack.stores.model import Model
+
+    Array = NDArray[np.float64]
+
+_NEAR: Final = 1e-9
+_STEPS: Final = 32
+"""Points of the Gauss-Legendre rule along the way from the base to a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How raw scores (n_rows, n_outputs) become predictions of the same shape."""
+
+    unit: str
+    apply: Callable[[Array], Array]
+
+
+def sigmoid(scores: Array) -> Array:
+    """Return the logistic function, float64 in the shape given."""
+    from scipy.special import expit
+
+    found: Array = expit(scores)
+    return found
+
+
+def _softmax(scores: Array) -> Array:
+    from scipy.special import softmax
+
+    found: Array = softmax(scores, axis=1)
+    return found
+
+
+def _exponential(scores: Array) -> Array:
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        return np.asarray(np.exp(scores))
+
+
+_IDENTITY: Final = {
+    "regression": Link(TARGET, lambda it: it),
+    "classification": Link(PROBABILITY, lambda it: it),
+}
+_LINKS: Final = {
+    "regression": (_IDENTITY["regression"], Link(LOG_TARGET, _exponential)),
+    "classification": (
+        _IDENTITY["classification"],
+        Link(LOG_ODDS, sigmoid),
+        Link(LOG_ODDS, _softmax),
+    ),
+}
+
+
+def predictions(model: Model, matrix: Array) -> Array:
+    """Return what a model predicts before calibration, (n_rows, n_outputs), as outputs count."""
+    if model.task == "regression":
+        return model.outputs(matrix).reshape(len(matrix), 1)
+    return _second(model.uncalibrated(matrix))
+
+
+def calibrated(model: Model, matrix: Array) -> Array:
+    """Return what a model predicts in the end, (n_rows, n_outputs), as outputs count."""
+    if model.task == "regression":
+        return model.outputs(matrix).reshape(len(matrix), 1)
+    return _second(model.probabilities(matrix))
+
+
+def _second(probabilities: Array) -> Array:
+    return probabilities[:, 1:] if probabilities.shape[1] == 2 else probabilities
+
+
+def link_of(model: Model, raw: Array, matrix: Array) -> Link | None:
+    """Return the link that makes a model's predictions of its raw scores; None if none does."""
+    import numpy as np
+
+    if model.task == "classification" and not model.has_probabilities:
+        return Link(DECISION, lambda it: it)
+    some = slice(0, 200)
+    wanted = predictions(model, matrix[some])
+    for link in _LINKS[model.task]:
+        if np.allclose(link.apply(raw[some]), wanted, rtol=_NEAR, atol=_NEAR):
+            return link
+    return None
+
+
+def can_predict_in(model: Model, link: Link, unit: str) -> bool:
+    """Return whether values behind ``link`` can be told in ``unit`` without sampling."""
+    final = TARGET if model.task == "regression" else PROBABILITY
+    calibration = model.record.calibration
+    if unit == link.unit:
+        return unit != PROBABILITY or calibration is None
+    many = calibration is not None and len(model.classes) > 2
+    return unit == final and link.unit != DECISION and not many
+
+
+def in_predictions(model: Model, found: Attributions, link: Link, wanted: Array) -> Attributions:
+    """Return attributions of raw scores as those of predictions, in their unit.
+
+    The difference between a row's prediction and that of the base is divided as Aumann and
+    Shapley have it: along the straight way from the base to the row's scores. With one output
+    each value is scaled by the same factor; with several the way is integrated.
+
+    Parameters
+    ----------
+    wanted
+        What the model predicts for the rows, :func:`calibrated`.
+    """
+    import numpy as np
+
+    base = _calibrated_base(model, link.apply(found.base[None]))
+    moved = found.raw - found.base
+    if len(found.outputs) == 1:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factor = (wanted - base) / moved
+        near = np.abs(moved) < 1e-12
+        factor[near] = _slope(model, link, found.base)
+        values = found.values * factor[:, None]
+    else:
+        values = _along_the_way(found, moved)
+    unit = TARGET if model.task == "regression" else PROBABILITY
+    method = f"{found.method}, rescaled from {found.unit} (Aumann-Shapley)"
+    return replace(found, values=values, base=base[0], raw=wanted, unit=unit, method=method)
+
+
+def _calibrated_base(model: Model, base: Array) -> Array:
+    import numpy as np
+
+    calibration = model.record.calibration
+    if calibration is None or base.shape[1] != 1:
+        return base
+    return calibration.apply(np.column_stack([1 - base, base]))[:, 1:]
+
+
+def _slope(model: Model, link: Link, base: Array) -> float:
+    """Return how fast the prediction moves with the score at the base: the limit of the factor."""
+    step = 1e-6
+    high, low = (_calibrated_base(model, link.apply(base[None] + it)) for it in (step, -step))
+    return float((high - low)[0, 0] / (2 * step))
+
+
+def _along_the_way(found: Attributions, moved: Array) -> Array:
+    import numpy as np
+
+    places, weights = np.polynomial.legendre.leggauss(_STEPS)
+    values = np.zeros_like(found.values)
+    for place, weight in zip((places + 1) / 2, weights / 2, strict=True):
+        p = _softmax(found.base + place * moved)
+        mean = np.einsum("nfk,nk->nf", found.values, p)
+        values += weight * p[:, None] * (found.values - mean[:, :, None])
+    return values
+
+
+def check_unit(unit: str | None, native: str, final: str) -> None:
+    """Raise :class:`InputError` for a unit that the model's values cannot have."""
+    known = tuple(dict.fromkeys((native, final)))
+    if unit is not None and unit not in known:
+        raise InputError(
+            f"The SHAP values of this model are not measured in '{unit}'.",
+            f"Ask for one of: {', '.join(known)}.",
+        )

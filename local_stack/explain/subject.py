@@ -1,0 +1,141 @@
+"""What is explained: a run or a registered model, with the model itself and its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from local_stack.data import versions
+from local_stack.errors import InputError, NotFoundError
+from local_stack.explain.attributing.attributing import attribute, some_of
+from local_stack.preparation.fitting import raw_columns
+from local_stack.progress import Progress, silent
+from local_stack.registry import load, resolve
+from local_stack.runs.records import find_run
+from local_stack.stores.artifacts import Tree
+from local_stack.stores.metadata import Row
+from local_stack.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from local_stack.explain.attributing.attributions import Attributions
+    from local_stack.runs.cluster.client import Cluster
+    from local_stack.stores.model import Model
+
+_BACKGROUND = 1_000
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with the rows it is explained by: those of its data version that have a target.
+
+    ``background`` are at most 1,000 of them as a matrix, evenly spread: they stand for what is
+    absent.
+    """
+
+    run: Row
+    model: Model
+    version: versions.DataVersion
+    frame: pl.DataFrame
+    background: NDArray[np.float64]
+
+    @property
+    def run_id(self) -> str:
+        """Return the run that made the model."""
+        return str(self.run["run_id"])
+
+    def sample(self, rows: int) -> pl.DataFrame:
+        """Return at most ``rows`` rows (all for 0), a seeded sample of them."""
+        if 0 < rows < self.frame.height:
+            return self.frame.sample(rows, seed=0)
+        return self.frame
+
+    def matrix(self, frame: pl.DataFrame) -> NDArray[np.float64]:
+        """Return the features of rows as the model prepares them, (n_rows, n_features)."""
+        return self.model.matrix(raw_columns(frame, self.model.inputs))
+
+    def attributions(
+        self,
+        frame: pl.DataFrame,
+        *,
+        unit: str | None = None,
+        workers: Cluster | None = None,
+        progress: Progress = silent,
+    ) -> Attributions:
+        """Return the SHAP values of rows of the data version; see :func:`attribute`."""
+        return attribute(
+            self.model,
+            self.matrix(frame),
+            self.background,
+            unit=unit,
+            workers=workers,
+            progress=progress,
+        )
+
+
+def subject_of(workspace: Workspace, target: str, data: str | None = None) -> Subject:
+    """Return the model of a run id or of MODEL[@STAGE|/VERSION], with its rows.
+
+    Parameters
+    ----------
+    data
+        Another data version than the one it learnt from, as NAME[@VERSION|@TAG].
+
+    Raises
+    ------
+    NotFoundError
+        There is no such run, model or data version.
+    InputError
+        The run has no model, or the version has no row with a target.
+    """
+    run = target_run(workspace, target)
+    model = load(workspace, Tree.of(run["model"]))
+    version = training_data(workspace, run)
+    rows = _rows(workspace, version, run["target"])
+    background = some_of(model.matrix(raw_columns(rows, model.inputs)), _BACKGROUND)
+    if data is not None:
+        version = versions.find(workspace, data)
+        rows = _rows(workspace, version, run["target"])
+    return Subject(run, model, version, rows, background)
+
+
+def _rows(workspace: Workspace, version: versions.DataVersion, target: str) -> pl.DataFrame:
+    frame = versions.read(workspace, version)
+    if target in frame.columns:
+        frame = frame.drop_nulls(target)
+    if frame.height == 0:
+        raise InputError(f"{version.reference} has no row with a {target}.")
+    return frame
+
+
+def training_data(workspace: Workspace, run: Row) -> versions.DataVersion:
+    """Return the data version that a run learnt from."""
+    entry = run["datasets"][0]
+    return versions.find(workspace, f"{entry['name']}@{entry['digest']}")
+
+
+def target_run(workspace: Workspace, target: str) -> Row:
+    """Return the run behind a run id or a registered model, which must have a model."""
+    try:
+        run = find_run(workspace, target)
+    except NotFoundError:
+        name = target.partition("/")[0].rpartition("@")[0] or target.partition("/")[0]
+        if workspace.get("models", name) is None:
+            raise NotFoundError(
+                f"There is neither a run nor a model '{target}'.",
+                "List them with: paceml-tui runs search, paceml-tui registry list",
+            ) from None
+        run = find_run(workspace, resolve(workspace, target).run_id)
+    if not run["model"]:
+        raise InputError(f"Run {run['run_id']} has no model.", "Explain a run that has FINISHED.")
+    return run
+
+
+def reads_target(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
+    """Return what a command that explains ``target`` depends on, for the cache of pipelines."""
+    run = target_run(workspace, str(arguments["target"]))
+    return [run["run_id"], run["model"], run["datasets"]]
