@@ -5,48 +5,19 @@ The values are stored next to the run, so that they are computed once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from local_stack.command import command
 from local_stack.data import versions
+from local_stack.explain.effects.parts import FeatureImportance, ModelExplanation
 from local_stack.explain.subject import reads_target, subject_of
 from local_stack.progress import Progress, silent
-from local_stack.results import Result, now
+from local_stack.results import now
 from local_stack.runs.workers import on_cluster
 from local_stack.stores.journal import Draft
 from local_stack.stores.metadata import Row
 from local_stack.workspace import Workspace
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureImportance(Result):
-    """Mean absolute SHAP value of a feature over the explained rows, in the unit of the result."""
-
-    feature: str
-    mean_abs_shap: float
-
-
-@dataclass(frozen=True, slots=True)
-class ModelExplanation(Result):
-    """Why a model predicts what it does, over ``n_rows`` of ``n_total`` rows of its data.
-
-    ``base_value`` is the expected prediction; base value plus a row's SHAP values is its raw
-    prediction, up to ``additivity_error`` (the largest absolute difference seen).
-    """
-
-    run_id: str
-    data_version: str
-    n_rows: int
-    n_total: int
-    is_sample: bool
-    unit: str
-    method: str
-    base_value: float
-    importance: tuple[FeatureImportance, ...]
-    additivity_error: float
-    artifacts: tuple[str, ...]
 
 
 @command(
