@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from local_stack.data import versions
 from local_stack.errors import InputError, NotFoundError
-from local_stack.explain.attributing.attributing import attribute, some_of
+from local_stack.explain.attributing.attributing import Explainer, attribute, some_of
 from local_stack.preparation.fitting import raw_columns
 from local_stack.progress import Progress, silent
 from local_stack.registry import load, resolve
@@ -57,6 +58,11 @@ class Subject:
     def matrix(self, frame: pl.DataFrame) -> NDArray[np.float64]:
         """Return the features of rows as the model prepares them, (n_rows, n_features)."""
         return self.model.matrix(raw_columns(frame, self.model.inputs))
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """Return the model made ready to be explained."""
+        return Explainer(self.model, self.background)
 
     def attributions(
         self,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import warnings
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from local_stack.errors import InputError
 from local_stack.explain.attributing import linear, trees
 from local_stack.explain.attributing.attributions import (
-    DECISION,
-    PROBABILITY,
-    TARGET,
     Attributions,
     column_groups,
     joined,
@@ -17,10 +16,12 @@ from local_stack.explain.attributing.attributions import (
 )
 from local_stack.explain.attributing.sampled import PERMUTATIONS, sampled_values
 from local_stack.explain.attributing.units import (
+    Link,
     calibrated,
-    can_predict_in,
-    check_unit,
+    can_rescale,
+    final_unit,
     in_predictions,
+    is_final,
     link_of,
 )
 from local_stack.progress import Progress, Step, silent
@@ -43,13 +44,130 @@ _SAMPLED: Final = "permutation SHAP ({n} background rows, {p} orders forth and b
 _ENUMERATED: Final = "exact SHAP (every coalition, {n} background rows)"
 
 
-@dataclass(frozen=True)
-class Question:
-    """A model, what stands for absent features (n_background, n_features), and a unit or None."""
+class Explainer:
+    """A model made ready to be explained, again and again.
 
-    model: Model
-    background: Array
-    unit: str | None = None
+    Parameters
+    ----------
+    background
+        Training rows, float64 (n_background, n_features), that stand for absent features: linear
+        models use their mean, sampled explainers at most 100 of them, trees none (the covers in
+        them are theirs).
+    """
+
+    def __init__(self, model: Model, background: Array) -> None:
+        self.model = model
+        self.background = background
+        self._groups = column_groups(model.preparation)
+        self._places = list(self._groups.values())
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns that have values."""
+        return tuple(self._groups)
+
+    @cached_property
+    def _link(self) -> Link | None:
+        """Return how the model's own scores become predictions; None: no exact way to explain."""
+        some = some_of(self.background)
+        found = self._scores(some)
+        return None if found is None else link_of(self.model, found[2], some)
+
+    @property
+    def is_quick(self) -> bool:
+        """Return whether the values come from the model's structure, not from its predictions."""
+        return self._link is not None
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Return the units that values can be told in; the first is that of the model itself."""
+        final = final_unit(self.model, self._link)
+        return (final,) if self._link is None else tuple(dict.fromkeys((self._link.unit, final)))
+
+    def attribute(self, matrix: Array, unit: str | None = None) -> Attributions:
+        """Return the SHAP values of rows, as the model prepares them, in original columns.
+
+        Parameters
+        ----------
+        matrix
+            Rows to explain, float64 (n_rows, n_features), of :meth:`Model.matrix`.
+        unit
+            One of :attr:`units`; None: the first.
+
+        Raises
+        ------
+        InputError
+            The model's values cannot be told in that unit, or it predicts nothing for a row.
+        """
+        if unit is not None and unit not in self.units:
+            raise InputError(
+                f"The SHAP values of this model are not measured in '{unit}'.",
+                f"Ask for one of: {', '.join(self.units)}.",
+            )
+        link, wanted = self._link, unit or self.units[0]
+        if link is None or (
+            is_final(self.model, link, wanted) and not can_rescale(self.model, link)
+        ):
+            return self._sampled(matrix, wanted)
+        scores = self._scores(matrix)
+        assert scores is not None
+        values, base, raw = scores
+        method = linear.METHOD if linear.is_linear(self.model) else trees.METHOD
+        found = Attributions(
+            columns=self.columns,
+            outputs=output_names(self.model),
+            values=summed(values, self._places),
+            base=base,
+            raw=raw,
+            unit=link.unit,
+            method=method,
+        )
+        if is_final(self.model, link, wanted):
+            return in_predictions(self.model, found, link, calibrated(self.model, matrix))
+        return found
+
+    def _scores(self, matrix: Array) -> tuple[Array, Array, Array] | None:
+        """Return values (n_rows, n_features, n_outputs), base and the model's own scores."""
+        if linear.is_linear(self.model):
+            return linear.linear_values(self.model, matrix, self.background)
+        return trees.tree_values(self.model, matrix) if trees.has_trees(self.model) else None
+
+    def _sampled(self, matrix: Array, unit: str) -> Attributions:
+        """Every other model: its predictions by coalitions or permutations, with their errors."""
+        import numpy as np
+
+        background = some_of(self.background)
+        values, base, errors = sampled_values(self._asked, matrix, background, self._places)
+        raw = self._asked(matrix) if len(matrix) else np.empty((0, len(base)))
+        how = _ENUMERATED if errors is None else _SAMPLED
+        method = how.format(n=len(background), p=PERMUTATIONS)
+        names = output_names(self.model)
+        return Attributions(self.columns, names, values, base, raw, unit, method, errors)
+
+    def _asked(self, matrix: Array) -> Array:
+        """Return what the model says of rows, (n_rows, n_outputs), in its final unit."""
+        import numpy as np
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # an error says it below
+                if self.model.task == "regression" or self.model.has_probabilities:
+                    found = calibrated(self.model, matrix)
+                else:
+                    found = _decisions(self.model, matrix)
+        except ValueError as error:
+            raise InputError(
+                f"{self.model.record.estimator} cannot be asked about rows that are mixed of "
+                f"others: {str(error)[:120]}",
+                "Explain a model that has an answer everywhere.",
+            ) from error
+        if not np.isfinite(found).all():
+            raise InputError(
+                f"{self.model.record.estimator} predicts no number for rows that are mixed of "
+                "others, so its SHAP values do not exist.",
+                "Explain a model that has an answer everywhere.",
+            )
+        return found
 
 
 def attribute(
@@ -61,34 +179,22 @@ def attribute(
     workers: Cluster | None = None,
     progress: Progress = silent,
 ) -> Attributions:
-    """Return the SHAP values of rows, as the model prepares them, in original columns.
+    """Return :meth:`Explainer.attribute` of rows, in blocks with the same values.
 
     Parameters
     ----------
-    matrix
-        Rows to explain, float64 (n_rows, n_features), of :meth:`Model.matrix`.
-    background
-        Training rows, likewise, that stand for absent features: linear models use their mean,
-        sampled explainers at most 100 of them, trees none (the covers in them are theirs).
-    unit
-        One of :data:`UNITS`; None: the one in which the model itself adds up.
     workers
-        Workers of a cluster that do it in blocks of rows, with the same values.
-
-    Raises
-    ------
-    InputError
-        The model's values cannot be told in that unit.
+        Workers of a cluster that do the blocks.
     """
-    question = Question(model, background, unit)
-    if workers is None and _is_quick(model):
-        return _of_block(question, matrix)
+    explainer = Explainer(model, background)
+    if workers is None and explainer.is_quick:
+        return explainer.attribute(matrix, unit)
     blocks = [matrix[start : start + _BLOCK] for start in range(0, len(matrix), _BLOCK)] or [matrix]
     if workers is None:
         parts = []
         for number, block in enumerate(blocks):
             progress(Step("SHAP values", number * _BLOCK, len(matrix)))
-            parts.append(_of_block(question, block))
+            parts.append(explainer.attribute(block, unit))
         return joined(parts)
     facts = workers.send((model.record, model.preparation, model.content))
     asked = [Task(n, block_task, (facts, it, background, unit)) for n, it in enumerate(blocks)]
@@ -109,37 +215,13 @@ def block_task(
     from local_stack.stores.model_files import built
 
     if not _built or _built[0] != facts:
-        _built[:] = [facts, built(*facts)]
-    return _of_block(Question(_built[1], background, unit), block)
+        _built[:] = [facts, Explainer(built(*facts), background)]
+    explainer: Explainer = _built[1]
+    return explainer.attribute(block, unit)
 
 
 _built: list[Any] = []
-"""The model that a worker had last, after what it is made of."""
-
-
-def _is_quick(model: Model) -> bool:
-    return linear.is_linear(model) or trees.has_trees(model)
-
-
-def _of_block(question: Question, matrix: Array) -> Attributions:
-    model = question.model
-    raw = _raw_attributions(question, matrix)
-    final = TARGET if model.task == "regression" else PROBABILITY
-    if raw is not None:
-        link = link_of(model, raw.raw, matrix)
-        if link is not None:
-            check_unit(question.unit, link.unit, final if link.unit != DECISION else DECISION)
-            wanted = question.unit or link.unit
-            if can_predict_in(model, link, wanted):
-                if wanted == link.unit:
-                    return _in_unit(raw, link.unit)
-                given = _in_unit(raw, link.unit)
-                return in_predictions(model, given, link, calibrated(model, matrix))
-    return _sampled(question, matrix)
-
-
-def _in_unit(found: Attributions, unit: str) -> Attributions:
-    return replace(found, unit=unit)
+"""The explainer that a worker had last, after what its model is made of."""
 
 
 def output_names(model: Model) -> tuple[str, ...]:
@@ -148,44 +230,6 @@ def output_names(model: Model) -> tuple[str, ...]:
         return (model.target,)
     names = tuple(str(label) for label in model.classes)
     return names if len(names) > 2 else names[1:]
-
-
-def _raw_attributions(question: Question, matrix: Array) -> Attributions | None:
-    """Return the attributions of the model's own scores, exact; None where there is no such way."""
-    model = question.model
-    if linear.is_linear(model):
-        values, base, raw = linear.linear_values(model, matrix, question.background)
-        method = linear.METHOD
-    elif trees.has_trees(model):
-        values, base, raw = trees.tree_values(model, matrix)
-        method = trees.METHOD
-    else:
-        return None
-    groups = column_groups(model.preparation)
-    by_column = summed(values, list(groups.values()))
-    return Attributions(tuple(groups), output_names(model), by_column, base, raw, "", method)
-
-
-def _sampled(question: Question, matrix: Array) -> Attributions:
-    """Every other model: its predictions by coalitions or permutations, with standard errors."""
-    import numpy as np
-
-    model = question.model
-    has_scores = model.task == "regression" or model.has_probabilities
-    unit = (TARGET if model.task == "regression" else PROBABILITY) if has_scores else DECISION
-    check_unit(question.unit, unit, unit)
-    background = some_of(question.background)
-    groups = column_groups(model.preparation)
-
-    def function(asked: Array) -> Array:
-        return calibrated(model, asked) if has_scores else _decisions(model, asked)
-
-    values, base, errors = sampled_values(function, matrix, background, list(groups.values()))
-    raw = function(matrix) if len(matrix) else np.empty((0, len(base)))
-    how = _ENUMERATED if errors is None else _SAMPLED
-    method = how.format(n=len(background), p=PERMUTATIONS)
-    names = output_names(model)
-    return Attributions(tuple(groups), names, values, base, raw, unit, method, errors)
 
 
 def _decisions(model: Model, matrix: Array) -> Array:

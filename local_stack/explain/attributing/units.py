@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from local_stack.errors import InputError
 from local_stack.explain.attributing.attributions import (
     DECISION,
     LOG_ODDS,
@@ -35,10 +34,14 @@ _STEPS: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """How raw scores (n_rows, n_outputs) become predictions of the same shape."""
+    """How raw scores (n_rows, n_outputs) become predictions of the same shape.
+
+    ``is_joint`` says that a prediction depends on the scores of all outputs.
+    """
 
     unit: str
     apply: Callable[[Array], Array]
+    is_joint: bool = False
 
 
 def sigmoid(scores: Array) -> Array:
@@ -72,7 +75,7 @@ _LINKS: Final = {
     "classification": (
         _IDENTITY["classification"],
         Link(LOG_ODDS, sigmoid),
-        Link(LOG_ODDS, _softmax),
+        Link(LOG_ODDS, _softmax, is_joint=True),
     ),
 }
 
@@ -101,30 +104,37 @@ def link_of(model: Model, raw: Array, matrix: Array) -> Link | None:
 
     if model.task == "classification" and not model.has_probabilities:
         return Link(DECISION, lambda it: it)
-    some = slice(0, 200)
-    wanted = predictions(model, matrix[some])
+    wanted = predictions(model, matrix)
     for link in _LINKS[model.task]:
-        if np.allclose(link.apply(raw[some]), wanted, rtol=_NEAR, atol=_NEAR):
+        if np.allclose(link.apply(raw), wanted, rtol=_NEAR, atol=_NEAR):
             return link
     return None
 
 
-def can_predict_in(model: Model, link: Link, unit: str) -> bool:
-    """Return whether values behind ``link`` can be told in ``unit`` without sampling."""
-    final = TARGET if model.task == "regression" else PROBABILITY
-    calibration = model.record.calibration
-    if unit == link.unit:
-        return unit != PROBABILITY or calibration is None
-    many = calibration is not None and len(model.classes) > 2
-    return unit == final and link.unit != DECISION and not many
+def final_unit(model: Model, link: Link | None) -> str:
+    """Return the unit of what a model predicts in the end."""
+    if link is not None and link.unit == DECISION:
+        return DECISION
+    return TARGET if model.task == "regression" else PROBABILITY
+
+
+def is_final(model: Model, link: Link, unit: str) -> bool:
+    """Return whether ``unit`` is that of the predictions, and the scores are not these already."""
+    is_same = link.unit == unit and (unit != PROBABILITY or model.record.calibration is None)
+    return unit == final_unit(model, link) and not is_same
+
+
+def can_rescale(model: Model, link: Link) -> bool:
+    """Return whether :func:`in_predictions` can answer: not for many calibrated classes."""
+    return model.record.calibration is None or not (link.is_joint or len(model.classes) > 2)
 
 
 def in_predictions(model: Model, found: Attributions, link: Link, wanted: Array) -> Attributions:
     """Return attributions of raw scores as those of predictions, in their unit.
 
     The difference between a row's prediction and that of the base is divided as Aumann and
-    Shapley have it: along the straight way from the base to the row's scores. With one output
-    each value is scaled by the same factor; with several the way is integrated.
+    Shapley have it: along the straight way from the base to the row's scores. Where an output
+    depends on its own score, its values are scaled by one factor; else the way is integrated.
 
     Parameters
     ----------
@@ -135,16 +145,16 @@ def in_predictions(model: Model, found: Attributions, link: Link, wanted: Array)
 
     base = _calibrated_base(model, link.apply(found.base[None]))
     moved = found.raw - found.base
-    if len(found.outputs) == 1:
+    if not link.is_joint:
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = (wanted - base) / moved
-        near = np.abs(moved) < 1e-12
-        factor[near] = _slope(model, link, found.base)
+        factor = np.where(np.abs(moved) < 1e-12, _slope(model, link, found.base), factor)
         values = found.values * factor[:, None]
     else:
         values = _along_the_way(found, moved)
-    unit = TARGET if model.task == "regression" else PROBABILITY
-    method = f"{found.method}, rescaled from {found.unit} (Aumann-Shapley)"
+    unit = final_unit(model, link)
+    before = f"uncalibrated {unit}" if unit == found.unit else found.unit
+    method = f"{found.method}, rescaled from {before} (Aumann-Shapley)"
     return replace(found, values=values, base=base[0], raw=wanted, unit=unit, method=method)
 
 
@@ -157,11 +167,12 @@ def _calibrated_base(model: Model, base: Array) -> Array:
     return calibration.apply(np.column_stack([1 - base, base]))[:, 1:]
 
 
-def _slope(model: Model, link: Link, base: Array) -> float:
-    """Return how fast the prediction moves with the score at the base: the limit of the factor."""
+def _slope(model: Model, link: Link, base: Array) -> Array:
+    """Return how fast predictions move with the scores at the base: the limit of the factor."""
     step = 1e-6
     high, low = (_calibrated_base(model, link.apply(base[None] + it)) for it in (step, -step))
-    return float((high - low)[0, 0] / (2 * step))
+    found: Array = (high - low) / (2 * step)
+    return found
 
 
 def _along_the_way(found: Attributions, moved: Array) -> Array:
@@ -174,13 +185,3 @@ def _along_the_way(found: Attributions, moved: Array) -> Array:
         mean = np.einsum("nfk,nk->nf", found.values, p)
         values += weight * p[:, None] * (found.values - mean[:, :, None])
     return values
-
-
-def check_unit(unit: str | None, native: str, final: str) -> None:
-    """Raise :class:`InputError` for a unit that the model's values cannot have."""
-    known = tuple(dict.fromkeys((native, final)))
-    if unit is not None and unit not in known:
-        raise InputError(
-            f"The SHAP values of this model are not measured in '{unit}'.",
-            f"Ask for one of: {', '.join(known)}.",
-        )
