@@ -8,7 +8,6 @@ while it lives; says its process id), ``state.json`` (written once it listens), 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import ipaddress
 import json
 import os
@@ -20,8 +19,21 @@ from pathlib import Path
 from typing import Any, Self
 
 from local_stack.errors import ConflictError, DamagedError, NotFoundError
-from local_stack.names import slug
 from local_stack.results import Result, now, plain
+from local_stack.stores.prediction_segments import folder_of
+
+__all__ = [
+    "EndpointConfig",
+    "EndpointState",
+    "configs",
+    "folder_of",
+    "hold",
+    "holder",
+    "is_loopback",
+    "only_one",
+    "read_config",
+    "write_json",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +80,6 @@ class EndpointState(Result):
             return cls(**json.loads((folder / "state.json").read_bytes()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
-
-
-def folder_of(root: Path, endpoint: str) -> Path:
-    """Return the folder of the endpoint called ``endpoint`` in the workspace at ``root``.
-
-    The name is only hinted at; the identity is a hash of it, so no name can lead elsewhere.
-    """
-    identity = hashlib.sha256(endpoint.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return root / "serving" / f"{slug(endpoint)}-{identity}"
 
 
 def read_config(folder: Path) -> EndpointConfig:

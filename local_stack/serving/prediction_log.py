@@ -1,17 +1,16 @@
 """The prediction log: one JSON line a predicted row, durable before the answer leaves.
 
-A line is ``{"id", "request", "at", "model", "version", "ms", "row": {...}, "prediction"}``; ``row``
-holds the model's raw columns as they were used. Lines go to ``log/NAME.open``, which becomes
-``log/NAME.jsonl`` when it is sealed by size, age or the end of the server; a segment holds one
-model version. One writer thread commits whatever waits with one fsync (group commit). A sealed
-segment is told to the journal by another thread, so that no request ever waits for its lock.
+A line is ``{"id", "request", "at", "model", "version", "ms", "row": {...}, "prediction"}``, and
+``"explanation"`` where one was given with it; ``row`` holds the model's raw columns as they were
+used (:mod:`local_stack.stores.prediction_segments` reads them). Lines go to ``log/NAME.open``,
+which becomes ``log/NAME.jsonl`` when it is sealed by size, age or the end of the server; a segment
+holds one model version. One writer thread commits whatever waits with one fsync (group commit). A
+sealed segment is told to the journal by another thread, so that no request ever waits for its lock.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import os
 import queue
 import secrets
@@ -24,10 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local_stack.errors import ConflictError, DamagedError, NotFoundError, StackError
+from local_stack.errors import ConflictError, StackError
 from local_stack.results import now
-from local_stack.serving.folder import configs, folder_of, hold, holder
+from local_stack.serving.folder import configs, hold, holder
 from local_stack.stores.journal import START, Draft, Journal
+from local_stack.stores.prediction_segments import PredictionSegments, last_line
 from local_stack.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ SEGMENT_BYTES = 16 * 1024 * 1024
 SEGMENT_SECONDS = 300.0
 _TICK_SECONDS = 0.5
 _MAX_BATCH_BYTES = 4 * 1024 * 1024
-_FACTS = ("id", "request", "at", "model", "version", "ms", "prediction")
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +306,7 @@ def _unknown(workspace: Workspace, folder: Path, endpoint: str) -> list[Path]:
 
 def _inspect(path: Path) -> Sealed:
     data = path.read_bytes()
-    first, last = (_line(data[:end], path) for end in (data.find(b"\n") + 1, len(data)))
+    first, last = (last_line(data[:end], path.stem) for end in (data.find(b"\n") + 1, len(data)))
     return Sealed(
         path.stem,
         str(first["model"]),
@@ -319,78 +318,19 @@ def _inspect(path: Path) -> Sealed:
     )
 
 
-def _line(data: bytes, path: Path) -> dict[str, Any]:
-    """Return the last line of ``data``."""
-    try:
-        return dict(json.loads(data[data.rfind(b"\n", 0, -1) + 1 :]))
-    except (ValueError, TypeError):
-        raise _damaged(path) from None
-
-
 def segments(workspace: Workspace, endpoint: str) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, whole lines) of each segment of ``endpoint``, oldest first, open ones too.
-
-    Raises
-    ------
-    NotFoundError
-        When there is no such endpoint.
-    """
-    folder = folder_of(workspace.root, endpoint)
-    if not folder.is_dir():
-        raise NotFoundError(
-            f"There is no endpoint '{endpoint}'.", "List them: paceml-tui serving list"
-        )
-    log = folder / "log"
-    stems = {p.stem for p in (*log.glob("*.jsonl"), *log.glob("*.open"))}
-    for stem in sorted(stems):
-        data = _read_segment(log, stem)
-        yield stem, data[: data.rfind(b"\n") + 1]
+    """Yield (name, whole lines) of each segment of ``endpoint``, oldest first."""
+    return PredictionSegments(workspace.root, workspace.query).segments(endpoint)
 
 
 def records(workspace: Workspace, endpoint: str) -> Iterator[dict[str, Any]]:
     """Yield each logged prediction of ``endpoint`` as its line says it, oldest first."""
-    for stem, data in segments(workspace, endpoint):
-        for line in data.splitlines():
-            yield _line(line, Path(stem))
+    return PredictionSegments(workspace.root, workspace.query).records(endpoint)
 
 
 def read(workspace: Workspace, endpoint: str) -> pl.DataFrame:
-    """Return every logged prediction of ``endpoint``, oldest segment first.
-
-    The model's raw columns stand under their own names, what the log says of each prediction
-    under ``paceml.id, paceml.request, paceml.at, paceml.model, paceml.version, paceml.ms`` and
-    ``paceml.prediction``. Dates are ISO 8601 texts. Columns whose types differ between segments
-    get the type that holds both.
-    """
-    import polars as pl
-
-    facts = [pl.col(name).alias(f"paceml.{name}") for name in _FACTS]
-    frames = []
-    for stem, data in segments(workspace, endpoint):
-        if data:
-            try:
-                frame = pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
-                frames.append(frame.select(pl.col("row").struct.unnest(), *facts))
-            except pl.exceptions.PolarsError:
-                raise _damaged(Path(stem)) from None
-    if not frames:
-        return pl.DataFrame(schema={f"paceml.{name}": pl.Null for name in _FACTS})
-    return pl.concat(frames, how="diagonal_relaxed")
-
-
-def _read_segment(log: Path, stem: str) -> bytes:
-    for suffix in (".open", ".jsonl"):  # it may be sealed between the two looks, never unsealed
-        with suppress(FileNotFoundError):
-            return (log / f"{stem}{suffix}").read_bytes()
-    return b""
-
-
-def _damaged(path: Path) -> DamagedError:
-    return DamagedError(
-        f"The prediction-log segment {path.stem} holds a line that is not a prediction.",
-        "Restore the segment from a backup.",
-        details={"segment": path.stem},
-    )
+    """Return every logged prediction of ``endpoint``; see :meth:`PredictionSegments.frame`."""
+    return PredictionSegments(workspace.root, workspace.query).frame(endpoint)
 
 
 def _publish(path: Path) -> bool:
