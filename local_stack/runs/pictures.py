@@ -38,7 +38,7 @@ def draw(document: Mapping[str, Any], folder: Path) -> list[Path]:
         panels.append((LEARNING, [lambda axes: _learning(axes, details["learning_curve"])]))
     if not panels:
         return []
-    with _plainly():
+    with plainly():
         for name, drawings in panels:
             written.append(folder / name)
             _save(drawings, folder / name)
@@ -46,7 +46,7 @@ def draw(document: Mapping[str, Any], folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _plainly() -> Iterator[None]:
+def plainly() -> Iterator[None]:
     """Set matplotlib to its own defaults; a dollar sign in a name begins no formula."""
     import matplotlib as mpl
 
@@ -80,7 +80,7 @@ def _save(drawings: list[Callable[[Any], None]], path: Path) -> None:
     figure.savefig(path, dpi=100, format="png", metadata={"Software": None})
 
 
-def _name(text: str) -> str:
+def shown_name(text: str) -> str:
     """Return a name without marks that steer, cut."""
     shown = "".join(it if it.isprintable() else "?" for it in text)
     return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
@@ -90,7 +90,7 @@ def _name(text: str) -> str:
 
 
 def _classification(document: Mapping[str, Any]) -> list[Callable[[Any], None]]:
-    details, classes = document["details"], [_name(it) for it in document["classes"]]
+    details, classes = document["details"], [shown_name(it) for it in document["classes"]]
     found: list[Callable[[Any], None]] = []
     if details.get("roc"):
         found.append(lambda axes: _roc(axes, details["roc"]))
@@ -116,7 +116,7 @@ def _precision(axes: Any, lines: Mapping[str, Any]) -> None:
 
 def _lines(axes: Any, lines: Mapping[str, Any]) -> None:
     for number, (name, line) in enumerate(lines.items()):
-        axes.plot(line["x"], line["y"], color=f"C{number}", linewidth=1.5, label=_name(name))
+        axes.plot(line["x"], line["y"], color=f"C{number}", linewidth=1.5, label=shown_name(name))
     if len(lines) > 1:
         axes.legend(frameon=False, fontsize=8)
     axes.set_xlim(-0.03, 1.03)
@@ -163,7 +163,7 @@ def _confusion(axes: Any, counts: list[list[int]], classes: list[str]) -> None:
 
 def _regression(document: Mapping[str, Any]) -> list[Callable[[Any], None]]:
     found = document["details"]["residuals"]
-    target = _name(document["target"])
+    target = shown_name(document["target"])
     return [lambda axes: _against(axes, found, target), lambda axes: _histogram(axes, found)]
 
 
@@ -189,7 +189,7 @@ def _figure(value: float) -> str:
 def _importance(axes: Any, found: Mapping[str, Any]) -> None:
     shown = list(found["values"].items())[:_MOST_FEATURES][::-1]
     axes.barh(range(len(shown)), [value for _, value in shown], color=_MODEL)
-    axes.set_yticks(range(len(shown)), [_name(name) for name, _ in shown])
+    axes.set_yticks(range(len(shown)), [shown_name(name) for name, _ in shown])
     n = len(found["values"])
     more = f", {len(shown)} of {n}" if n > len(shown) else ""
     axes.set(title=f"Importance of the features{more}", xlabel=found["kind"])

@@ -1,0 +1,1 @@
+"""What an explanation looks like on paper: PNG figures and one HTML page."""
