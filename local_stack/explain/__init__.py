@@ -2,5 +2,8 @@
 
 VERBS = {
     "model": "model",
+    "row": "row",
+    "fairness": "fairness",
+    "dependence": "dependence",
 }
 """The module of this package that declares each verb: a command line imports no other."""

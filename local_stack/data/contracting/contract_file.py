@@ -49,7 +49,9 @@ nullable: true}``, which leaves out the rows that miss a part). Any rule may sta
 ``{value, severity, mostly, name}``: severity is error or warning (only errors fail a check),
 ``mostly`` the share of the values that must keep it. Freshness is measured against the time of
 the check (``against: now``) or of the version's import (``against: import``); a date counts
-from its end. This module only reads; :mod:`local_stack.data.contracting.checks` judges.
+from its end. A column may also say ``immutable: true``, or ``direction: increase`` (decrease): no
+check, but what an explanation may propose to change (:mod:`local_stack.explain.deciding`).
+This module only reads; :mod:`local_stack.data.contracting.checks` judges.
 """
 
 from __future__ import annotations
@@ -72,6 +74,7 @@ from local_stack.results import plain
 SEVERITIES = ("error", "warning")
 MONOTONIC = ("increasing", "decreasing", "strictly_increasing", "strictly_decreasing")
 AGAINST = ("now", "import")
+DIRECTIONS = ("increase", "decrease")
 
 _TOP = (
     "dataset",
@@ -269,6 +272,10 @@ def _column(name: str, node: Node) -> Iterator[Rule]:
     is_required = found["required"].truth() if "required" in found else True
     if "description" in found:
         found["description"].text()
+    if "immutable" in found:
+        found["immutable"].truth()
+    if "direction" in found:
+        found["direction"].choice(DIRECTIONS)
     yield Rule("column_missing", name, is_required, severity, path=node.path)
     kind = _kind(found)
     for word, read in _WORDS.items():
@@ -440,7 +447,7 @@ _WORDS: dict[str, Callable[[Node, str | None], Any]] = {
 }
 """What a column may promise, in the order of the verdict, with the reader of each value."""
 
-_ASIDE = ("required", "severity", "description")
+_ASIDE = ("required", "severity", "description", "immutable", "direction")
 
 WORDS = (*_WORDS, *_ASIDE)
 """Every word of a column, for editors."""

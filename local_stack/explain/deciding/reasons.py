@@ -81,7 +81,7 @@ def reasons(
     measure: Measure,
     *,
     most: int = MOST,
-    against: bool = False,
+    sign: int = 0,
 ) -> tuple[str, ...]:
     """Return one sentence for each of the largest contributions, and one for all the others.
 
@@ -91,13 +91,15 @@ def reasons(
         The contributions of a row, in any order.
     most
         How many are told one by one.
-    against
-        Tell only what lowers the outcome, the largest first, as notices of adverse action do.
+    sign
+        1 for what raises the outcome only, -1 for what lowers it, as notices of adverse action
+        tell what spoke against it; 0 for both.
     """
-    told = [it for it in ordered(parts) if abs(it.shap) > _NOTHING and (it.shap < 0 or not against)]
+    asked = [it for it in ordered(parts) if not sign or it.shap * sign > 0]
+    told = [it for it in asked if abs(it.shap) > _NOTHING]
     sentences = [sentence(it, measure) for it in told[:most]]
     named = {it.feature for it in told[:most]}
-    rest = [it for it in parts if it.feature not in named and (it.shap < 0 or not against)]
+    rest = [it for it in asked if it.feature not in named]
     if rest:
         sentences.append(_together(rest, measure, is_first=not sentences))
     return tuple(sentences)

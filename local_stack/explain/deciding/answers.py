@@ -1,0 +1,210 @@
+"""What a model says of one row, and what each column adds to that: quick, and asked again often."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from local_stack.errors import InputError, nearest
+from local_stack.explain.attributing.attributions import DECISION, PROBABILITY, column_groups
+from local_stack.explain.deciding.reasons import (
+    Contribution,
+    Measure,
+    ordered,
+    plain_name,
+    reasons,
+    summary,
+)
+from local_stack.results import Result
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from local_stack.explain.attributing.attributing import Explainer
+    from local_stack.explain.attributing.attributions import Attributions
+    from local_stack.stores.model import Model
+
+    Array = NDArray[np.float64]
+
+_NEAR = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Result):
+    """A prediction and its contributions, the largest first; they add up to ``score``.
+
+    ``output`` is what they are about: the target, or a class; ``probabilities`` are by class,
+    empty where the model gives none. From the probability ``threshold`` on a row is of the
+    second of two classes (None: the more probable one). ``base_value`` plus the contributions is
+    ``score`` up to ``additivity_error``, in ``unit``. ``adverse`` are the principal reasons alone,
+    as a notice of adverse action gives them: what speaks against another outcome than the
+    predicted one, the largest first.
+    """
+
+    prediction: Any
+    probabilities: dict[str, float]
+    threshold: float | None
+    output: str
+    unit: str
+    units: tuple[str, ...]
+    method: str
+    base_value: float
+    score: float
+    contributions: tuple[Contribution, ...]
+    additivity_error: float
+    summary: str
+    reasons: tuple[str, ...]
+    adverse: tuple[str, ...]
+
+
+def read_row(model: Model, text: str) -> dict[str, Any]:
+    """Return the JSON object in a text; raise :class:`InputError` where there is none."""
+    try:
+        found = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        names = ", ".join(f'"{plain_name(it.name)}": ...' for it in model.inputs[:2])
+        raise InputError("The row is not a JSON object.", f"Write it as {{{names}}}.")
+    return found
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(constant)
+
+
+def checked_row(model: Model, row: Mapping[str, Any], also: Collection[str] = ()) -> dict[str, Any]:
+    """Return a raw row as the model expects it, without the columns in ``also`` that it has not.
+
+    Raises
+    ------
+    InputError
+        A column is absent or unknown, or a value is of another type.
+    """
+    known = {column.name for column in model.inputs}
+    for name in row:
+        if name not in known and name not in also:
+            hint = nearest(name, known) or f"Its columns: {', '.join(sorted(known)[:20])}."
+            raise InputError(f"The model has no column '{plain_name(name)}'.", hint)
+    return model.preparation.validate_row(row)
+
+
+def answer(
+    explainer: Explainer, row: Mapping[str, Any], unit: str | None = None, output: str | None = None
+) -> Answer:
+    """Return what the model says of a validated row, and why.
+
+    Parameters
+    ----------
+    unit
+        One of :attr:`Explainer.units`; None: that of the model itself.
+    output
+        The class whose score is explained; None: the second of two, or the predicted one.
+
+    Raises
+    ------
+    InputError
+        There is no such unit or class, or a value is missing where the model takes none.
+    """
+    model = explainer.model
+    matrix = model.matrix({name: [value] for name, value in row.items()})
+    prediction = model.predict_row(row)
+    probability = model.probabilities(matrix)[0] if model.has_probabilities else None
+    found = _of_class(model, explainer.attribute(matrix, unit), prediction, output)
+    (name,) = found.outputs
+    parts = tuple(ordered(_contributions(model, found, row, matrix)))
+    measure = Measure(name, found.unit, is_odds=len(model.classes) == 2)
+    probabilities = _by_class(model, probability)
+    likely = probabilities.get(name)
+    base, score = float(found.base[0]), float(found.raw[0, 0])
+    return Answer(
+        prediction=prediction,
+        probabilities=probabilities,
+        threshold=model.record.threshold,
+        output=name,
+        unit=found.unit,
+        units=explainer.units,
+        method=found.method,
+        base_value=base,
+        score=score,
+        contributions=parts,
+        additivity_error=found.additivity_error,
+        summary=summary(
+            prediction,
+            measure,
+            base=base,
+            score=score,
+            probability=likely,
+            threshold=_threshold_of(model, name),
+        ),
+        reasons=reasons(parts, measure),
+        adverse=reasons(parts, measure, sign=_side(model, prediction, name, score - base)),
+    )
+
+
+def _side(model: Model, prediction: Any, output: str, moved: float) -> int:
+    """Return 1 where the prediction is what raises the output, -1 where it is what lowers it."""
+    if model.task == "regression":
+        return 1 if moved > 0 else -1
+    return 1 if str(prediction) == output else -1
+
+
+def _of_class(
+    model: Model, found: Attributions, prediction: Any, output: str | None
+) -> Attributions:
+    """Return the attributions of one output, those of the first of two classes turned around."""
+    names = [str(label) for label in model.classes]
+    if output is not None and output not in names:
+        raise InputError(
+            f"'{output}' is not a class of this model.",
+            nearest(output, names)
+            or (f"Its classes: {', '.join(names[:20])}." if names else "It predicts a number."),
+        )
+    if len(found.outputs) > 1:
+        wanted = output if output is not None else str(prediction)
+        return found.of_output(names.index(wanted))
+    if output is None or output == found.outputs[0] or not names:
+        return found
+    at = 1.0 if found.unit == PROBABILITY else 0.0
+    if found.unit == DECISION and not _is_signed(model):
+        at = 1.0  # the values are those of a label that is given or not
+    return replace(
+        found, outputs=(output,), values=-found.values, base=at - found.base, raw=at - found.raw
+    )
+
+
+def _is_signed(model: Model) -> bool:
+    return hasattr(model.estimator, "decision_function")
+
+
+def _contributions(
+    model: Model, found: Attributions, row: Mapping[str, Any], matrix: Array
+) -> list[Contribution]:
+    groups = column_groups(model.preparation)
+    inputs = {column.name: column for column in model.inputs}
+    parts = []
+    for place, name in enumerate(found.columns):
+        value = row.get(name) if name in inputs else float(matrix[0, groups[name][0]])
+        error = None if found.error is None else float(found.error[0, place, 0])
+        if isinstance(value, float) and value != value:
+            value = None
+        parts.append(Contribution(name, value, float(found.values[0, place, 0]), error))
+    return parts
+
+
+def _by_class(model: Model, probability: Array | None) -> dict[str, float]:
+    if probability is None:
+        return {}
+    labels = [str(label) for label in model.classes]
+    return dict(zip(labels, map(float, probability), strict=True))
+
+
+def _threshold_of(model: Model, name: str) -> float | None:
+    """Return the threshold of a class: that of the second one is the model's own."""
+    threshold = model.record.threshold
+    if threshold is None or name != str(model.classes[1]):
+        return None
+    return threshold

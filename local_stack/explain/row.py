@@ -1,0 +1,268 @@
+"""Why a model predicts what it does for one row, what would change it, and what is like it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from local_stack.command import command
+from local_stack.errors import InputError
+from local_stack.explain.deciding.answers import Answer, read_row
+from local_stack.explain.deciding.constraints import Wishes
+from local_stack.explain.deciding.counterfactuals import Counterfactual
+from local_stack.explain.deciding.inquiry import Inquiry, Ways
+from local_stack.explain.deciding.reasons import Contribution
+from local_stack.explain.deciding.similar import SimilarRows
+from local_stack.explain.deciding.trace import Trace
+from local_stack.explain.subject import reads_target, subject_of
+from local_stack.progress import Progress, Step, silent
+from local_stack.results import Result
+from local_stack.workspace import Workspace
+
+_MOST_WAYS = 20
+_MOST_SIMILAR = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class RowExplanation(Result):
+    """One prediction, why it is so, what would change it, and what is like it.
+
+    ``row`` holds the columns that the model uses; ``index`` is its number in the data version and
+    ``outcome`` its target, None where it is not from there. ``output`` is what the contributions
+    are about: the target, or a class; ``base_value`` plus them is ``score`` in ``unit``, up to
+    ``additivity_error``. ``adverse`` are the principal reasons alone: what speaks against another
+    outcome than the predicted one, the largest first.
+
+    ``counterfactual`` is the smallest of ``counterfactuals``, changes that lead to ``desired``;
+    ``counterfactual_note`` says why there are not as many as asked for, and ``held`` which
+    columns stayed as they are, and why. ``similar`` and ``trace`` are None unless asked for.
+    """
+
+    run_id: str
+    data_version: str
+    index: int | None
+    prediction_id: str | None
+    row: dict[str, Any]
+    outcome: Any
+    prediction: Any
+    probabilities: dict[str, float]
+    threshold: float | None
+    output: str
+    unit: str
+    units: tuple[str, ...]
+    method: str
+    base_value: float
+    score: float
+    contributions: tuple[Contribution, ...]
+    additivity_error: float
+    summary: str
+    reasons: tuple[str, ...]
+    adverse: tuple[str, ...]
+    desired: str
+    counterfactual: Counterfactual | None
+    counterfactuals: tuple[Counterfactual, ...]
+    counterfactual_note: str
+    held: dict[str, str]
+    similar: SimilarRows | None
+    trace: Trace | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What is asked about a row besides its contributions."""
+
+    unit: str | None = None
+    output: str | None = None
+    counterfactuals: int = 1
+    desired: str = ""
+    wishes: Wishes | None = None
+    similar: int = 0
+    by: str = "values"
+    has_trace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a row is from: its number in the data version, or the prediction that was logged."""
+
+    index: int | None = None
+    prediction_id: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@command(
+    "explain.row",
+    is_long=True,
+    reads=reads_target,
+    example="paceml-tui explain row wine@Production --index 12 --counterfactuals 3",
+)
+def row(
+    workspace: Workspace,
+    target: str,
+    *,
+    row: str | None = None,
+    index: int | None = None,
+    prediction: str | None = None,
+    unit: str | None = None,
+    output: str | None = None,
+    counterfactuals: int = 1,
+    desired: str = "",
+    immutable: tuple[str, ...] = (),
+    increase: tuple[str, ...] = (),
+    decrease: tuple[str, ...] = (),
+    similar: int = 0,
+    by: Literal["values", "profile"] = "values",
+    trace: bool = False,
+    progress: Progress = silent,
+) -> RowExplanation:
+    """Explain one prediction: contributions, reasons, what would change it, what is like it.
+
+    Parameters
+    ----------
+    target
+        Run id (or latest), or MODEL, MODEL@STAGE, MODEL/VERSION.
+    row
+        The row as a JSON object of raw columns.
+    index
+        Number of a row of the data version that the model learnt from, counted from 0.
+    prediction
+        Id of a logged prediction.
+    unit
+        Measure in log-odds, probability or target; by default as the model itself adds up.
+    output
+        The class to explain; by default the second of two, or the predicted one of many.
+    counterfactuals
+        Look for so many ways to another outcome, each of other columns; 0 for none.
+    desired
+        The outcome they lead to: a class, or for a number >=6, <=6, 5..6.
+    immutable
+        A column that must stay as it is, repeatable. Sensitive columns and those that the
+        contract calls immutable stay anyway.
+    increase, decrease
+        A column that may only grow, or only shrink, repeatable.
+    similar
+        Show so many of the most similar training rows.
+    by
+        Similar by the values of the columns, or by the profile of their SHAP values.
+    trace
+        Show each step from the raw row to the prediction.
+    """
+    given = [row is not None, index is not None, prediction is not None]
+    if sum(given) != 1:
+        raise InputError(
+            "Exactly one of --row, --index and --prediction is needed.",
+            "Example: paceml-tui explain row latest --index 0",
+        )
+    if not 0 <= counterfactuals <= _MOST_WAYS or not 0 <= similar <= _MOST_SIMILAR:
+        raise InputError(
+            f"At most {_MOST_WAYS} counterfactuals and {_MOST_SIMILAR:,} similar rows are looked "
+            "for, and no fewer than 0."
+        )
+    progress(Step("Loading the model and its rows"))
+    inquiry = Inquiry(workspace, subject_of(workspace, target))
+    asked = Questions(
+        unit=unit,
+        output=output,
+        counterfactuals=counterfactuals,
+        desired=desired,
+        wishes=Wishes(immutable, increase, decrease),
+        similar=similar,
+        by=by,
+        has_trace=trace,
+    )
+    if index is not None:
+        return explained(inquiry, inquiry.row(index), Source(index), asked, progress)
+    if row is not None:
+        return explained(inquiry, read_row(inquiry.model, row), Source(), asked, progress)
+    values, source = _logged(workspace, inquiry, str(prediction))
+    return explained(inquiry, values, source, asked, progress)
+
+
+def explained(
+    inquiry: Inquiry,
+    row: Mapping[str, Any],
+    source: Source,
+    asked: Questions,
+    progress: Progress = silent,
+) -> RowExplanation:
+    """Return all that is asked about a row of JSON values."""
+    checked = inquiry.check(row)
+    found = inquiry.answer(checked, asked.unit, asked.output)
+    ways = None
+    if asked.counterfactuals:
+        progress(Step("Looking for counterfactuals"))
+        ways = inquiry.counterfactuals(checked, asked.counterfactuals, asked.desired, asked.wishes)
+    alike = None
+    if asked.similar:
+        progress(Step("Looking for similar rows"))
+        alike = inquiry.similar(
+            checked, asked.similar, by=asked.by, unit=asked.unit, leave_out=source.index
+        )
+    steps = inquiry.trace(checked, found.output) if asked.has_trace else None
+    names = {column.name for column in inquiry.model.inputs}
+    values = {name: value for name, value in row.items() if name in names}
+    return _result(inquiry, values, source, found, ways, alike, steps)
+
+
+def _result(
+    inquiry: Inquiry,
+    values: dict[str, Any],
+    source: Source,
+    found: Answer,
+    ways: Ways | None,
+    alike: SimilarRows | None,
+    steps: Trace | None,
+) -> RowExplanation:
+    subject = inquiry.subject
+    best = ways.found.counterfactuals if ways else ()
+    return RowExplanation(
+        run_id=subject.run_id,
+        data_version=subject.version.reference,
+        index=source.index,
+        prediction_id=source.prediction_id,
+        row=values,
+        outcome=None if source.index is None else inquiry.outcome(source.index),
+        prediction=found.prediction,
+        probabilities=found.probabilities,
+        threshold=found.threshold,
+        output=found.output,
+        unit=found.unit,
+        units=found.units,
+        method=found.method,
+        base_value=found.base_value,
+        score=found.score,
+        contributions=found.contributions,
+        additivity_error=found.additivity_error,
+        summary=found.summary,
+        reasons=found.reasons,
+        adverse=found.adverse,
+        desired=ways.desired if ways else "",
+        counterfactual=best[0] if best else None,
+        counterfactuals=best,
+        counterfactual_note=ways.found.note if ways else "",
+        held=ways.held if ways else {},
+        similar=alike,
+        trace=steps,
+        notes=source.notes,
+    )
+
+
+def _logged(
+    workspace: Workspace, inquiry: Inquiry, prediction_id: str
+) -> tuple[dict[str, Any], Source]:
+    """Return the row of a logged prediction, which this very model must have made."""
+    from local_stack.explain import recalling
+
+    found = recalling.recalled(workspace, prediction_id)
+    if found.logged.run_id != inquiry.subject.run_id:
+        name = found.logged.target
+        raise InputError(
+            f"Prediction {prediction_id} was made by {name}, which is another model.",
+            f"Explain it with: paceml-tui explain row {name} --prediction {prediction_id}",
+        )
+    notes = found.notes
+    if found.is_equal:
+        notes = ("The model says the same now as it did then, to the last bit.", *notes)
+    return dict(found.logged.row), Source(None, prediction_id, notes)
