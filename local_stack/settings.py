@@ -58,6 +58,8 @@ class Serving:
     """Port of an endpoint; 0 takes a free one."""
     max_rows: int = 1000
     """Rows one request may hold."""
+    max_explained_rows: int = 100
+    """Rows one request of explanations may hold."""
     max_body_bytes: int = 1_000_000
     """Bytes one request body may hold."""
     request_seconds: float = 10.0

@@ -100,7 +100,7 @@ def gather(folder: Path, *, threads: int | None = None) -> Provenance:
             "system": platform.system(),
             "machine": platform.machine(),
             "libc": " ".join(platform.libc_ver()).strip(),
-            "processor": _processor(),
+            "processor": processor(),
         },
         packages=_packages(),
         threads=threads or n_cores(),
@@ -170,7 +170,7 @@ def _source_hash() -> str:
     return digest.hexdigest()
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return the model of the processor: numeric libraries choose their code by it."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")

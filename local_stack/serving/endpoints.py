@@ -15,12 +15,16 @@ from local_stack.errors import (
     ConflictError,
     InputError,
     NotFoundError,
+    StackError,
     UnavailableError,
     nearest,
 )
+from local_stack.explain.recalling import environment
+from local_stack.explain.single import background_columns
 from local_stack.names import label, slug
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result, now
+from local_stack.runs.records import find_run
 from local_stack.serving import client, meter, prediction_log, process
 from local_stack.serving.folder import (
     EndpointConfig,
@@ -31,6 +35,7 @@ from local_stack.serving.folder import (
     is_loopback,
     only_one,
     read_config,
+    write_background,
     write_json,
 )
 from local_stack.stores.journal import Draft
@@ -149,6 +154,7 @@ def start(
         model_folder=f"model-{version.model.manifest.sha256[:12]}",
         files={path: blob.sha256 for path, blob in version.model.members.items()},
         max_rows=chosen.max_rows,
+        max_explained_rows=chosen.max_explained_rows,
         max_body_bytes=chosen.max_body_bytes,
         request_seconds=chosen.request_seconds,
         actor=workspace.actor,
@@ -159,7 +165,7 @@ def start(
         _refuse_running(folder, config.endpoint)
         progress(Step(f"Preparing endpoint {config.endpoint}"))
         prediction_log.adopt(workspace, config.endpoint)
-        _lay_out(workspace, folder, config, version)
+        config = _lay_out(workspace, folder, config, version)
         progress(Step(f"Starting endpoint {config.endpoint}"))
         state = process.spawn(folder, config.endpoint, progress)
         try:
@@ -303,14 +309,28 @@ def _refuse_running(folder: Path, endpoint: str) -> None:
 
 def _lay_out(
     workspace: Workspace, folder: Path, config: EndpointConfig, version: ModelVersion
-) -> None:
-    """Write the model's checked files and the configuration into the endpoint's folder."""
+) -> EndpointConfig:
+    """Write the model's checked files, its background and the configuration into the folder."""
     target = folder / config.model_folder
     for old in folder.glob("model-*"):
         shutil.rmtree(old)
     target.mkdir(mode=0o700)
     workspace.artifacts.checkout(version.model, target)
+    config = dataclasses.replace(config, background=_background(workspace, folder, config))
     write_json(folder / "endpoint.json", config)
+    return config
+
+
+def _background(workspace: Workspace, folder: Path, config: EndpointConfig) -> str:
+    """Write the training rows that explanations need; without them only trees are explained."""
+    from local_stack.stores.model_record import inputs_in
+
+    try:
+        run = find_run(workspace, config.run_id)
+        columns = background_columns(workspace, run, inputs_in(folder / config.model_folder))
+    except StackError:
+        return ""
+    return write_background(folder, columns)
 
 
 def _record_start(workspace: Workspace, config: EndpointConfig, state: EndpointState) -> None:
@@ -326,7 +346,14 @@ def _record_start(workspace: Workspace, config: EndpointConfig, state: EndpointS
         "started_at": state.started_at,
         "stopped_at": None,
     }
-    body = {"model": config.model, "version": config.version, "url": state.url, "pid": state.pid}
+    body = {
+        "model": config.model,
+        "version": config.version,
+        "url": state.url,
+        "pid": state.pid,
+        "started_at": state.started_at,
+        "environment": environment(),
+    }
     subject = f"endpoint:{config.endpoint}"
     workspace.append(lambda _: Draft("serving.started", subject, body, [("endpoints", row)]))
 

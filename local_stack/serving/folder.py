@@ -2,19 +2,21 @@
 
 ``serving/<slug>-<id>/`` holds ``endpoint.json`` (what to serve), ``lock`` (held by the server
 while it lives; says its process id), ``state.json`` (written once it listens), ``log.txt``,
-``log/`` (the prediction log) and ``model-<id>/`` (the checked-out model files).
+``log/`` (the prediction log), ``background.json`` (training rows for explanations) and
+``model-<id>/`` (the checked-out model files).
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import ipaddress
 import json
 import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,16 +33,21 @@ __all__ = [
     "holder",
     "is_loopback",
     "only_one",
+    "read_background",
     "read_config",
+    "write_background",
     "write_json",
 ]
+
+_BACKGROUND = "background.json"
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointConfig(Result):
     """What an endpoint serves and within which limits; the content of ``endpoint.json``.
 
-    ``files`` maps each model file (relative to ``model_folder``) to its SHA-256.
+    ``files`` maps each model file (relative to ``model_folder``) to its SHA-256; ``background`` is
+    that of ``background.json``, the training rows that explanations need, '' where there is none.
     """
 
     endpoint: str
@@ -56,6 +63,8 @@ class EndpointConfig(Result):
     max_body_bytes: int
     request_seconds: float
     actor: str
+    max_explained_rows: int = 100
+    background: str = ""
 
     @property
     def target(self) -> str:
@@ -95,7 +104,10 @@ def read_config(folder: Path) -> EndpointConfig:
     path = folder / "endpoint.json"
     try:
         document = json.loads(path.read_bytes())
-        return EndpointConfig(**{f.name: document[f.name] for f in fields(EndpointConfig)})
+        names = [
+            f.name for f in fields(EndpointConfig) if f.default is MISSING or f.name in document
+        ]
+        return EndpointConfig(**{name: document[name] for name in names})
     except FileNotFoundError:
         raise NotFoundError(
             f"{folder} is not the folder of an endpoint.", "Start one: paceml-tui serving start"
@@ -104,6 +116,33 @@ def read_config(folder: Path) -> EndpointConfig:
         raise DamagedError(
             f"{path} is damaged.", "Start the endpoint again; the file is written anew."
         ) from None
+
+
+def read_background(folder: Path, config: EndpointConfig) -> dict[str, list[Any]] | None:
+    """Return the training rows that explanations need, by column; None where there are none.
+
+    Raises
+    ------
+    DamagedError
+        They are not those that were written when the endpoint was started.
+    """
+    if not config.background:
+        return None
+    try:
+        data = (folder / _BACKGROUND).read_bytes()
+    except OSError:
+        data = b""
+    if hashlib.sha256(data).hexdigest() != config.background:
+        raise DamagedError(
+            f"The {_BACKGROUND} of the endpoint is damaged.", "Start the endpoint again."
+        )
+    return dict(json.loads(data))
+
+
+def write_background(folder: Path, columns: Mapping[str, Any]) -> str:
+    """Write the training rows that explanations need; return the SHA-256 of the file."""
+    write_json(folder / _BACKGROUND, columns)
+    return hashlib.sha256((folder / _BACKGROUND).read_bytes()).hexdigest()
 
 
 def configs(root: Path) -> list[tuple[Path, EndpointConfig]]:

@@ -25,7 +25,14 @@ from local_stack.errors import InputError, StackError
 from local_stack.results import now
 from local_stack.serving import prediction_log
 from local_stack.serving.app import Endpoint
-from local_stack.serving.folder import EndpointConfig, EndpointState, hold, read_config, write_json
+from local_stack.serving.folder import (
+    EndpointConfig,
+    EndpointState,
+    hold,
+    read_background,
+    read_config,
+    write_json,
+)
 from local_stack.serving.limits import HEADER_BYTES, BoundedProtocol
 from local_stack.stores.journal import Journal
 
@@ -74,7 +81,8 @@ def serve(folder: Path) -> None:
         listener = _listen(config)
         prediction_log.seal_leftovers(folder / "log")
         with contextlib.closing(_open_log(folder, config)) as log:
-            server = _Server(_uvicorn(Endpoint(model, config, log)))
+            background = functools.partial(read_background, folder, config)
+            server = _Server(_uvicorn(Endpoint(model, config, log, background)))
             server.on_listening = functools.partial(_tell_where, folder, config, listener)
             server.run(sockets=[listener])
     finally:

@@ -36,7 +36,7 @@ from local_stack.stores.model_guards import (
     check_skops,
     refuse,
 )
-from local_stack.stores.model_record import DATA, from_dict, is_part, part_names, to_dict
+from local_stack.stores.model_record import DATA, RECORD, from_dict, is_part, part_names, to_dict
 
 __all__ = [
     "Model",
@@ -55,8 +55,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-_RECORD = "preparation.json"
-_ALWAYS = ("MLmodel", _RECORD, "requirements.txt", "python_env.yaml")
+_ALWAYS = ("MLmodel", RECORD, "requirements.txt", "python_env.yaml")
 _MLFLOW_ADDS = frozenset({"registered_model_meta", "conda.yaml"})
 _MAX_BYTES = 4_000_000_000
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
@@ -153,7 +152,7 @@ def save(
     contents = {
         DATA[model.kind]: model.content,
         **dict(zip(part_names(model.record), (it for _, it in model.parts), strict=True)),
-        _RECORD: _json(to_dict(model)),
+        RECORD: _json(to_dict(model)),
         "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
         "python_env.yaml": _yaml(_python_env()),
     }
@@ -185,13 +184,13 @@ def load(directory: Path, hashes: Mapping[str, str] | None = None) -> Model:
     """
     contents = _read_folder(directory, hashes)
     try:
-        data = json.loads(contents[_RECORD])
+        data = json.loads(contents[RECORD])
         record = from_dict(data)
         preparation = Preparation.from_dict(data["preparation"])
         content = contents[DATA[record.kind]]
         parts = [contents[name] for name in part_names(record)]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise refuse(f"{_RECORD} is not valid") from error
+        raise refuse(f"{RECORD} is not valid") from error
     if len(set(DATA.values()) & contents.keys()) != 1:
         raise refuse("it holds two estimators")
     if sum(map(is_part, contents)) != len(parts):
@@ -356,7 +355,7 @@ def _python_env() -> dict[str, Any]:
 
 def _mlmodel(model: Model, run_id: str, contents: Mapping[str, bytes]) -> dict[str, Any]:
     """Return the content of ``MLmodel``; plain values, so that MLflow need not be imported."""
-    digest = hashlib.sha256(model.content + contents[_RECORD] + run_id.encode()).hexdigest()
+    digest = hashlib.sha256(model.content + contents[RECORD] + run_id.encode()).hexdigest()
     flavours: dict[str, Any] = {
         "python_function": {
             "loader_module": "local_stack.stores.model_files",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 from local_stack.evaluation.calibration import Calibration
+from local_stack.preparation.fitted import Column, Preparation
 from local_stack.stores.boosters import LIBRARIES
 from local_stack.stores.model import Model, ModelRecord
 
+RECORD: Final = "preparation.json"
 DATA: Final = {"sklearn": "model.skops"} | {name: it.FILE for name, it in LIBRARIES.items()}
 """The file of the estimator, by kind of model."""
 _PART = re.compile(r"model_q[0-9.e-]{1,30}(\.[a-z.]+)")
@@ -83,3 +87,9 @@ def _with_decisions(record: ModelRecord, data: Any) -> ModelRecord:
     if quantiles and not (is_sorted and record.kind in LIBRARIES and record.task == "regression"):
         raise ValueError("quantiles")
     return replace(record, calibration=calibration, threshold=threshold, quantiles=tuple(quantiles))
+
+
+def inputs_in(folder: Path) -> tuple[Column, ...]:
+    """Return the raw columns that a model expects, of its checked folder and without loading it."""
+    data = json.loads((folder / RECORD).read_bytes())
+    return Preparation.from_dict(data["preparation"]).inputs
