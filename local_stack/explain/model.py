@@ -1,102 +1,175 @@
 """What a model's predictions owe to each column, over many rows: SHAP values and what they say.
 
-The values are stored next to the run, so that they are computed once.
+Everything is stored next to the run, so that it is computed once.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from local_stack.command import command
 from local_stack.data import versions
-from local_stack.explain.effects.parts import FeatureImportance, ModelExplanation
-from local_stack.explain.subject import reads_target, subject_of
-from local_stack.progress import Progress, silent
+from local_stack.data.checkout import outside
+from local_stack.errors import UnavailableError
+from local_stack.explain.effects.parts import Explained, ModelExplanation
+from local_stack.explain.subject import Subject, reads_target, subject_of, training_data
+from local_stack.progress import Progress, Step, silent
 from local_stack.results import now
 from local_stack.runs.workers import on_cluster
 from local_stack.stores.journal import Draft
-from local_stack.stores.metadata import Row
 from local_stack.workspace import Workspace
+
+if TYPE_CHECKING:
+    from local_stack.explain.attributing.attributions import Attributions
+
+FOLDER: Final = "explain"
+"""The folder of explanations below the artefacts of a run."""
+VALUES: Final = "shap_values.parquet"
+DOCUMENT: Final = "explanation.json"
+_KEY: Final = "paceml"
+
+
+def _reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
+    data = arguments.get("data")
+    other = versions.find(workspace, str(data)).reference if data else None
+    return [*reads_target(workspace, arguments), other]
 
 
 @command(
     "explain.model",
     writes=True,
     is_long=True,
-    reads=reads_target,
+    reads=_reads,
     example="paceml-tui explain model wine@Production --rows 2000",
 )
 def model(
     workspace: Workspace,
     target: str,
     *,
-    rows: int = 5000,
+    rows: int | None = None,
     unit: str | None = None,
+    output: str | None = None,
+    data: str | None = None,
+    html: Path | None = None,
     cluster: str | None = None,
     progress: Progress = silent,
 ) -> ModelExplanation:
-    """Explain a model by the SHAP values of its features.
+    """Explain a model: SHAP values, permutation importance, dependence, a surrogate tree.
+
+    The same model, rows and options give the same explanation. It is stored with the run, as
+    Parquet, JSON, pictures and a report of one HTML file.
 
     Parameters
     ----------
     target
         Run id (or latest), or MODEL, MODEL@STAGE, MODEL/VERSION.
     rows
-        Explain at most this many rows; of more a seeded sample is taken, and the result says so.
+        Explain at most this many rows, a seeded sample of more; 5,000 when left out, and fewer
+        where each takes long. The result says how many.
     unit
         Measure in log-odds, probability or target; by default as the model itself adds up.
+    output
+        Draw this class of a model of many; when left out the one that is predicted most.
+    data
+        Explain rows of this data version, as NAME@VERSION, not those that it learnt from.
+    html
+        Write the report to this file too, one page that needs no network.
     cluster
         Let the workers of a Dask cluster do it, as tcp://HOST:PORT; the values are the same.
     """
-    import polars
+    from local_stack.explain.effects import whole
 
-    subject = subject_of(workspace, target)
-    frame = subject.sample(rows)
+    html = None if html is None else outside(workspace, html)
+    progress(Step("Reading the model and its rows"))
+    subject = subject_of(workspace, target, data)
+    frame = subject.sample(whole.rows_to_explain(subject, rows, unit))
     with on_cluster(cluster) as workers:
+        progress(Step("SHAP values", 0, frame.height))
         found = subject.attributions(frame, unit=unit, workers=workers, progress=progress)
-    shap = found.for_predicted()
-    importance = sorted(
-        (
-            FeatureImportance(name, float(mean))
-            for name, mean in zip(shap.columns, shap.importance, strict=True)
-        ),
-        key=lambda item: (-item.mean_abs_shap, item.feature),
-    )
-    table = polars.DataFrame(shap.values[:, :, 0], schema=list(shap.columns))
-    stored, path = _store(workspace, subject.run, table)
-    result = ModelExplanation(
-        run_id=subject.run_id,
-        data_version=subject.version.reference,
-        n_rows=frame.height,
-        n_total=subject.frame.height,
-        is_sample=frame.height < subject.frame.height,
-        unit=shap.unit,
-        method=shap.method,
-        base_value=float(shap.base[0]),
-        importance=tuple(importance),
-        additivity_error=found.additivity_error,
-        artifacts=(path,),
-    )
-    _record(workspace, result, subject.version, stored)
+    learnt_from = training_data(workspace, subject.run).reference
+    told = whole.explained(subject, learnt_from, frame, found, output=output, progress=progress)
+    return _stored(workspace, subject, told, found, html, progress)
+
+
+def _stored(
+    workspace: Workspace,
+    subject: Subject,
+    told: Explained,
+    found: Attributions,
+    html: Path | None,
+    progress: Progress,
+) -> ModelExplanation:
+    """Store an explanation as artefacts of the run, here and in MLflow, and record it."""
+    with workspace.scratch() as scratch:
+        folder = Path(scratch)
+        write_values(found, folder / VALUES)
+        names = sorted({DOCUMENT, *_files(folder)})
+        artifacts = tuple(f"{FOLDER}/{name}" for name in names)
+        result = replace(told.explanation, artifacts=artifacts)
+        document = replace(told, explanation=result).to_dict()
+        text = json.dumps(document, allow_nan=False, ensure_ascii=False)
+        (folder / DOCUMENT).write_text(text, encoding="utf-8")
+        blobs = {
+            f"{FOLDER}/{name}": workspace.artifacts.put_file(folder / name).to_dict()
+            for name in names
+        }
+        _record(workspace, result, subject.version, blobs)
+        progress(Step("Mirroring to MLflow"))
+        try:
+            workspace.tracking.log_artifacts(subject.run_id, folder, FOLDER)
+        except UnavailableError as error:  # what is recorded here is whole
+            result = replace(result, notes=(*result.notes, str(error)))
     return result
 
 
-def _store(workspace: Workspace, run: Row, table: Any) -> tuple[dict[str, Any], str]:
-    """Store the SHAP matrix as an artefact of the run, here and in MLflow."""
-    with workspace.scratch() as scratch:
-        folder = Path(scratch)
-        table.write_parquet(folder / "shap_values.parquet")
-        blob = workspace.artifacts.put_file(folder / "shap_values.parquet")
-        workspace.tracking.log_artifacts(run["run_id"], folder, "explain")
-    return blob.to_dict(), "explain/shap_values.parquet"
+def _files(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+
+
+def write_values(found: Attributions, path: Path) -> None:
+    """Write SHAP values as Parquet: one column for each of theirs, one block of rows an output.
+
+    The columns ``output``, ``base_value`` and ``prediction`` (an underscore more where a column
+    of the data is called so) stand behind them; the metadata say how they are called, the unit
+    and the method.
+    """
+    import numpy as np
+    import polars as pl
+
+    n_outputs = len(found.outputs)
+    columns: dict[str, Any] = {
+        name: np.concatenate([found.values[:, place, k] for k in range(n_outputs)])
+        for place, name in enumerate(found.columns)
+    }
+    names = {}
+    beside = {
+        "output": np.repeat(np.array(found.outputs, dtype=object), found.n_rows).tolist(),
+        "base_value": np.repeat(found.base, found.n_rows),
+        "prediction": found.raw.T.ravel(),
+    }
+    for name, values in beside.items():
+        names[name] = _free(name, columns)
+        columns[names[name]] = values
+    about = {"unit": found.unit, "method": found.method, "columns": names}
+    metadata = {_KEY: json.dumps(about | {"features": list(found.columns)})}
+    pl.DataFrame(columns).write_parquet(path, compression="zstd", metadata=metadata)
+
+
+def _free(name: str, taken: Mapping[str, Any]) -> str:
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _record(
     workspace: Workspace,
     result: ModelExplanation,
     version: versions.DataVersion,
-    stored: dict[str, Any],
+    blobs: Mapping[str, Any],
 ) -> None:
     row = {
         "run_id": result.run_id,
@@ -108,14 +181,15 @@ def _record(
         "base_value": result.base_value,
         "importance": [item.to_dict() for item in result.importance],
         "additivity_error": result.additivity_error,
-        "artifacts": {result.artifacts[0]: stored},
+        "artifacts": dict(blobs),
         "created_at": now(),
     }
 
     def decide(state: Any) -> Draft:
         run = state.get("runs", result.run_id)
         artifacts = sorted({*run["artifacts"], *result.artifacts})
-        body = {"n_rows": result.n_rows, "shap_values": stored["sha256"]}
+        shap_values = blobs[f"{FOLDER}/{VALUES}"]["sha256"]
+        body = {"n_rows": result.n_rows, "shap_values": shap_values}
         changes = [("explanations", row), ("runs", {**run, "artifacts": artifacts})]
         return Draft("explain.computed", f"run:{result.run_id}", body, changes)
 
