@@ -36,10 +36,12 @@ def rows(found: Sequence[Mapping[str, Any]]) -> Markup:
 def _case(place: int, row: Mapping[str, Any]) -> Markup:
     reasons = [tag("li", cut(str(it), 400)) for it in (row.get("reasons") or ())[:20]]
     title = cut(str(row.get("title") or f"Row {place}"), 120)
+    summary = row.get("summary")
     return tag(
         "article",
         tag("h3", title),
-        tag("p", "Prediction: ", tag("b", _value(row.get("prediction"))), class_="note"),
+        tag("p", "Prediction: ", tag("b", _value(row.get("prediction")), class_="name")),
+        tag("p", cut(str(summary), 600), class_="note") if summary else None,
         tag("ul", *reasons, class_="reasons") if reasons else None,
         waterfall(
             row.get("contributions") or (),

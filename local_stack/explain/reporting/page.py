@@ -18,12 +18,13 @@ from local_stack.data.profiling.page_html import (
     cut,
     facts,
     joined,
+    length,
     plain_number,
     tag,
 )
 from local_stack.explain.attributing.attributions import LOG_ODDS
 from local_stack.explain.effects.parts import Explained, ModelExplanation
-from local_stack.explain.reporting import cases, groups, sections
+from local_stack.explain.reporting import cases, sections
 from local_stack.explain.reporting.geometry import GREY, PALETTE
 from local_stack.explain.reporting.glossary import glossary
 from local_stack.explain.reporting.points import CATEGORY_COLOURS
@@ -32,6 +33,7 @@ MAX_BYTES: Final = 6_000_000
 """Size that a page never passes, whatever the model."""
 
 _MOST_NOTES = 50
+_FAIRNESS = 1_000_000  # bytes of its section
 
 
 def html(
@@ -61,7 +63,7 @@ def html(
         ("interactions", "Interactions", sections.interactions(found)),
         ("surrogate", "In a few rules", sections.surrogate(found)),
         ("unhelpful", "Columns that do not help", sections.unhelpful(found)),
-        ("fairness", "Fairness", groups.fairness(fairness) if fairness else None),
+        ("fairness", "Fairness", _fairness(fairness) if fairness else None),
         ("rows", "Single rows", cases.rows(rows) if rows else None),
         ("words", "What the words mean", glossary(found)),
     ]
@@ -117,6 +119,16 @@ def _style() -> str:
         text = ";color:var(--on)" if place > 6 else ""
         rules.append(f"td.p{place},i.p{place}{{background:{mixed}{text}}}")
     return shared.read_text("utf-8") + own.read_text("utf-8") + "".join(rules)
+
+
+def _fairness(found: Mapping[str, Any]) -> Markup:
+    from local_stack.explain.groups.page import section
+
+    drawn = section(found)
+    if length(drawn) <= _FAIRNESS:
+        return drawn
+    where = "The fairness result is too large for this page: see explain/fairness.json of the run."
+    return tag("p", where, class_="card cut")
 
 
 def _title(found: ModelExplanation, name: str) -> str:
@@ -187,8 +199,7 @@ def _method_facts(found: ModelExplanation) -> list[tuple[str, Markup | str, bool
         told.append(("Standard error of sampling", said, True))
     if found.background is not None:
         held = found.background
-        said = (
-            f"{counted(held.n_rows, 'row')} of {cut(held.data_version, 80)}: {cut(held.how, 200)}"
-        )
+        rows = f"{counted(held.n_rows, 'row')} of " if held.n_rows else ""
+        said = f"{rows}{cut(held.data_version, 80)}: {cut(held.how, 200)}"
         told.append(("Background", said, False))
     return [(key, value, hot) for key, value, hot in told]

@@ -48,6 +48,13 @@ _MOST_LISTED, _MOST_RULES, _MOST_INTERACTIONS, _MOST_CONDITIONS = 500, 80, 20, 8
 _MOST_BYTES = 2_500_000  # of the cards of features, which are cut after it
 
 
+_ROWS: Final = {
+    "test": "that the model did not learn from",
+    "other": "of other data than the model learnt from",
+    "all": "that the model learnt from",
+}
+
+
 def sigmoid(value: float) -> float:
     """Return the probability of log-odds."""
     return 1 / (1 + math.exp(-value)) if value > -700 else 0.0
@@ -118,7 +125,7 @@ def _permuted_cells(permuted: Permutation, column: str, span: Span) -> list[Mark
 
 
 def _permutation_note(permuted: Permutation) -> str:
-    where = "that the model did not learn from" if permuted.rows == "test" else "of all the data"
+    where = _ROWS.get(permuted.rows, "of the data")
     score = f"{_words(permuted.metric)} is {plain_number(permuted.score, 4)}"
     return (
         f"On {counted(permuted.n_rows, 'row')} {where}, {score}; each column is shuffled "
