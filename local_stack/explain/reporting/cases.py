@@ -15,8 +15,8 @@ from local_stack.data.profiling.page_html import (
     tag,
     within,
 )
-from local_stack.explain.reporting.drawings import bar_strip, strips
-from local_stack.explain.reporting.geometry import span_of
+from local_stack.explain.reporting.drawings import bar_strip, interval_strip, strips
+from local_stack.explain.reporting.geometry import Span, span_of
 
 MOST_ROWS: Final = 20
 """Explained rows that a page holds."""
@@ -73,11 +73,11 @@ def waterfall(
         at += shap
         ends.append(at)
     span = span_of(ends, margin=0.06)
-    bars = [_bar("base value", base, base, span, plain_number(base, 4), "bar-whole")]
+    bars = [_end("base value", base, span)]
     for place, (name, shap) in enumerate(steps):
         tone = "bar-up" if shap >= 0 else "bar-down"
         bars.append(_bar(name, ends[place], ends[place + 1], span, f"{shap:+.3g}", tone))
-    bars.append(_bar("sum", ends[-1], ends[-1], span, plain_number(ends[-1], 4), "bar-whole"))
+    bars.append(_end("sum", ends[-1], span))
     listed = [
         (_feature(it), _value(it.get("value")), f"{_shap(it):+.6g}") for it in ranked[:_MOST_LISTED]
     ]
@@ -96,11 +96,18 @@ def waterfall(
 
 
 def _bar(
-    name: str, start: float, end: float, span: Any, number: str, tone: str
+    name: str, start: float, end: float, span: Span, number: str, tone: str
 ) -> tuple[Markup, Markup, str]:
     label = f"{cut(name, 80)}: {number}"
     drawn = bar_strip(start, end, span, label, tone)
     return tag("span", cut(name, 80), class_="name"), drawn, number
+
+
+def _end(name: str, value: float, span: Span) -> tuple[Markup, Markup, str]:
+    """Return where the way begins or ends, as a point."""
+    number = plain_number(value, 4)
+    drawn = interval_strip(value, None, None, span, f"{name}: {number}")
+    return tag("b", name), drawn, number
 
 
 def _shap(item: Mapping[str, Any]) -> float:

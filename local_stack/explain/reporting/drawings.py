@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from local_stack.data.profiling.page_html import Markup, cut, joined, plain_number, tag
+from local_stack.explain.attributing.attributions import TARGET
 from local_stack.explain.effects.parts import CATEGORICAL, Dependence, Partial, Value
 from local_stack.explain.reporting.geometry import (
     Span,
@@ -345,7 +346,10 @@ def partial_plot(found: Partial, beside: Dependence | None) -> Markup:
     lines = [found.ice[place * len(found.ice) // n] for place in range(n)]
     upwards = span_of([value for line in (found.mean, *lines) for value in line])
     draw = _partial_strips if found.kind == CATEGORICAL else _partial_lines
-    note = f"Prediction ({found.unit} of {cut(found.output, 40)}) if every row had this value: "
+    note = f"Predicted {cut(found.output, 40)}"
+    if found.unit != TARGET:
+        note = f"Prediction ({found.unit} of {cut(found.output, 40)})"
+    note += " if every row had this value: "
     note += f"the mean of {found.n_rows:,} rows"
     note += f", and {len(lines)} single rows behind it." if lines else "."
     return tag(

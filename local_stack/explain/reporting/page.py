@@ -189,7 +189,7 @@ def _method_facts(found: ModelExplanation) -> list[tuple[str, Markup | str, bool
         base += f" (probability {sections.sigmoid(found.base_value):.1%})"
     error = plain_number(found.additivity_error, 3)
     told: list[tuple[str, str, bool]] = [
-        ("Unit of SHAP values", found.unit, False),
+        ("Unit of SHAP values", sections.unit_of(found), False),
         ("Base value", base, False),
         ("Method", cut(found.method, 200), False),
         ("Largest additivity error", error, False),

@@ -19,6 +19,7 @@ from local_stack.data.profiling.page_html import (
     tag,
     within,
 )
+from local_stack.explain.attributing.attributions import TARGET
 from local_stack.explain.effects.parts import (
     Dependence,
     Explained,
@@ -60,6 +61,13 @@ def sigmoid(value: float) -> float:
     return 1 / (1 + math.exp(-value)) if value > -700 else 0.0
 
 
+def unit_of(found: ModelExplanation) -> str:
+    """Return the unit of SHAP values in words."""
+    if found.unit != TARGET:
+        return found.unit
+    return f"the unit of {cut(found.target, 40)}" if found.target else "the unit of the target"
+
+
 def importance(explained: Explained) -> Markup:
     """Return the mean |SHAP value| of each feature as bars, beside its permutation importance."""
     found = explained.explanation
@@ -95,7 +103,7 @@ def importance(explained: Explained) -> Markup:
 
 
 def _heads(found: ModelExplanation, permuted: Permutation | None) -> Sequence[Markup]:
-    first = (tag("i"), tag("b", f"mean |SHAP value| ({found.unit})", class_="head"), tag("i"))
+    first = (tag("i"), tag("b", f"mean |SHAP value| ({unit_of(found)})", class_="head"), tag("i"))
     if permuted is None:
         return first
     title = f"{_words(permuted.metric)} gets worse by, when shuffled"
@@ -116,11 +124,11 @@ def _permuted_cells(permuted: Permutation, column: str, span: Span) -> list[Mark
     item = next((it for it in permuted.columns if it.column == column), None)
     if item is None:
         return [tag("i"), tag("span", "-", class_="n")]
-    told = f"{item.mean:+.3g} [{item.low:+.2g}, {item.high:+.2g}]"
-    label = f"permutation importance {told}"
+    interval = f"[{item.low:+.2g}, {item.high:+.2g}]"
+    label = f"permutation importance {item.mean:+.3g} {interval}"
     return [
         interval_strip(item.mean, item.low, item.high, span, label),
-        tag("span", told, class_="n"),
+        tag("span", f"{item.mean:+.3g} ", tag("small", interval), class_="n"),
     ]
 
 
@@ -177,7 +185,7 @@ def beeswarm(explained: Explained) -> Markup | None:
         (column_name(name), *(number(float(it)) for it in quantiles[at]))
         for at, name in enumerate(shown)
     ]
-    unit = explained.explanation.unit
+    unit = unit_of(explained.explanation)
     what = cut(explained.explanation.output or explained.explanation.target, 60)
     lead = f"Each point is one of {counted(found.n_rows, 'row')}. To the right the value of the "
     lead += f"column raises the prediction of {what}, to the left it lowers it (in {unit})."
@@ -225,7 +233,7 @@ def features(explained: Explained) -> Markup | None:
 def _feature(
     place: int, found: Dependence, partial: Partial | None, explanation: ModelExplanation
 ) -> Markup:
-    parts = [dependence_plot(found, explanation.unit)]
+    parts = [dependence_plot(found, unit_of(explanation))]
     if partial is not None:
         parts.append(partial_plot(partial, found))
     return tag(
