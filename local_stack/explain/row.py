@@ -31,8 +31,8 @@ class RowExplanation(Result):
     ``row`` holds the columns that the model uses; ``index`` is its number in the data version and
     ``outcome`` its target, None where it is not from there. ``output`` is what the contributions
     are about: the target, or a class; ``base_value`` plus them is ``score`` in ``unit``, up to
-    ``additivity_error``. ``adverse`` are the principal reasons alone: what speaks against another
-    outcome than the predicted one, the largest first.
+    ``additivity_error``. ``against`` is what lowers it; ``adverse`` are the principal reasons: what
+    speaks against another outcome than the predicted one. The largest come first.
 
     ``counterfactual`` is the smallest of ``counterfactuals``, changes that lead to ``desired``;
     ``counterfactual_note`` says why there are not as many as asked for, and ``held`` which
@@ -58,6 +58,7 @@ class RowExplanation(Result):
     additivity_error: float
     summary: str
     reasons: tuple[str, ...]
+    against: tuple[str, ...]
     adverse: tuple[str, ...]
     desired: str
     counterfactual: Counterfactual | None
@@ -237,6 +238,7 @@ def _result(
         additivity_error=found.additivity_error,
         summary=found.summary,
         reasons=found.reasons,
+        against=found.against,
         adverse=found.adverse,
         desired=ways.desired if ways else "",
         counterfactual=best[0] if best else None,

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-_NEAR = 1e-12
-
 
 @dataclass(frozen=True, slots=True)
 class Answer(Result):
@@ -39,9 +37,9 @@ class Answer(Result):
     ``output`` is what they are about: the target, or a class; ``probabilities`` are by class,
     empty where the model gives none. From the probability ``threshold`` on a row is of the
     second of two classes (None: the more probable one). ``base_value`` plus the contributions is
-    ``score`` up to ``additivity_error``, in ``unit``. ``adverse`` are the principal reasons alone,
-    as a notice of adverse action gives them: what speaks against another outcome than the
-    predicted one, the largest first.
+    ``score`` up to ``additivity_error``, in ``unit``. ``against`` is what lowers it; ``adverse``
+    are the principal reasons, as a notice of adverse action gives them: what speaks against
+    another outcome than the predicted one. The largest come first.
     """
 
     prediction: Any
@@ -57,6 +55,7 @@ class Answer(Result):
     additivity_error: float
     summary: str
     reasons: tuple[str, ...]
+    against: tuple[str, ...]
     adverse: tuple[str, ...]
 
 
@@ -141,6 +140,7 @@ def answer(
             threshold=_threshold_of(model, name),
         ),
         reasons=reasons(parts, measure),
+        against=reasons(parts, measure, sign=-1),
         adverse=reasons(parts, measure, sign=_side(model, prediction, name, score - base)),
     )
 

@@ -126,7 +126,10 @@ class Session:
             process = self._begin()
             self._n_asked += 1
             number = self._n_asked
-            asked = json.dumps({"id": number, "ask": what, **members}, allow_nan=False)
+            try:
+                asked = json.dumps({"id": number, "ask": what, **members}, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise InputError("The row holds a value that JSON has no word for.") from error
             assert process.stdin is not None
             try:
                 process.stdin.write(asked.encode("ascii") + b"\n")

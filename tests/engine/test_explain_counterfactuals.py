@@ -1,0 +1,326 @@
+"""Counterfactuals: that they flip, keep to their limits, and could not be smaller."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from deciding_kit import Case, changed, loan_case, real_case
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import rankdata
+
+from local_stack.errors import InputError
+from local_stack.explain.deciding.constraints import DECREASE, INCREASE, Limit
+from local_stack.explain.deciding.counterfactuals import Counterfactual, counterfactuals
+from local_stack.explain.deciding.wanted import Wanted, wanted_of
+
+
+def find(case: Case, index: int, asked: str = "", n: int = 1, **more: Any) -> Any:
+    limits = more.pop("limits", None)
+    row = case.row(index)
+    wanted = wanted_for(case, row, asked)
+    return counterfactuals(case.setting(limits), row, wanted, n, **more)
+
+
+def wanted_for(case: Case, row: dict[str, Any], asked: str = "") -> Wanted:
+    model = case.model
+    likely = None
+    if model.has_probabilities:
+        matrix = model.matrix({name: [value] for name, value in row.items()})
+        likely = model.probabilities(matrix)[0]
+    return wanted_of(model, model.predict_row(row), likely, asked)
+
+
+def plain_row(case: Case, index: int) -> dict[str, Any]:
+    return case.space.row(case.space.coded[index])
+
+
+def check_smallest(case: Case, index: int, wanted: Wanted, found: Counterfactual) -> None:
+    """Undo each change, and bring each number one training value nearer: the outcome must go."""
+    row = plain_row(case, index)
+    after = changed(row, found.changes)
+    assert wanted.holds(case.says(after)), found.text
+    for change in found.changes:
+        if len(found.changes) > 1:
+            assert not wanted.holds(case.says({**after, change.feature: change.before})), change
+        axis = case.space.axes[case.space.names.index(change.feature)]
+        now = axis.code_of(case.row(index)[change.feature])
+        then = axis.code_of(
+            case.model.preparation.validate_row(json.loads(json.dumps(after)))[change.feature]
+        )
+        assert then in axis.values  # it is that of a training row
+        if axis.is_ordered and now == now:
+            low, high = sorted((now, then))
+            between = axis.values[(axis.values > low) & (axis.values < high)]
+            if len(between):
+                nearer = float(between[-1] if then > now else between[0])
+                row_nearer = {**after, change.feature: axis.plain_of(nearer)}
+                assert not wanted.holds(case.says(row_nearer)), change
+
+
+# ------------------------------------------------------------------ real tables
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"), [("credit", ""), ("titanic", ""), ("wine", ">=6.5"), ("wine", "4..5.2")]
+)
+def test_real_rows_flip_by_the_smallest_changes(shared_data: Path, name: str, asked: str) -> None:
+    case = real_case(shared_data, name)
+    held = {"sex": Limit(fixed="asked for"), "age": Limit(direction=INCREASE)}
+    n_tried = n_flipped = 0
+    for index in range(3, 400, 40):
+        wanted = wanted_for(case, case.row(index), asked)
+        if wanted.holds(case.model.predict_row(case.row(index))):
+            continue
+        n_tried += 1
+        found = find(case, index, asked, n=2, limits=held).counterfactuals
+        n_flipped += bool(found)
+        columns = [frozenset(it.feature for it in way.changes) for way in found]
+        assert len(set(columns)) == len(columns)  # each is of other columns
+        costs = [(len(way.changes), way.distance) for way in found]
+        assert costs == sorted(costs)
+        for way in found:
+            assert way.is_minimal
+            check_smallest(case, index, wanted, way)
+            for change in way.changes:
+                assert change.feature != "sex"
+                assert change.feature != "age" or change.after > change.before
+    assert n_tried >= 6
+    assert n_flipped == n_tried
+
+
+# ------------------------------------------------------------------ against brute force
+
+
+def shares(case: Case) -> dict[str, dict[float, float]]:
+    """Which share of the values of a column lies below each of them, itself counted half."""
+    found = {}
+    for axis in case.space.axes:
+        known = axis.codes[~np.isnan(axis.codes)]
+        places = (rankdata(known) - 0.5) / len(known)
+        found[axis.name] = dict(zip(known.tolist(), places.tolist(), strict=True))
+    return found
+
+
+def test_distances_are_gowers_with_ranks() -> None:
+    case = loan_case()
+    known = shares(case)
+    apart = case.space.distances(case.space.coded, case.space.coded[8])
+    for place, axis in enumerate(case.space.axes):
+        own = axis.codes[8]
+        for row, code in enumerate(axis.codes.tolist()):
+            if np.isnan(code) or np.isnan(own):
+                expected = float(np.isnan(code) != np.isnan(own))
+            elif axis.is_ordered:
+                expected = abs(known[axis.name][code] - known[axis.name][own])
+            else:
+                expected = float(code != own)
+            assert apart[row, place] == pytest.approx(expected, abs=1e-12)
+
+
+def coarse() -> Case:
+    """A model of three columns with few values, so that every change can be tried."""
+    import polars as pl
+
+    generator = np.random.default_rng(0)
+    a, b = generator.integers(0, 12, (2, 400))
+    c = generator.choice(["x", "y", "z"], 400)
+    is_true = a + 2 * b + 6 * (c == "z") + generator.normal(scale=2, size=400) > 22
+    frame = pl.DataFrame({"a": a, "b": b, "c": c, "y": is_true})
+    params = {"n_estimators": 20, "num_leaves": 7, "num_threads": 1}
+    return Case(frame, "y", task="classification", params=params)
+
+
+def test_the_smallest_change_is_that_of_brute_force() -> None:
+    case = coarse()
+    axes = case.space.axes
+    grid = np.array(list(itertools.product(*(axis.values.tolist() for axis in axes))))
+    says = np.array(case.model.predict(case.space.columns(grid)))
+    n_pairs = 0
+    for index in range(0, 60, 3):
+        coded = case.space.coded[index]
+        n_changed = (grid != coded).sum(axis=1)
+        apart = case.space.distances(grid, coded).sum(axis=1)
+        flips = says != case.model.predict_row(case.row(index))
+        fewest = n_changed[flips].min()
+        (found,) = find(case, index).counterfactuals
+        assert len(found.changes) == fewest
+        n_pairs += fewest == 2
+        if fewest == 1:  # all values of one column are tried; pairs are over a grid
+            best = apart[flips & (n_changed == 1)].min()
+            assert found.distance == pytest.approx(best, abs=1e-12)
+    assert n_pairs >= 1
+
+
+# ------------------------------------------------------------------ limits
+
+_ORDERED = ("income", "months", "rate", "since")
+
+
+@st.composite
+def some_limits(draw: st.DrawFn) -> dict[str, Limit]:
+    case, found = loan_case(), {}
+    for axis in case.space.axes:
+        kind = draw(st.sampled_from(["free", "fixed", "direction", "bounds", "listed"]))
+        values = axis.values.tolist()
+        if kind == "fixed":
+            found[axis.name] = Limit(fixed="asked for")
+        elif kind == "direction" and axis.is_ordered:
+            found[axis.name] = Limit(direction=draw(st.sampled_from([INCREASE, DECREASE])))
+        elif kind == "bounds" and axis.is_ordered:
+            low, high = sorted(draw(st.lists(st.sampled_from(values), min_size=2, max_size=2)))
+            is_open = draw(st.booleans())
+            found[axis.name] = Limit(low=low, high=high, is_open_low=is_open, is_open_high=is_open)
+        elif kind == "listed":
+            some = frozenset(draw(st.lists(st.sampled_from(values), min_size=1, max_size=4)))
+            is_allowed = draw(st.booleans())
+            found[axis.name] = Limit(allowed=some) if is_allowed else Limit(forbidden=some)
+    return found
+
+
+@settings(max_examples=25)
+@given(index=st.integers(0, 299), limits=some_limits())
+def test_no_limit_is_ever_broken(index: int, limits: dict[str, Limit]) -> None:
+    case = loan_case()
+    found = find(case, index, n=2, limits=limits, budget=2_000)
+    assert found.counterfactuals or found.note
+    assert found.n_asked <= 2_000
+    wanted = wanted_for(case, case.row(index))
+    before = case.space.coded[index]
+    for way in found.counterfactuals:
+        after = changed(plain_row(case, index), way.changes)
+        assert wanted.holds(case.says(after))
+        checked = case.model.preparation.validate_row(json.loads(json.dumps(after)))
+        for axis, code in zip(case.space.axes, before.tolist(), strict=True):
+            then, limit = axis.code_of(checked[axis.name]), limits.get(axis.name, Limit())
+            if then == code or (np.isnan(then) and np.isnan(code)):
+                continue
+            assert not limit.fixed
+            assert then in axis.values  # so that whole numbers stay whole, and nothing is made up
+            assert limit.low <= then <= limit.high
+            assert not limit.is_open_low or limit.low < then < limit.high
+            assert limit.allowed is None or then in limit.allowed
+            assert then not in limit.forbidden
+            if limit.direction:
+                assert then > code if limit.direction == INCREASE else then < code
+
+
+def test_what_cannot_be_found_is_said() -> None:
+    case = loan_case()
+    fixed = dict.fromkeys(case.space.names, Limit(fixed="asked for"))
+    assert find(case, 0, limits=fixed).note == (
+        "Every column is held as it is, so nothing can change."
+    )
+    weak = {**fixed, "rate": Limit()}  # the model hardly looks at it
+    found = find(case, 0, limits=weak)
+    assert not found.counterfactuals
+    assert "was found with values of training rows and 5 columns held" in found.note
+    spent = find(case, 0, n=20, budget=30)
+    assert spent.n_asked <= 30
+    assert "as many as a search may (30)" in spent.note
+    wanted = wanted_for(case, case.row(0))
+    same = counterfactuals(case.setting(), case.row(0), Wanted(case.model, 1 - wanted.number))
+    assert same.note.endswith("already.")
+
+
+def test_a_missing_value_may_become_known_but_has_no_direction() -> None:
+    case = loan_case()
+    index = next(at for at in range(300) if case.frame["income"][at] is None)
+    assert not Limit(direction=INCREASE).admits(np.array([1.0, 2.0]), float("nan")).any()
+    for way in find(case, index, n=4).counterfactuals:
+        for change in way.changes:
+            assert change.after is not None
+            assert change.before is not None or change.distance == 1.0
+
+
+# ------------------------------------------------------------------ other outcomes and models
+
+
+@pytest.mark.parametrize(
+    ("target", "estimator", "asked"),
+    [
+        ("grade", "lightgbm", ""),
+        ("grade", "lightgbm", "2"),
+        ("paid", "sklearn.svm.LinearSVC", ""),
+        ("grade", "sklearn.ensemble.RandomForestClassifier", "0"),
+        ("limit", "sklearn.linear_model.Ridge", "<=2500"),
+        ("limit", "lightgbm", "3000..3400"),
+    ],
+)
+def test_every_kind_of_outcome(target: str, estimator: str, asked: str) -> None:
+    case = loan_case(target, estimator)
+    n_found = 0
+    for index in (1, 20, 55):
+        wanted = wanted_for(case, case.row(index), asked)
+        found = find(case, index, asked)
+        for way in found.counterfactuals:
+            n_found += 1
+            check_smallest(case, index, wanted, way)
+            assert (way.probability is None) == (not case.model.has_probabilities)
+            nearest = way.nearest_row
+            assert nearest is None or wanted.holds(case.frame[target][nearest])
+    assert n_found >= 1
+
+
+def test_the_same_question_has_the_same_answer() -> None:
+    case = loan_case()
+    first = find(case, 9, n=3)
+    assert first == find(case, 9, n=3)
+    assert len(first.counterfactuals) >= 2
+
+
+def test_a_change_reads_as_a_sentence() -> None:
+    case = loan_case("limit")
+    row = case.row(2)
+    (way,) = find(case, 2, str(case.model.predict_row(row) + 900)).counterfactuals
+    assert way.text.startswith("If ")
+    assert " instead of " in way.text
+    assert "the model would say" in way.text
+    assert "\x1b" not in way.text
+
+
+@pytest.mark.parametrize(
+    ("asked", "low", "high"),
+    [
+        (">=6", 6, np.inf),
+        ("<= -1.5e2", -np.inf, -150),
+        ("5..6", 5, 6),
+        ("..6", -np.inf, 6),
+        ("5..", 5, np.inf),
+        ("99999", 99999, np.inf),
+        ("-99999", -np.inf, -99999),
+    ],
+)
+def test_ranges(asked: str, low: float, high: float) -> None:
+    found = wanted_of(loan_case("limit").model, 3000.0, None, asked)
+    assert (found.low, found.high) == (low, high)
+
+
+@pytest.mark.parametrize("asked", ["", "..", "6..5", "high", ">6", "1e999..nan", "\x1b[31m"])
+def test_what_is_no_range_is_refused(asked: str) -> None:
+    with pytest.raises(InputError):
+        wanted_of(loan_case("limit").model, 3000.0, None, asked)
+
+
+def test_an_unknown_class_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InputError, match="Did you mean 'yes'"):
+        wanted_of(loan_case().model, "no", None, "yess")
+
+
+def test_dates_move_the_way_they_may() -> None:
+    case = loan_case()
+    only = {name: Limit(fixed="asked for") for name in case.space.names if name != "since"}
+    moved = 0
+    for index in range(40):
+        limits = {**only, "since": Limit(direction=DECREASE)}
+        for way in find(case, index, limits=limits).counterfactuals:
+            (change,) = way.changes
+            assert date.fromisoformat(change.after) < date.fromisoformat(change.before)
+            moved += 1
+    assert moved
