@@ -42,6 +42,7 @@ def test_the_same_explanation_gives_the_same_bytes(tmp_path):
     drawn = figures.draw(held, first)
     turned = replace(held, dependences=held.dependences[::-1])
     again = figures.draw(turned, second)
+    assert [path.name for path in drawn[2:]] == [path.name for path in again[2:][::-1]]
     assert [path.read_bytes() for path in drawn[:2]] == [path.read_bytes() for path in again[:2]]
     assert [path.read_bytes() for path in drawn[2:]] == [
         path.read_bytes() for path in again[2:][::-1]

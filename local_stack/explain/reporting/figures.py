@@ -58,10 +58,19 @@ def draw(explained: Explained, folder: Path) -> list[Path]:
             save(folder / IMPORTANCE, lambda figure: _importance(figure, explained.explanation)),
         ]
         (folder / DEPENDENCE).mkdir(exist_ok=True)
-        for place, dependence in enumerate(explained.dependences[:MOST_DEPENDENCES], start=1):
-            path = folder / DEPENDENCE / file_name(place, dependence.column)
+        places = _places(explained)
+        for dependence in explained.dependences[:MOST_DEPENDENCES]:
+            name = file_name(places[dependence.column], dependence.column)
+            path = folder / DEPENDENCE / name
             written.append(save(path, partial(_dependence, found=dependence)))
     return written
+
+
+def _places(explained: Explained) -> dict[str, int]:
+    """Return a number for each feature that stays when the model is explained in another way."""
+    names = {item.feature for item in explained.explanation.importance}
+    names |= {item.column for item in explained.dependences}
+    return {name: place for place, name in enumerate(sorted(names), start=1)}
 
 
 def file_name(place: int, column: str) -> str:
