@@ -60,6 +60,9 @@ _NAMES: Final = {
     "dollar_sign": "$",
     "shift+tab": "S-tab",
     "plus": "+",
+    "equals_sign": "=",
+    "minus": "-",
+    "backspace": "backspace",
 }
 
 _MOVES: Final = (
@@ -288,7 +291,7 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("runs", "train", "n", "train", "train", "Train or tune from a form or a recipe file.", 5),
     Key("runs", "watch", "W", "watch", "watch", "Trainings and tunings, at work and ended."),
     Key("runs", "branch", "b", "branch", "branch", "Train a variant of the selected run."),
-    Key("runs", "explain", "x", "ask('explain.model')", "explain", "Explain the selected run."),
+    Key("runs", "explain", "x", "explain", "explain", "Why its model predicts what it does."),
     Key("runs", "register", "r", "ask('registry.register')", "register", "Register its model."),
     *(
         Key("run", part, str(place), f"part('{part}')", part, f"Show this part: {part}.")
@@ -343,9 +346,45 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("turning", "all", "a", "turn_all", "all", "Turn all on that are listed, or off.", 3),
     Key("search", "next", "tab", "complete(1)", "complete", "Complete; again for the next.", 1),
     Key("search", "last", "shift+tab", "complete(-1)", "last", "The completion before."),
-    Key(
-        "explain", "explain", "n", "ask('explain.model')", "explain", "Explain a run or a model.", 1
+    Key("explain", "explain", "n", "explain", "explain", "Explain a run or a model version.", 1),
+    Key("explain", "detail", "o", "detail", "detail", "What is recorded of it."),
+    *(
+        Key("explanation", part, str(place), f"part('{part}')", part, f"Show this part: {part}.")
+        for place, part in enumerate(("features", "beeswarm", "model", "rows"), 1)
     ),
+    Key("explanation", "next", "tab,right", "turn(1)", "next part", "To the next part.", 1),
+    Key("explanation", "previous", "shift+tab,left", "turn(-1)", "previous", "The part before."),
+    Key("explanation", "filter", "slash", "filter", "filter", "Show only lines that match."),
+    Key("explanation", "sort", "s", "sort", "sort", "Sort by the next column."),
+    Key("explanation", "reverse", "S", "reverse", "reverse", "Turn the order round."),
+    Key("explanation", "only", "o", "only", "predicted", "Only rows with one prediction, or all."),
+    Key("explanation", "go", "colon", "go_to", "row", "A row by number, JSON or prediction id.", 3),
+    Key("explanation", "later", "greater_than_sign", "page(1)", "next rows", "The next rows."),
+    Key("explanation", "earlier", "less_than_sign", "page(-1)", "last rows", "The rows before."),
+    Key("explanation", "unit", "u", "unit", "unit", "Log-odds, or probability.", 2),
+    Key("explanation", "export", "e", "export", "HTML", "Write it as one page of HTML.", 4),
+    Key("explanation", "again", "r", "again", "again", "Explain the model again."),
+    Key("explanation", "cancel", "x", "cancel", "cancel", "Stop while it is at work (asks)."),
+    Key("explanation", "copy", "y", "copy", "copy", "Copy the command for what is shown."),
+    Key("explanation", "repeat", "c", "repeat", "as command", "The commands for this.", 5),
+    Key("explanation", "back", "escape,q", "back", "back", "From a drawing to its list; out.", 6),
+    *(
+        Key("decision", part, str(place), f"part('{part}')", part, f"Show this part: {part}.")
+        for place, part in enumerate(("why", "reasons", "changes", "similar", "trace"), 1)
+    ),
+    Key("decision", "next", "tab,right", "turn(1)", "next part", "To the next part.", 5),
+    Key("decision", "previous", "shift+tab,left", "turn(-1)", "previous", "To the part before."),
+    Key("decision", "edit", "e", "edit", "edit", "Edit the selected value; Enter does too.", 1),
+    Key("decision", "more", "plus,equals_sign", "nudge(1)", "next value", "The next value up.", 2),
+    Key("decision", "less", "minus", "nudge(-1)", "value before", "The next value down."),
+    Key("decision", "undo", "backspace", "undo", "undo", "Take an edited value back, or all."),
+    Key("decision", "apply", "a", "apply", "apply", "Put a change into the row.", 3),
+    Key("decision", "again", "r", "again", "again", "Explain the row as it is edited.", 4),
+    Key("decision", "unit", "u", "unit", "unit", "Log-odds, or probability."),
+    Key("decision", "cancel", "x", "cancel", "cancel", "Stop while it is at work (asks)."),
+    Key("decision", "copy", "y", "copy", "copy", "Copy the command for what is shown."),
+    Key("decision", "repeat", "c", "repeat", "as command", "The commands for this."),
+    Key("decision", "back", "escape,q", "back", "back", "From a detail to its list, and out.", 6),
     Key(
         "registry", "register", "n", "ask('registry.register')", "register", "Register a model.", 1
     ),

@@ -134,13 +134,17 @@ def curve_chart(
         tone, mark = curve.tone or TONES[number % len(TONES)], _MARKS[number % len(_MARKS)]
         _draw_curve(canvas, curve.points, xs, ys, tone, mark)
     for point in loose:
-        _blot(canvas, *_place(canvas, *point, xs, ys), len(drawn))
+        _blot(canvas, *_place(canvas, *point, xs, ys), *_looks(len(drawn)))
     return _framed(canvas, titles)
 
 
-def _blot(canvas: Canvas, x: int, y: int, number: int) -> None:
-    """Draw a point that is seen: a mark, or four dots, in the tone of its number."""
-    tone, mark = TONES[number % len(TONES)], _MARKS[number % len(_MARKS)]
+def _looks(number: int) -> tuple[str, str]:
+    """Return the tone and the mark of what has a number in the legend."""
+    return TONES[number % len(TONES)], _MARKS[number % len(_MARKS)]
+
+
+def _blot(canvas: Canvas, x: int, y: int, tone: str, mark: str) -> None:
+    """Draw a point that is seen: a mark, or four dots."""
     side = min(2, canvas.n_across // canvas.width)
     x, y = max(0, min(x, canvas.n_across - side)), max(0, min(y, canvas.n_down - side))
     for step in range(side * side):
@@ -246,6 +250,7 @@ def scatter_chart(
     width: int = 60,
     height: int = 12,
     numbers: Sequence[int] = (),
+    looks: Sequence[tuple[str, str]] = (),
     ends: Sequence[str] = (),
 ) -> list[Text]:
     """Return points as dots.
@@ -254,6 +259,8 @@ def scatter_chart(
     ----------
     numbers
         The number of each point in the legend, which gives its tone; all are of one otherwise.
+    looks
+        The tone and the mark of each point, in place of a number.
     ends
         What stands at the left, right, lower and upper end of the axes in place of numbers.
     """
@@ -265,7 +272,8 @@ def scatter_chart(
     room = max(map(cells, titles[2:]))
     canvas = Canvas(max(8, width - room - 2), height)
     for place, (x, y) in found:
-        _blot(canvas, *_place(canvas, x, y, xs, ys), numbers[place] if numbers else 0)
+        shown = looks[place] if looks else _looks(numbers[place] if numbers else 0)
+        _blot(canvas, *_place(canvas, x, y, xs, ys), *shown)
     return _framed(canvas, titles)
 
 

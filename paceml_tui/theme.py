@@ -78,6 +78,7 @@ def tones(theme: Theme) -> Tones:
             "cursor": Style(bgcolor=colours["cursor"]),
             **_heat("plus", theme, str(theme.accent)),
             **_heat("minus", theme, str(theme.error)),
+            **_ramp(theme),
             "here": Style(color=theme.background, bgcolor=theme.accent, bold=True),
         }
     )
@@ -91,6 +92,14 @@ def _heat(sign: str, theme: Theme, colour: str) -> dict[str, Style]:
         text = theme.background if share > _TURN else theme.foreground
         found[f"{sign}{step}"] = Style(color=text, bgcolor=ground.blend(full, share).hex)
     return found
+
+
+def _ramp(theme: Theme) -> dict[str, Style]:
+    """Return colours of text from low to high: ``ramp1`` to ``ramp5``."""
+    low, high = Color.parse(str(theme.accent)), Color.parse(str(theme.error))
+    middle = Color.parse(theme.variables["quiet"])
+    mixed = (low, low.blend(middle, 0.6), middle, high.blend(middle, 0.6), high)
+    return {f"ramp{step}": Style(color=it.hex) for step, it in enumerate(mixed, 1)}
 
 
 def other(name: str) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from textual import on
+from textual.message import Message
+
 from paceml_tui import keys
 from paceml_tui.render import (
     Block,
@@ -21,11 +24,23 @@ from paceml_tui.render import (
     styled,
     value_text,
 )
-from paceml_tui.tasks import Request, Row
+from paceml_tui.screens import explain_documents as documents
+from paceml_tui.screens.explain_view import ExplanationView
+from paceml_tui.tasks import Outcome, Request, Row, attempt
+from paceml_tui.widgets.chooser import Choice, Chooser, Chosen
+from paceml_tui.widgets.dialog import error_dialog
 from paceml_tui.widgets.records import RecordsScreen
 from paceml_tui.widgets.table import Column
 
 _MOST_FEATURES = 60
+
+
+class Offered(Message):
+    """What can be explained was read."""
+
+    def __init__(self, outcome: Outcome[list[Choice]]) -> None:
+        super().__init__()
+        self.outcome = outcome
 
 
 class ExplainScreen(RecordsScreen):
@@ -35,11 +50,17 @@ class ExplainScreen(RecordsScreen):
     WORD = "explain"
     NOUN = "explanations"
     SOURCE = """
-        SELECT e.*, r.name AS run_name, r.experiment, r.target
-        FROM explanations e LEFT JOIN runs r USING (run_id)
+        SELECT e.*, r.name AS run_name, r.experiment, r.target, m.models
+        FROM explanations e LEFT JOIN runs r USING (run_id) LEFT JOIN (
+            SELECT run_id, string_agg(
+                name || '/' || version || CASE stage WHEN 'None' THEN '' ELSE ' ' || stage END,
+                ', ' ORDER BY name, version DESC
+            ) AS models
+            FROM model_versions GROUP BY run_id
+        ) m USING (run_id)
     """
     KEY = ("run_id",)
-    SEARCH = ("run_id", "run_name", "experiment", "dataset", "unit", "importance")
+    SEARCH = ("run_id", "run_name", "experiment", "models", "dataset", "unit", "importance")
     SORTED_BY = "created"
     EMPTY = "No explanation yet. Press n to explain a run or a registered model."
 
@@ -47,9 +68,45 @@ class ExplainScreen(RecordsScreen):
         """Return the columns."""
         return COLUMNS
 
-    def arguments_for(self, command: str, row: Row | None) -> dict[str, Any]:
-        """Explain the selected run again."""
-        return {"target": row["run_id"]} if row else {}
+    def action_explain(self) -> None:
+        """Choose a run or a model version, and explain it."""
+
+        def work() -> None:
+            self.post_message(Offered(attempt(lambda: documents.targets(self.desk))))
+
+        self.run_worker(work, thread=True, exclusive=True, group="find")
+
+    @on(Offered)
+    def _choose(self, event: Offered) -> None:
+        event.stop()
+        if event.outcome.error is not None:
+            dialog = error_dialog("Nothing can be chosen", event.outcome.error)
+            self.app.push_screen(dialog)
+            return
+        choices = event.outcome.value or []
+        titles = {it.name: it.title for it in choices}
+        empty = "There is no model yet. Train one on the Runs screen, with n."
+
+        def take(chosen: Chosen | None) -> None:
+            if chosen is not None:
+                self._open(chosen.names[0], titles[chosen.names[0]])
+
+        self.app.push_screen(
+            Chooser("Explain a run or a model version", choices, empty=empty), take
+        )
+
+    def _open(self, target: str, called: str) -> None:
+        self.app.push_screen(ExplanationView(self.desk, target, called))
+
+    def open_detail(self) -> None:
+        """Open the explanation of the selected run."""
+        row = self.selected
+        if row is not None:
+            self._open(str(row["run_id"]), str(row["run_name"] or row["run_id"]))
+
+    def action_detail(self) -> None:
+        """Show what is recorded of the explanation, where it does not stand beside the list."""
+        super().open_detail()
 
     def repeats(self, row: Row) -> Request:
         """Return the command that explains the selected run."""
@@ -62,6 +119,7 @@ class ExplainScreen(RecordsScreen):
             fields(
                 [
                     ("run", styled(row["run_id"])),
+                    ("models", value_text(row["models"])),
                     ("data", _version(row)),
                     ("rows", _sampled(row)),
                     ("unit", value_text(row["unit"])),
@@ -121,16 +179,16 @@ COLUMNS = (
         "run",
         lambda row: styled(row["run_name"] or row["run_id"]),
         order="run_name",
-        is_wide=True,
         rank=0,
-        most=36,
+        most=30,
     ),
     Column(
-        "experiment", lambda row: value_text(row["experiment"]), order="experiment", rank=5, most=18
+        "experiment", lambda row: value_text(row["experiment"]), order="experiment", rank=7, most=18
     ),
+    Column("models", lambda row: styled(row["models"]), order="models", is_wide=True, rank=4),
     Column("first feature", _first, rank=2, most=22),
     Column(
-        "base", lambda row: number(row["base_value"]), order="base_value", is_number=True, rank=4
+        "base", lambda row: number(row["base_value"]), order="base_value", is_number=True, rank=6
     ),
     Column("rows", lambda row: number(row["n_rows"]), order="n_rows", is_number=True, rank=3),
     Column("created", lambda row: moment(row["created_at"]), order="created_at", rank=1),

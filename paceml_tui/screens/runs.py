@@ -444,8 +444,17 @@ class RunsScreen(RunsList):
             name = str(row["name"] or row["run_id"])
             runs_begin.branch(self, self.desk, str(row["run_id"]), name, self._went)
 
+    def action_explain(self) -> None:
+        """Show why the model of the selected run predicts what it does."""
+        from paceml_tui.screens.explain_view import ExplanationView
+
+        row = self.selected
+        if row is not None:
+            called = str(row["name"] or row["run_id"])
+            self.app.push_screen(ExplanationView(self.desk, str(row["run_id"]), called))
+
     def arguments_for(self, command: str, row: Row | None) -> dict[str, Any]:
-        """Explain or register the selected run."""
+        """Register the selected run."""
         if row is None or command == "runs.train":
             return {}
         if command == "registry.register":

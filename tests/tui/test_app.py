@@ -205,6 +205,8 @@ def test_every_action_exists() -> None:
         data_profile,
         data_recipe,
         data_rows,
+        explain_decision,
+        explain_view,
         runs_compare,
         runs_training,
         runs_view,
@@ -262,6 +264,8 @@ def test_every_action_exists() -> None:
         "run": runs_view.RunView,
         "training": runs_training.TrainingView,
         "runs_compare": runs_compare.RunsCompareView,
+        "explanation": explain_view.ExplanationView,
+        "decision": explain_decision.DecisionView,
         **app.SCREENS,
     }
     for key in keys.KEYS:

@@ -1,0 +1,496 @@
+"""One row: why the model says what it says, what would change it, and what if values were others.
+
+The model lives in a process of its own (:class:`Session`), which answers while one types.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.message import Message
+from textual.widgets import ContentSwitcher, Input, Static
+
+from paceml_tui import decisions, keys
+from paceml_tui.render import Block, Text, fit, glyph, join, lines, safe, stack, styled
+from paceml_tui.screens.data_parts import PartsView
+from paceml_tui.screens.data_profile_parts import Lines, ListPart
+from paceml_tui.screens.explain_editing import edited, help_of, nudged
+from paceml_tui.screens.explain_parts import DAMAGED
+from paceml_tui.screens.runs_compare_parts import ChartPart
+from paceml_tui.tasks import Desk, Outcome, Request, Row, as_command_line, attempt
+from paceml_tui.widgets.correction import Correction
+from paceml_tui.widgets.detail import Detail
+from paceml_tui.widgets.records import WIDE, Copied
+from paceml_tui.widgets.table import Column
+from paceml_tui.wording import signed, told
+
+if TYPE_CHECKING:
+    from local_stack.explain.deciding.whatif import Session
+
+PARTS = ("why", "reasons", "changes", "similar", "trace")
+"""The parts in the order of their keys 1 to 5."""
+
+_ASKED = {"counterfactuals": 3, "similar": 8}
+_NAME, _VALUE, _SHAP = 24, 18, 9
+_MOST_COLUMNS = 500
+
+
+class Answered(Message):
+    """The model said what it says of an edited row."""
+
+    def __init__(self, row: Mapping[str, Any], outcome: Outcome[dict[str, Any]]) -> None:
+        super().__init__()
+        self.row = row
+        self.outcome = outcome
+
+
+class WaterfallPart(ListPart):
+    """The steps from the base value to the prediction; the selected value can be edited."""
+
+    class Picked(Message):
+        """Somebody wants to edit the selected value."""
+
+    def open_detail(self) -> None:
+        """Edit the selected value: what a line tells is all in the line."""
+        self.post_message(self.Picked())
+
+
+class DecisionView(PartsView):
+    """Everything about one prediction; values can be edited while it is looked at."""
+
+    BINDINGS = keys.bindings("decision")
+    SCOPES = ("decision",)
+    NOUN = "row"
+    PARTS = PARTS
+    DOES: ClassVar[str] = "Explaining the row..."
+    STOP: ClassVar[tuple[str, str]] = ("Stop explaining?", "What was computed so far is lost.")
+
+    def __init__(
+        self, desk: Desk, session: Session, target: str, source: Mapping[str, Any], unit: str = ""
+    ) -> None:
+        super().__init__(desk)
+        self._session = session
+        self._target = target
+        self._source = dict(source)
+        """Which row: an ``index``, a ``prediction`` id, or the ``row`` itself as a mapping."""
+        self._called = _name_of(self._source)
+        self._unit = unit
+        self._row: dict[str, Any] = {}
+        self._now: Mapping[str, Any] | None = None
+        self._facts: dict[str, dict[str, Any]] = {}
+
+    @property
+    def request(self) -> Request:
+        """Return the command that explains the row as it was asked for."""
+        return Request("explain.row", self._arguments(self._source))
+
+    def _arguments(self, source: Mapping[str, Any]) -> dict[str, Any]:
+        given = {k: json.dumps(v) if k == "row" else v for k, v in source.items()}
+        unit = {"unit": self._unit} if self._unit else {}
+        return {"target": self._target, **given, **unit, **_ASKED, "trace": True}
+
+    def requests(self) -> list[tuple[str, Request]]:
+        """Return the commands for the row as it was, and as it is edited."""
+        found = [("This row", self.request)]
+        if self._changed:
+            edited_row = Request("explain.row", self._arguments({"row": self._row}))
+            found.insert(0, ("The edited row", edited_row))
+        return found
+
+    @property
+    def _changed(self) -> list[str]:
+        """Return the columns whose values were edited."""
+        before = self._result.get("row") or {}
+        return [name for name, value in self._row.items() if value != before.get(name)]
+
+    def heading(self) -> Text:
+        """Return the title: which row, and what was edited."""
+        shown = [styled("Explain", "heading"), styled(self._called, limit=48)]
+        if self._result.get("outcome") is not None:
+            outcome = decisions.label(self._result["outcome"])
+            shown.append(join(styled("outcome", "quiet"), styled(outcome)))
+        if self._changed:
+            n = len(self._changed)
+            shown.append(styled(f"{n} value{'s' * (n != 1)} edited", "warning"))
+        return join(*shown, gap="  ")
+
+    def body(self) -> ComposeResult:
+        """Lay out the verdict, the strip of the parts, and the parts."""
+        yield Static(styled(""), classes="strip")
+        yield Static(styled(""), classes="verdict")
+        with ContentSwitcher(initial=PARTS[0]):
+            yield WaterfallPart(id="why")
+            yield ChartPart(id="reasons")
+            yield ListPart(id="changes")
+            yield ChartPart(id="similar")
+            yield ChartPart(id="trace")
+
+    def foot(self) -> ComposeResult:
+        """Lay out the line in which a value is edited."""
+        yield Correction()
+
+    def scopes(self) -> tuple[str, ...]:
+        """Return the scopes of the keys that work in the part that is shown."""
+        return ("decision", "table" if self._part in ("why", "changes") else "detail")
+
+    # Reading.
+
+    def on_mount(self) -> None:
+        """Have the row explained."""
+        self.fetch()
+
+    def stored(self, request: Request) -> dict[str, Any] | None:
+        """Return what the process says of the row; a logged prediction is recalled by a job."""
+        facts = {str(it["name"]): it for it in self._session.columns()}
+        if "prediction" in self._source:
+            self._facts = facts
+            return None
+        found = self._session.explain(
+            row=self._source.get("row"),
+            index=self._source.get("index"),
+            unit=self._unit or None,
+            has_trace=True,
+            **_ASKED,
+        )
+        self._facts = facts
+        return found
+
+    def show(self) -> None:
+        """Show the row."""
+        self._row = dict(self._result.get("row") or {})
+        self._now = None
+        self.retitle()
+        self.become("filled")
+        self.call_after_refresh(self._fill)
+
+    @property
+    def answer(self) -> Mapping[str, Any]:
+        """Return what the model says of the row as it is now."""
+        return self._now if self._now is not None else self._result
+
+    def _fill(self) -> None:
+        self._fill_waterfall()
+        for name, draw in (
+            ("reasons", lambda w, _: decisions.reasons(self.answer, w)),
+            ("similar", lambda w, _: self._as_it_was(decisions.similar(self._result, w))),
+            ("trace", lambda w, _: self._as_it_was(decisions.trace(self._result, w))),
+        ):
+            self.query_one(f"#{name}", ChartPart).fill(self._whole(draw))
+        self._fill_changes()
+        self.action_part(self._part)
+
+    def _whole(self, draw: Any) -> Any:
+        """Return a drawing that says when it cannot be drawn."""
+
+        def whole(width: int, height: int) -> Sequence[Text]:
+            found = attempt(lambda: draw(width, height))
+            return found.value or [styled(DAMAGED, "warning")]
+
+        return whole
+
+    def _as_it_was(self, drawn: list[Text]) -> list[Text]:
+        """Return a drawing of the row before it was edited, which is said."""
+        if not self._changed:
+            return drawn
+        note = "Of the row as it was; r explains it as it is edited."
+        return [styled(note, "warning"), styled(""), *drawn]
+
+    def _fill_waterfall(self) -> None:
+        """Show the steps; their order stays while values are edited, so that none jumps."""
+        part = self.query_one("#why", WaterfallPart)
+        self.query_one(".verdict", Static).update(self._verdict())
+        order = [it["feature"] for it in self._result["contributions"]]
+        answer = dict(self.answer)
+        ranks = {name: place for place, name in enumerate(order)}
+        answer["contributions"] = sorted(
+            answer["contributions"], key=lambda it: ranks.get(it["feature"], len(ranks))
+        )
+        steps = decisions.steps(answer, _MOST_COLUMNS)
+        room = decisions.over(answer, _MOST_COLUMNS)
+        wide = self.app.size.width
+        across = (wide * 5 // 9 if wide >= WIDE else wide) - _NAME - _VALUE - _SHAP - 16
+        changed = set(self._changed)
+        before = self._result.get("row") or {}
+        rows = tuple(
+            {
+                **it,
+                "bar": decisions.step_bar(it, room, max(8, min(60, across))),
+                "shown": self._value(it, changed, before),
+            }
+            for it in steps
+        )
+        columns = (
+            *_COLUMNS[:2],
+            Column("from base to prediction", lambda row: row["bar"], rank=3, most=60),
+            *_COLUMNS[2:],
+        )
+        part.fill(
+            Lines(
+                rows,
+                columns,
+                {"": lambda _: 0},
+                lambda row: str(row["name"]),
+                lambda _: self._told(),
+                lambda row: str(row["name"]),
+            )
+        )
+
+    def _value(self, step: Mapping[str, Any], changed: set[str], before: Mapping[str, Any]) -> Text:
+        if not step["is_column"]:
+            return styled("")
+        if step["name"] not in changed:
+            return told(step["value"], _VALUE)
+        now = styled(told(step["value"], 11).plain, "warning")
+        return join(now, styled(f"was {told(before.get(step['name']), 7).plain}", "quiet"))
+
+    def _told(self) -> Block:
+        """Return the reasons and the changes, beside the waterfall."""
+        detail = self.query_one("#why Detail", Detail)
+        width = max(30, (detail.content_size.width or 60) - 1)
+        found = attempt(
+            lambda: stack(
+                *decisions.reasons(self.answer, width, 5),
+                styled(""),
+                styled("What would change it", "heading"),
+                *self._as_it_was(decisions.counterfactuals(self._result, width)),
+            )
+        )
+        return found.value or styled(DAMAGED, "warning")
+
+    def _verdict(self) -> Text:
+        was = self._result if self._now is not None else None
+        first = fit(decisions.verdict(self.answer, was), max(40, self.app.size.width - 6))
+        notes = self._result.get("notes") or ()
+        return lines(first, *(styled(note, "quiet", 300) for note in notes))
+
+    def _fill_changes(self) -> None:
+        part = self.query_one("#changes", ListPart)
+        found = self._result.get("counterfactuals") or ()
+        rows = [{"name": f"{place}", "it": it} for place, it in enumerate(found, 1)]
+        note = {"name": glyph("dot"), "it": None}
+        why = self._result.get("counterfactual_note")
+        part.fill(
+            Lines(
+                tuple(rows if rows and not why else [*rows, note]),
+                _CHANGES,
+                {"": lambda _: 0},
+                lambda row: str(row["name"]),
+                self._change,
+                lambda row: str(row["name"]),
+            )
+        )
+
+    def _change(self, row: Row) -> Block:
+        detail = self.query_one("#changes Detail", Detail)
+        width = max(30, (detail.content_size.width or self.app.size.width - 6) - 1)
+        if row["it"] is None:
+            drawn = decisions.counterfactuals({**self._result, "counterfactuals": ()}, width)
+            return stack(*drawn, styled(""), *decisions.held(self._result, width))
+        found = attempt(
+            lambda: stack(
+                *self._as_it_was(decisions.counterfactual(row["it"], width, int(row["name"]))),
+                styled(""),
+                join(styled("a", "accent"), styled("puts these values into the row", "quiet")),
+                styled(""),
+                *decisions.held(self._result, width),
+            )
+        )
+        return found.value or styled(DAMAGED, "warning")
+
+    # What if.
+
+    def _ask(self, row: dict[str, Any]) -> None:
+        """Ask the model about an edited row; the last of several askings counts."""
+        output = self._result.get("output") if self._result.get("probabilities") else None
+        self.aside(
+            lambda _: self._session.what_if(row, self._result["unit"], output),
+            lambda it: Answered(row, it),
+            "what-if",
+        )
+
+    @on(Answered)
+    def _answered_row(self, event: Answered) -> None:
+        event.stop()
+        if self.state != "filled":
+            return
+        if event.outcome.value is None:
+            if not self.is_asking and event.outcome.error is not None:
+                self.say(event.outcome.error.message)
+            return
+        self._row = dict(event.row)
+        self._now = event.outcome.value if self._changed else None
+        self.retitle()
+        self._fill_waterfall()
+        for part in self.query(ChartPart):
+            part.redraw()
+
+    @on(WaterfallPart.Picked)
+    def _picked(self, event: WaterfallPart.Picked) -> None:
+        event.stop()
+        self.action_edit()
+
+    def _selected_column(self) -> str | None:
+        """Return the column of the selected step; nothing can be edited without one."""
+        row = self.query_one("#why", WaterfallPart).selected
+        if self.state != "filled" or self._part != "why" or row is None:
+            self.say("Select a value in the first part: 1.")
+            return None
+        if row["name"] not in self._row:
+            self.say("This is a feature of several columns; edit those.")
+            return None
+        return str(row["name"])
+
+    def action_edit(self) -> None:
+        """Edit the selected value; the prediction follows every letter."""
+        name = self._selected_column()
+        if name is not None:
+            value = self._row[name]
+            text = "" if value is None else json.dumps(value) if isinstance(value, bool) else value
+            self.ask(f"value {name}", safe(name, 28), str(text), help_of(self._facts.get(name)))
+
+    @on(Input.Changed)
+    def _typed_value(self, event: Input.Changed) -> None:
+        event.stop()
+        line = self.query_one(Correction)
+        if line.has_class("-open") and self._editing:
+            self._try(self._editing, event.value)
+
+    _editing = ""
+    """The column that is edited in the line."""
+
+    def ask(self, subject: str, prompt: str, value: str, help: str) -> None:
+        """Open the line in which a value is typed."""
+        self._editing = subject.removeprefix("value ")
+        self._before = dict(self._row)
+        super().ask(subject, prompt, value, help)
+
+    def _try(self, name: str, text: str) -> None:
+        found = attempt(lambda: edited(text, self._facts.get(name) or {}, self._before.get(name)))
+        if found.error is None and name in self._row:
+            self._ask({**self._row, name: found.value})
+
+    def given(self, subject: str, value: str) -> None:
+        """Keep the value that was typed, or say why it is none."""
+        name = subject.removeprefix("value ")
+        self._editing = ""
+        found = attempt(lambda: edited(value, self._facts.get(name) or {}, self._before.get(name)))
+        if found.error is not None:
+            self.say(f"{found.error.message} {found.error.hint}")
+            self._ask(self._before)
+        else:
+            self._ask({**self._before, name: found.value})
+
+    def ungiven(self, subject: str) -> None:
+        """Take back what was typed."""
+        self._editing = ""
+        self._ask(self._before)
+
+    def action_nudge(self, by: int) -> None:
+        """Put the next larger or smaller value in place of the selected one."""
+        name = self._selected_column()
+        if name is not None:
+            value = nudged(self._row[name], self._facts.get(name) or {}, by)
+            self._ask({**self._row, name: value})
+
+    def action_undo(self) -> None:
+        """Put the value back that the selected column had, or all."""
+        name = self._selected_column()
+        if name is not None and name in self._changed:
+            self._ask({**self._row, name: self._result["row"][name]})
+        elif self._changed:
+            self._ask(dict(self._result["row"]))
+
+    def action_apply(self) -> None:
+        """Put the values of the selected change into the row, and look what comes of it."""
+        found = self._result.get("counterfactuals") or ()
+        row = self.query_one("#changes", ListPart).selected if self._part == "changes" else None
+        it = (row or {}).get("it") or (found[0] if found else None)
+        if self.state != "filled" or it is None:
+            self.say("There is no change to apply.")
+            return
+        changed = {change["feature"]: change["after"] for change in it["changes"]}
+        self._ask({**self._result["row"], **changed})
+        self.action_part("why")
+
+    def action_again(self) -> None:
+        """Explain the row as it is edited: its own changes, similar rows and trace."""
+        if self.state == "filled":
+            if self._changed:
+                self._source = {"row": dict(self._row)}
+                self._called = f"{self._called.removesuffix(_EDITED)}{_EDITED}"
+            self.fetch()
+
+    def action_unit(self) -> None:
+        """Measure in the next unit that the model has."""
+        units = self._result.get("units") or ()
+        if self.state != "filled" or len(units) < 2:
+            self.say("This model is measured in one unit only.")
+            return
+        self._unit = units[(units.index(self._result["unit"]) + 1) % len(units)]
+        self.fetch()
+
+    # Going about.
+
+    def on_resize(self) -> None:
+        """Draw in the room that there is now."""
+        super().on_resize()
+        if self.state == "filled":
+            self.call_after_refresh(self._fill_waterfall)
+
+    def arrive(self) -> None:
+        """Draw what is selected in the room that is known now."""
+        if self.listed is not None:
+            self.listed.describe()
+        super().arrive()
+
+    def action_back(self) -> None:
+        """Go back one step: from a detail to its list, and out."""
+        if not self.back():
+            self.dismiss(None)
+
+    def action_copy(self) -> None:
+        """Copy the command for what is shown."""
+        line = attempt(lambda: as_command_line(self.requests()[0][1]))
+        if line.value is not None:
+            self.app.post_message(Copied(safe(line.value, 0)))
+
+
+_COLUMNS = (
+    Column("column", lambda row: styled(row["name"], limit=60), is_wide=True, rank=0, most=_NAME),
+    Column("value", lambda row: row["shown"], rank=1, most=_VALUE + 6),
+    Column("SHAP", lambda row: signed(row["shap"]), is_number=True, rank=2, most=_SHAP),
+)
+
+
+_EDITED = ", edited"
+
+
+def _name_of(source: Mapping[str, Any]) -> str:
+    if "index" in source:
+        return f"row {source['index']:,}"
+    return f"prediction {source['prediction']}" if "prediction" in source else "a row given"
+
+
+def _in_short(row: Row) -> Text:
+    if row["it"] is None:
+        return styled("why there are no more", "quiet")
+    changes = row["it"]["changes"]
+    parts = [f"{safe(it['feature'], 24)} {told(it['after'], 24).plain}" for it in changes]
+    return styled(", ".join(parts), limit=300)
+
+
+def _comes(row: Row) -> Text:
+    if row["it"] is None:
+        return styled("")
+    return styled(decisions.label(row["it"]["prediction"]), "good", 24)
+
+
+_CHANGES = (
+    Column("no", lambda row: styled(row["name"], "accent"), rank=0, most=3),
+    Column("these values", _in_short, is_wide=True, rank=1, most=200),
+    Column("give", _comes, rank=2, most=20),
+)

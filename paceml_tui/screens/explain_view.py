@@ -1,0 +1,393 @@
+"""Why a model predicts what it does: its features, all rows at once, single rows, groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.message import Message
+from textual.widgets import ContentSwitcher, Static
+
+from local_stack.errors import StackError
+from paceml_tui import explanations, keys
+from paceml_tui.dependences import feature
+from paceml_tui.render import Text, join, number, safe, styled
+from paceml_tui.screens import explain_documents as documents
+from paceml_tui.screens.data_parts import PartsView
+from paceml_tui.screens.data_profile_parts import Lines, ListPart
+from paceml_tui.screens.explain_decision import DecisionView
+from paceml_tui.screens.explain_parts import (
+    DAMAGED,
+    FEATURE_COLUMNS,
+    FEATURE_ORDERS,
+    drawn,
+    picture_lines,
+)
+from paceml_tui.screens.explain_rows import PAGE, RowsPart, row_lines
+from paceml_tui.screens.runs_compare_parts import ChartPart
+from paceml_tui.tasks import Asked, Desk, Outcome, Request, Row, as_command_line, attempt
+from paceml_tui.widgets.chooser import Choice, Chooser, Chosen
+from paceml_tui.widgets.correction import Correction
+from paceml_tui.widgets.detail import Detail
+from paceml_tui.widgets.filter import FilterBar
+from paceml_tui.widgets.records import Copied
+from paceml_tui.widgets.view import IsLeft
+
+if TYPE_CHECKING:
+    from local_stack.explain.deciding.whatif import Session
+
+PARTS = ("features", "beeswarm", "model", "rows")
+"""The parts in the order of their keys, from 1."""
+
+DRAWN = ("features", "model")
+"""The lists whose detail is drawn in the room that there is."""
+
+
+class RowsRead(Message):
+    """A page of rows was read with its predictions."""
+
+    def __init__(self, outcome: Outcome[dict[str, Any]]) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
+class RowTold(Message):
+    """The model said what it says of the selected row."""
+
+    def __init__(self, outcome: Outcome[dict[str, Any]]) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
+class ExplanationView(PartsView):
+    """The explanation of a run or a model version; where there is none yet it is made."""
+
+    BINDINGS = keys.bindings("explanation")
+    SCOPES = ("explanation",)
+    NOUN = "explanation"
+    PARTS = PARTS
+    FILTERED = "features"
+    DOES: ClassVar[str] = "Explaining the model..."
+    STOP: ClassVar[tuple[str, str]] = ("Stop explaining?", "What was computed so far is lost.")
+
+    def __init__(self, desk: Desk, target: str, called: str = "") -> None:
+        super().__init__(desk)
+        self._target = target
+        self._called = called or target
+        self._unit = ""
+        self._made: Mapping[str, Any] = {}
+        self._session: Session | None = None
+        self._first = 0
+        self._only: str | None = None
+        self._n_rows = 0
+        self._labels: tuple[str, ...] = ()
+
+    @property
+    def request(self) -> Request:
+        """Return the command that explains the model."""
+        chosen = {"unit": self._unit} if self._unit else {}
+        return Request("explain.model", {"target": self._target, **chosen})
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """Return the explanation, {} until it is there."""
+        return self._result if "explanation" in self._result else {}
+
+    def requests(self) -> list[tuple[str, Request]]:
+        """Return the commands for what is shown."""
+        found = [("This explanation", self.request)]
+        row = self.listed.selected if self.listed is not None else None
+        if self._part == "features" and row is not None:
+            given = {"target": self._target, "feature": row["name"]}
+            found.insert(0, ("This feature", Request("explain.dependence", given)))
+        if self._part == "rows" and row is not None:
+            given = {"target": self._target, "index": row["index"]}
+            found.insert(0, ("This row", Request("explain.row", given)))
+        return found
+
+    def heading(self) -> Text:
+        """Return the title: what is explained, by how many rows, and in which unit."""
+        shown = [styled("Explain", "heading"), styled(self._called, limit=30)]
+        if self._part == "rows" and self._n_rows:
+            shown.append(self._page())
+        elif self.document:
+            it = self.document["explanation"]
+            rows = join(number(it["n_rows"]), styled("rows"))
+            sample = styled("a sample", "warning") if it["is_sample"] else styled("")
+            shown += [rows, sample, styled(it["unit"], "accent", 20)]
+            shown.append(join(styled("base", "quiet"), number(it["base_value"])))
+        if self.state == "filled" and self.listed is not None and self.listed.place:
+            shown.append(styled(self.listed.place, "warning", 40))
+        return join(*shown, gap="  ")
+
+    def body(self) -> ComposeResult:
+        """Lay out the strip of the parts, and the parts."""
+        yield Static(styled(""), classes="strip")
+        with ContentSwitcher(initial=PARTS[0]):
+            yield ListPart(id="features")
+            yield ChartPart(id="beeswarm")
+            yield ListPart(id="model")
+            yield RowsPart(id="rows")
+
+    def foot(self) -> ComposeResult:
+        """Lay out the lines in which a filter, a file or a value is typed."""
+        yield FilterBar("words that must appear")
+        yield Correction()
+
+    def scopes(self) -> tuple[str, ...]:
+        """Return the scopes of the keys that work in the part that is shown."""
+        return ("explanation", "detail" if self._part == "beeswarm" else "table")
+
+    # Reading.
+
+    def on_mount(self) -> None:
+        """Show what is stored, or have it made."""
+        self.fetch()
+
+    def stored(self, request: Request) -> dict[str, Any] | None:
+        """Return the stored explanation."""
+        found = documents.explained(self.desk, self._target, self._unit)
+        return found or ({"explanation": self._made} if self._made else None)
+
+    def show(self) -> None:
+        """Show the explanation; the command gives what it tells, what is drawn is read."""
+        if "explanation" not in self._result:
+            self._made = self._result
+            self.fetch()
+            return
+        self._made = {}
+        self.retitle()
+        if not self.document["explanation"].get("importance"):
+            self.notice.say_empty("This model has no feature to explain. Press esc to go back.")
+            self.become("empty")
+            return
+        self.become("filled")
+        self.call_after_refresh(self._fill)
+
+    def _fill(self) -> None:
+        features = self.query_one("#features", ListPart)
+        features.fill(
+            Lines(
+                tuple(self._feature_rows()),
+                FEATURE_COLUMNS,
+                FEATURE_ORDERS,
+                lambda row: str(row["name"]),
+                lambda row: drawn(features, row),
+                lambda row: f"{row['name']} {row['code']}",
+            )
+        )
+        self.query_one("#beeswarm", ChartPart).fill(self._swarm)
+        model = self.query_one("#model", ListPart)
+        made = self._result.get("created_at")
+        found = attempt(lambda: explanations.pictures(self.document, made)).value or []
+        model.fill(picture_lines(found, model))
+        self.action_part(self._part)
+
+    def _swarm(self, width: int, height: int) -> Sequence[Text]:
+        found = attempt(lambda: explanations.beeswarm(self.document, width, height))
+        return found.value or [styled(DAMAGED, "warning")]
+
+    def _feature_rows(self) -> list[Row]:
+        found = attempt(lambda: explanations.feature_rows(self.document)).value or []
+        return [{**it, "draw": partial(feature, self.document, it["name"])} for it in found]
+
+    # Going about.
+
+    def counts(self) -> Mapping[str, int | None]:
+        """Return how many features there are."""
+        if not self.document:
+            return {}
+        return {"features": len(self.document["explanation"]["importance"])}
+
+    def present(self) -> Sequence[str]:
+        """Return the parts that this explanation has."""
+        return PARTS
+
+    def on_resize(self) -> None:
+        """Draw in the room that there is now."""
+        super().on_resize()
+        if self.state == "filled" and self._part in DRAWN and self.listed is not None:
+            self.call_after_refresh(self.listed.describe)
+
+    def arrive(self) -> None:
+        """Draw what is selected in the room that is known now."""
+        if self._part in DRAWN and self.listed is not None:
+            self.listed.describe()
+        if self._part == "rows" and self.query_one(RowsPart).lines is None:
+            self._read_rows()
+        super().arrive()
+
+    def action_back(self) -> None:
+        """Go back one step: from a drawing to its list, from a filter to all, and out."""
+        if not self.back() and not self.drop_filter():
+            self.dismiss(None)
+
+    def action_reverse(self) -> None:
+        """Turn the order of the list round."""
+        if self.listed is not None:
+            self.listed.reverse()
+
+    # Rows.
+
+    @property
+    def session(self) -> Session:
+        """Return the process that answers questions about rows; its first answer takes a while."""
+        from local_stack.explain.deciding.whatif import Session
+
+        if self._session is None:
+            run = str(self.document["explanation"]["run_id"])
+            self._session = Session(self.desk.root, run)
+        return self._session
+
+    def on_unmount(self) -> None:
+        """End the process that answers questions about rows."""
+        session = self._session
+        if session is not None:
+            self.app.run_worker(lambda: attempt(session.close), thread=True, group="close-session")
+
+    def _page(self) -> Text:
+        last = min(self._first + PAGE, self._n_rows)
+        shown = f"rows {self._first + 1:,}-{last:,} of {self._n_rows:,}"
+        return styled(f"{shown} predicted {self._only}" if self._only else shown, "warning", 60)
+
+    def _read_rows(self) -> None:
+        """Read a page of rows with their predictions."""
+        part = self.query_one(RowsPart)
+        part.wait("Loading the model and its rows...")
+        session, first, only = self.session, self._first, self._only
+
+        def work(_: IsLeft) -> dict[str, Any]:
+            found = session.rows(first, PAGE, only)
+            if found["rows"] and not self._labels:
+                values = next((it["values"] for it in found["rows"] if not it["note"]), None)
+                asked = session.what_if(values) if values is not None else {}
+                self._labels = tuple(asked.get("probabilities") or ())
+            return found
+
+        self.aside(work, RowsRead, "rows")
+
+    @on(RowsRead)
+    def _rows_read(self, event: RowsRead) -> None:
+        event.stop()
+        part = self.query_one(RowsPart)
+        found = event.outcome.value
+        if found is None:
+            part.fail(event.outcome.error or StackError("Nothing came back."))
+        elif not found["rows"]:
+            self._n_rows = 0
+            part.wait("No row has this prediction. Press o to list others.")
+        else:
+            self._n_rows = found["n_rows"]
+            it = self.document["explanation"]
+            features = [row["feature"] for row in it["importance"]]
+            part.answer(row_lines(found["rows"], features, str(it.get("target") or "")))
+        self.retitle()
+        if self._part == "rows":
+            part.main().focus()
+
+    @on(RowsPart.Wanted)
+    def _row_wanted(self, event: RowsPart.Wanted) -> None:
+        event.stop()
+        session, row = self.session, event.row
+        unit = self._unit or None
+        self.aside(lambda _: session.what_if(row["values"], unit), RowTold, "row")
+
+    @on(RowTold)
+    def _row_told(self, event: RowTold) -> None:
+        event.stop()
+        part = self.query_one(RowsPart)
+        if event.outcome.value is not None:
+            part.tell(event.outcome.value)
+        elif event.outcome.error is not None:
+            part.query_one(Detail).show(styled(event.outcome.error.message, "warning", 600))
+
+    @on(RowsPart.Opened)
+    def _row_opened(self, event: RowsPart.Opened) -> None:
+        event.stop()
+        self._open_row({"index": event.index})
+
+    def _open_row(self, source: Mapping[str, Any]) -> None:
+        run = str(self.document["explanation"]["run_id"])
+        self.app.push_screen(DecisionView(self.desk, self.session, run, source, self._unit))
+
+    def action_page(self, by: int) -> None:
+        """Show the next rows, or those before."""
+        wanted = self._first + by * PAGE
+        if self._part == "rows" and 0 <= wanted < self._n_rows:
+            self._first = wanted
+            self._read_rows()
+
+    def action_only(self) -> None:
+        """List only the rows with one prediction, or all of them."""
+        if self._part != "rows" or not self._labels:
+            self.say("Rows are listed by what is predicted for them in part 4, of classes.")
+            return
+        choices = [Choice("", "whatever is predicted", "all rows")]
+        choices += [Choice(name, "rows predicted so") for name in self._labels]
+
+        def take(chosen: Chosen | None) -> None:
+            if chosen is not None:
+                self._only, self._first = chosen.names[0] or None, 0
+                self._read_rows()
+
+        self.app.push_screen(Chooser("Rows predicted", choices, chosen=(self._only or "",)), take)
+
+    def action_go_to(self) -> None:
+        """Ask for a row: by its number, as JSON, or the id of a logged prediction."""
+        if self.state == "filled":
+            help = "A row by its number from 0, as a JSON object, or by the id of a prediction."
+            self.ask("row", "explain", "", help)
+
+    # Doing.
+
+    def action_unit(self) -> None:
+        """Measure in the other unit: log-odds or probability, where the model has both."""
+        if self.state != "filled":
+            return
+        other = _OTHER.get(self.document["explanation"]["unit"])
+        if other is None:
+            self.say("This model is measured in one unit only.")
+            return
+        self._unit = other
+        self.fetch()
+
+    def action_again(self) -> None:
+        """Explain the model again."""
+        if self.state != "loading":
+            self.fetch(is_anew=True)
+
+    def action_export(self) -> None:
+        """Ask for the file that the explanation is written to as one page."""
+        if self.state == "filled":
+            help = "One page of HTML that needs no network; a file of that name is replaced."
+            self.ask("html", "write to", "explanation.html", help)
+
+    def given(self, subject: str, value: str) -> None:
+        """Write the page, or open the row that was typed."""
+        text = value.strip()
+        if subject == "html" and text:
+            arguments = {**self.request.arguments, "html": text}
+            self.app.post_message(Asked(Request("explain.model", arguments), is_form=False))
+        elif subject == "row" and text:
+            found = attempt(lambda: documents.source_of(text))
+            if found.value is not None:
+                self._open_row(found.value)
+            elif found.error is not None:
+                self.say(f"{found.error.message} {found.error.hint}")
+
+    def action_copy(self) -> None:
+        """Copy the command for what is shown."""
+        line = attempt(lambda: as_command_line(self.requests()[0][1]))
+        if line.value is not None:
+            self.app.post_message(Copied(safe(line.value, 0)))
+
+
+_OTHER = {
+    "log-odds": "probability",
+    "probability": "log-odds",
+    "log target": "target",
+    "target": "log target",
+}
