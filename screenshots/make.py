@@ -19,6 +19,8 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+import explain_report  # noqa: E402
+
 from local_stack import environment  # noqa: E402
 
 SIZE = (160, 45)
@@ -162,6 +164,7 @@ def main() -> None:
             env = {**os.environ, "PACEML_ACTOR": "demo"}
             subprocess.run(command, cwd=HERE.parent, env=env, check=True, stdin=subprocess.DEVNULL)
         asyncio.run(picture_screens(root))
+        explain_report.picture(root, "loans@Production")
 
 
 if __name__ == "__main__":

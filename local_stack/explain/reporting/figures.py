@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from local_stack.data.profiling.page_html import cut
+from local_stack.explain.attributing.attributions import TARGET
 from local_stack.explain.effects.parts import (
     CATEGORICAL,
+    NUMERIC,
     Beeswarm,
     Dependence,
     Explained,
     ModelExplanation,
 )
-from local_stack.explain.reporting.geometry import GREY, PALETTE, jitter, span_of, swarm
+from local_stack.explain.reporting.geometry import GREY, PALETTE, jitter, span_of, swarm, ticks
 from local_stack.explain.reporting.points import (
     CATEGORY_COLOURS,
     Category,
@@ -132,7 +134,7 @@ def _scale(figure: Any, axes: Any, ends: tuple[str, str], title: str) -> None:
         ScalarMappable(norm=Normalize(0, 1), cmap=_colours()), cax=axes, ticks=[0, 1]
     )
     bar.set_ticklabels(list(ends), fontsize=8)
-    bar.set_label(title, labelpad=-14 if max(map(len, ends)) < 6 else 2)
+    bar.set_label(title, labelpad=4 - 7 * max(map(len, ends)) / 2)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0)
 
@@ -238,9 +240,11 @@ def _bars(axes: Any, found: ModelExplanation) -> None:
 
 
 def _unit(found: ModelExplanation) -> str:
-    told = found.unit if found.unit != "target" else f"unit of {shown_name(found.target)}"
+    if found.unit == TARGET:
+        return f"unit of {shown_name(found.target)}"
     named = found.output and found.output != found.target
-    return f"{told} of {shown_name(found.output)}" if named else told
+    of = f" of {shown_name(found.target)} = {shown_name(found.output)}" if named else ""
+    return f"{found.unit}{of}"
 
 
 # ------------------------------------------------------------------ one feature
@@ -288,10 +292,11 @@ def _continuous(axes: Any, found: Dependence, colouring: Colouring) -> None:
     _scatter(axes, places, found, colouring)
     axes.set_xlim(low, span.high)
     if known.any():
-        shown = list(axes.xaxis.get_major_locator().tick_values(span.low, span.high))
-        if found.kind != "numeric":
-            shown = list(np.linspace(span.low, span.high, 5)[1:-1])
-        shown = [float(it) for it in shown if span.low <= it <= span.high]
+        shown = list(ticks(span, 6))
+        if sum(len(told(it)) for it in shown) > 40:
+            shown = list(ticks(span, 3))
+        if found.kind != NUMERIC:
+            shown = [float(it) for it in np.linspace(span.low, span.high, 5)[1:-1]]
         axes.set_xticks(shown, [told(it) for it in shown])
 
 

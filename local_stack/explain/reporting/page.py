@@ -156,7 +156,7 @@ def _lead(found: ModelExplanation) -> Markup:
     names = [tag("b", cut(item.feature, 60), class_="name") for item in first]
     told = joined((joined(names[:1]), *(joined((Markup(", "), it)) for it in names[1:])))
     verb = " moves" if len(first) == 1 else " move"
-    what = cut(found.output or found.target or "the target", 60)
+    what = sections.output_of(found)
     end = f"the most: {share:.0%} of all that columns add or take away (mean |SHAP value|)."
     return joined(
         (

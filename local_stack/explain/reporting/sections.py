@@ -68,6 +68,12 @@ def unit_of(found: ModelExplanation) -> str:
     return f"the unit of {cut(found.target, 40)}" if found.target else "the unit of the target"
 
 
+def output_of(found: ModelExplanation) -> str:
+    """Return what is predicted: the target, or one of its classes."""
+    target, output = cut(found.target or "the target", 60), cut(found.output, 60)
+    return f"{target} = {output}" if output and output != target else target
+
+
 def importance(explained: Explained) -> Markup:
     """Return the mean |SHAP value| of each feature as bars, beside its permutation importance."""
     found = explained.explanation
@@ -186,7 +192,7 @@ def beeswarm(explained: Explained) -> Markup | None:
         for at, name in enumerate(shown)
     ]
     unit = unit_of(explained.explanation)
-    what = cut(explained.explanation.output or explained.explanation.target, 60)
+    what = output_of(explained.explanation)
     lead = f"Each point is one of {counted(found.n_rows, 'row')}. To the right the value of the "
     lead += f"column raises the prediction of {what}, to the left it lowers it (in {unit})."
     key = tag("span", "Feature value: low ", scale(), " high", class_="scale")

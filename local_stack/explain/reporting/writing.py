@@ -41,12 +41,23 @@ def write(
     drawn = found.of_output(found.outputs.index(explained.explanation.output))
     content = page.html(
         explained,
-        name=str(subject.run.get("name") or ""),
+        name=_name(workspace, subject),
         fairness=fairness_of(workspace, subject.run_id),
         rows=examples(subject, frame, drawn),
     )
     (folder / REPORT).write_text(content, encoding="utf-8")
     return folder / REPORT
+
+
+def _name(workspace: Workspace, subject: Subject) -> str:
+    """Return the first registered version of the model, else the name of its run."""
+    found = workspace.query(
+        "SELECT name, version FROM model_versions WHERE run_id = ? ORDER BY name, version LIMIT 1",
+        subject.run_id,
+    )
+    if found:
+        return f"{found[0]['name']}/{found[0]['version']}"
+    return str(subject.run.get("name") or "")
 
 
 def fairness_of(workspace: Workspace, run_id: str) -> Mapping[str, Any] | None:
