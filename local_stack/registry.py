@@ -18,6 +18,7 @@ from local_stack.errors import (
 from local_stack.names import label
 from local_stack.progress import Progress, silent
 from local_stack.results import Result, now
+from local_stack.runs.fairness import gates_of
 from local_stack.runs.records import find_run
 from local_stack.stores.artifacts import Tree
 from local_stack.stores.journal import Draft
@@ -361,7 +362,7 @@ def _mirrored(workspace: Workspace, name: str) -> tuple[str, ...]:
 
 
 def _gates(workspace: Workspace, moved: ModelVersion, stage: str) -> tuple[Gate, ...]:
-    """Check what must hold before a version may serve: its files are whole."""
+    """Check what must hold before a version may serve: whole files, and its recipe's limits."""
     if stage not in ("Staging", "Production"):
         return ()
     whole = all(workspace.artifacts.has(blob) for blob in moved.model.members.values())
@@ -369,6 +370,7 @@ def _gates(workspace: Workspace, moved: ModelVersion, stage: str) -> tuple[Gate,
     return (
         Gate("artifacts_present", whole, whole, True),
         Gate("run_finished", run.get("status") == "FINISHED", run.get("status"), "FINISHED"),
+        *(Gate(*gate) for gate in gates_of(workspace, run)),
     )
 
 

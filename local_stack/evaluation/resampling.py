@@ -28,6 +28,9 @@ _MOST_UNDEFINED = 0.05
 Scorer = Callable[["np.ndarray"], "dict[str, np.ndarray]"]
 """Takes counts (n_resamples, n_rows), gives metrics (n_resamples,), NaN where undefined."""
 
+Area = Callable[["np.ndarray"], "np.ndarray"]
+"""Takes counts (n_resamples, n_rows), gives one metric (n_resamples,)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -94,6 +97,12 @@ def counts_of(n_rows: int, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
         drawn += np.arange(n)[:, None] * n_rows
         found = np.bincount(drawn.ravel(), minlength=n * n_rows)
         yield found.reshape(n, n_rows).astype(np.float64)
+
+
+def area(is_true: np.ndarray, score: np.ndarray) -> Area:
+    """Return what measures the area under the ROC curve on resamples; NaN with one class."""
+    ranked = _ranked(is_true, score)
+    return lambda counts: _area(*ranked(counts))
 
 
 def _regression(held: Held) -> Scorer:

@@ -14,6 +14,7 @@ from typing import Any
 from local_stack.evaluation.calibration import METHODS
 from local_stack.evaluation.thresholds import METRICS
 from local_stack.marked_yaml import Node
+from local_stack.runs.fairness import SCHEMA, plain_fairness, read_fairness
 
 BALANCED = "balanced"
 DIRECTIONS = {"increasing": 1, "decreasing": -1}
@@ -322,5 +323,6 @@ OPTIONS: Mapping[str, Option] = {
             level={"type": "number", "minimum": 0.5, "maximum": 0.9999},
         ),
     ),
+    "fairness": Option(None, read_fairness, plain_fairness, SCHEMA),
 }
 """The keys, in the order in which a recipe is written."""

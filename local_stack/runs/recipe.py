@@ -12,6 +12,7 @@ from local_stack.marked_yaml import Lines, Node, Value, load, override, read
 from local_stack.preparation.grammar import features_schema, read_step, scalar, step_to_dict
 from local_stack.preparation.steps import FeatureStep
 from local_stack.preparation.values import Scalar
+from local_stack.runs.fairness import Fairness
 from local_stack.runs.options import (
     OPTIONS,
     Bootstrap,
@@ -53,7 +54,7 @@ class Recipe:
     """A parsed recipe. ``to_dict`` has the shape of the file; ``parse_recipe`` is its inverse.
 
     ``target`` and ``task`` may be None: the data set's target, and the task inferred from it.
-    The members from ``weights`` to ``bootstrap`` are explained in :mod:`local_stack.runs.options`.
+    The members from ``weights`` to ``fairness`` are explained in :mod:`local_stack.runs.options`.
     ``places`` says where each of the features was read, for errors; it is no part of the recipe.
     """
 
@@ -75,6 +76,7 @@ class Recipe:
     metrics: tuple[str, ...] = ()
     slices: tuple[str, ...] = ()
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
+    fairness: Fairness | None = None
     search: Search | None = None
     places: tuple[str, ...] = field(default=(), compare=False, repr=False)
 

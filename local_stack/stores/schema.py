@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-VERSION = 5
+VERSION = 6
 """Raise it with every change below: published generations of another version are rebuilt."""
 
 
@@ -195,6 +195,23 @@ TABLES: dict[str, Table] = {
         importance=_JSON,
         additivity_error=_REAL,
         artifacts=_JSON,
+        created_at=_TEXT,
+    ),
+    "fairness": _table(
+        "run_id measurement",
+        run_id=_TEXT,
+        measurement=_TEXT,
+        by=_JSON,
+        positive=_TEXT,
+        n_usual=_INT,
+        data=_TEXT,
+        rows=_TEXT,
+        n_rows=_INT,
+        settings=_JSON,
+        measured=_JSON,
+        result=_JSON,
+        artifacts=_JSON,
+        actor=_TEXT,
         created_at=_TEXT,
     ),
     "models": _table(

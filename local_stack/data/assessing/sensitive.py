@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from local_stack.data.assessing.models import BOOSTING, MODELS, cross_validate, metric_of, splits
 from local_stack.data.assessing.rules import Docket
-from local_stack.data.assessing.single import fold_numbers, numbers, score_column
+from local_stack.data.assessing.single import MOST_BINS, fold_numbers, numbers, score_column
 from local_stack.data.assessing.subject import Subject, subject_of
 from local_stack.errors import InputError
 from local_stack.progress import Progress, Step
@@ -23,6 +23,7 @@ _LEAST_GROUP = 30
 _MOST_GROUPS = 20
 _MOST_PROXIES = 5
 _MODEL_ROWS = 5_000
+_ROWS_OF_BIN, _LEAST_BINS = 20, 8
 _TRAITS = {
     "sex": "sex gender",
     "origin": "race racial ethnic ethnicity nationality citizenship foreign foreigner immigrant "
@@ -51,6 +52,16 @@ class Proxy(Result):
 
     column: str
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class GivenAway:
+    """How well each of some columns, best first, and all ``together`` give a column away."""
+
+    metric: str
+    task: str
+    proxies: tuple[Proxy, ...]
+    together: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,25 +134,39 @@ def _judge_one(
     docket.note("sensitive", 1, f"'{name}' is a sensitive column.", column=name)
     if len(groups) > 1:
         _judge_outcomes(docket, name, outcome, groups)
-    trait = _trait(subject, name) if others else None
-    if trait is None:
+    found = given_away(subject, name, others, progress)
+    if found is None:
         return SensitiveColumn(name, "", None, (), outcome, groups)
-    metric = "r2" if trait.is_regression else "roc_auc"
-    proxies = _proxies(trait, others)
-    together = _together(trait, others, progress)
+    proxies, together = found.proxies[:_MOST_PROXIES], found.together
     best = max([together or 0.0, *(it.score for it in proxies)])
     said = ", ".join(f"'{it.column}' {it.score:.2f}" for it in proxies[:3])
-    shown = {"r2": "R2", "roc_auc": "ROC AUC"}[metric]
+    shown = {"r2": "R2", "roc_auc": "ROC AUC"}[found.metric]
     docket.note(
         "proxy",
         best,
         f"The other columns give '{name}' away with {shown} {best:.3f}; alone: {said}."
-        if docket.rule("proxy", trait.task).grade(best)[0] != "ok"
+        if docket.rule("proxy", found.task).grade(best)[0] != "ok"
         else f"The other columns do not give '{name}' away ({shown} {best:.3f}).",
         column=name,
-        task=trait.task,
+        task=found.task,
     )
-    return SensitiveColumn(name, metric, together, proxies, outcome, groups)
+    return SensitiveColumn(name, found.metric, together, proxies, outcome, groups)
+
+
+def given_away(
+    subject: Subject, name: str, others: Sequence[str], progress: Progress
+) -> GivenAway | None:
+    """Return how well other columns give a column away; None where it cannot be predicted.
+
+    The target of ``subject`` is not among those that tell of it.
+    """
+    trait = _trait(subject, name) if others else None
+    if trait is None:
+        return None
+    metric = "r2" if trait.is_regression else "roc_auc"
+    return GivenAway(
+        metric, trait.task, _proxies(trait, others), _together(trait, others, progress)
+    )
 
 
 def _trait(subject: Subject, name: str) -> Subject | None:
@@ -155,9 +180,10 @@ def _trait(subject: Subject, name: str) -> Subject | None:
 def _proxies(trait: Subject, others: Sequence[str]) -> tuple[Proxy, ...]:
     fold = fold_numbers(trait.n_rows)
     n_classes = len(trait.classes)
-    scores = [score_column(trait.frame[it], trait.y, n_classes, fold) for it in others]
+    most = min(MOST_BINS, max(_LEAST_BINS, trait.n_rows // _ROWS_OF_BIN))
+    scores = [score_column(trait.frame[it], trait.y, n_classes, fold, most) for it in others]
     scores.sort(key=lambda it: (-it.score, it.column))
-    return tuple(Proxy(it.column, it.score) for it in scores[:_MOST_PROXIES])
+    return tuple(Proxy(it.column, it.score) for it in scores)
 
 
 def _together(trait: Subject, others: Sequence[str], progress: Progress) -> float | None:

@@ -51,14 +51,14 @@ def fold_numbers(n_rows: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).permutation(n_rows) % _FOLDS
 
 
-def bins(series: pl.Series) -> np.ndarray:
-    """Return a bin number for each row, int64; 0 is missing."""
+def bins(series: pl.Series, most: int = MOST_BINS) -> np.ndarray:
+    """Return a bin number for each row, int64; 0 is missing; ``most`` is of numbers."""
     import numpy as np
     import polars as pl
 
     kind = series.dtype
     if kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean:
-        return _number_bins(numbers(series))
+        return _number_bins(numbers(series), most)
     texts = series.cast(pl.String).alias("text")
     counts = texts.drop_nulls().value_counts(name="n")
     frequent = counts.sort(["n", "text"], descending=[True, False]).head(MOST_BINS - 1)
@@ -84,7 +84,7 @@ def numbers(series: pl.Series) -> np.ndarray:
     return found
 
 
-def _number_bins(values: np.ndarray) -> np.ndarray:
+def _number_bins(values: np.ndarray, most: int) -> np.ndarray:
     import numpy as np
 
     codes = np.zeros(values.size, dtype=np.int64)
@@ -96,8 +96,8 @@ def _number_bins(values: np.ndarray) -> np.ndarray:
     if known.size > _SAMPLE:
         sample = np.random.default_rng(0).choice(known, _SAMPLE, replace=False)
     distinct = np.unique(sample)
-    if distinct.size > MOST_BINS - 1:
-        edges = np.unique(np.quantile(sample, np.linspace(0, 1, MOST_BINS - 1)[1:-1]))
+    if distinct.size > most - 1:
+        edges = np.unique(np.quantile(sample, np.linspace(0, 1, most - 1)[1:-1]))
     else:
         edges = (distinct[1:] + distinct[:-1]) / 2
     codes[present] = np.searchsorted(edges, known, side="right") + 1
@@ -200,9 +200,14 @@ def determined_share(codes: np.ndarray, y: np.ndarray, n_classes: int) -> tuple[
     return float(totals[chosen].sum() / y.size), chosen
 
 
-def score_column(series: pl.Series, y: np.ndarray, n_classes: int, fold: np.ndarray) -> ColumnScore:
-    """Return what a column alone says of the target; ``n_classes`` is 0 for a regression."""
-    codes = bins(series)
+def score_column(
+    series: pl.Series, y: np.ndarray, n_classes: int, fold: np.ndarray, most: int = MOST_BINS
+) -> ColumnScore:
+    """Return what a column alone says of the target; ``n_classes`` is 0 for a regression.
+
+    Fewer bins, ``most`` of them, tell more of a number where there are few rows.
+    """
+    codes = bins(series, most)
     absent = missing_score(codes == 0, y, n_classes)
     if not n_classes:
         return ColumnScore(series.name, regression_score(codes, y, fold), absent, None)

@@ -24,6 +24,7 @@ _NOUNS = {
     "drift_reports": "a drift report",
     "endpoints": "an endpoint",
     "explanations": "an explanation",
+    "fairness": "a measurement of fairness",
     "jobs": "a job",
     "labellings": "a labelling",
     "model_versions": "a model version",

@@ -1,0 +1,1 @@
+"""Whether a model treats groups of rows alike: metrics, disparities, causes, and thresholds."""

@@ -1,0 +1,333 @@
+"""A fairness report as one HTML file that needs nothing else: no network and no script.
+
+Everything is drawn from the plain values of the report (its JSON), so that a stored one looks
+the same. Names of groups and columns come from outside and are escaped by ``page_html``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from local_stack.data.profiling.page import check_place
+from local_stack.data.profiling.page_html import (
+    Markup,
+    counted,
+    cut,
+    facts,
+    joined,
+    percent,
+    plain_number,
+    table,
+    tag,
+    value_of,
+)
+from local_stack.explain.groups.report import FairnessReport
+
+Values = Mapping[str, Any]
+
+_SHOWN: Final = {
+    "selection_rate": "Selection rate",
+    "true_positive_rate": "True positive rate",
+    "false_positive_rate": "False positive rate",
+    "precision": "Precision",
+    "accuracy": "Accuracy",
+    "roc_auc": "ROC AUC",
+    "base_rate": "Base rate",
+    "mean_score": "Mean score",
+    "mean_error": "Mean error",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R2",
+    "mean_prediction": "Mean prediction",
+    "mean_target": "Mean target",
+}
+_DRAWN: Final = ("selection_rate", "true_positive_rate", "false_positive_rate", "mean_error", "mae")
+_OWN_STYLE: Final = (
+    ".interval{display:block;width:15rem;height:1.1rem}.interval line{stroke:var(--quiet)}"
+    ".interval circle{fill:var(--accent)}.no{color:var(--hot);font-weight:600}.yes{font-weight:600}"
+)
+_MOST_GAPS = 12
+_WIDTH = 240.0
+
+
+def write(report: FairnessReport, path: Path) -> None:
+    """Write the report as one HTML file, whole or not at all.
+
+    Raises
+    ------
+    InputError, NotFoundError, ConflictError
+        As :func:`check_place` does.
+    """
+    check_place(path)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".paceml-")
+    scratch = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(render(report.to_dict()).encode())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def render(found: Values) -> str:
+    """Return the whole page of a report, as JSON has it."""
+    style = files("local_stack.data.profiling").joinpath("page.css").read_text("utf-8") + _OWN_STYLE
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    title = f"Fairness of {cut(str(found['target']))}"
+    head = tag(
+        "head",
+        Markup('<meta charset="utf-8">'),
+        Markup(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
+        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+        Markup('<meta name="color-scheme" content="light dark">'),
+        tag("title", title),
+        Markup(f"<style>{style}</style>"),
+    )
+    top = tag("header", tag("strong", title), class_="top")
+    body = tag("body", top, tag("main", section(found)))
+    return f'<!doctype html>\n<html lang="en">{head}{body}</html>\n'
+
+
+def section(found: Values) -> Markup:
+    """Return everything that a report tells, without a page around it."""
+    kind = "held out from the training" if found["rows"] == "test" else "all rows of the version"
+    about = facts(
+        [
+            ("Run", value_of(found["run_id"]), False),
+            ("Data", value_of(found["data_version"]), False),
+            ("Rows", f"{counted(found['n_rows'], 'row')}, {kind}", False),
+            ("A selection is", value_of(found["decision"], 400), False),
+            ("Weighted", "yes" if found["is_weighted"] else "no", False),
+            ("Fewest rows of a group", str(found["min_rows"]), False),
+        ]
+    )
+    notes = joined(tag("p", note, class_="note") for note in found["notes"])
+    tables = joined(_table(it, found["task"]) for it in found["tables"])
+    return joined(
+        [
+            tag("div", about, notes, class_="card"),
+            tables,
+            tag("p", f"Intervals at {found['level']:.0%}. {found['intervals']}", class_="note"),
+        ]
+    )
+
+
+def _table(found: Values, task: str) -> Markup:
+    of = "" if found["positive"] is None else f", selected means {cut(found['positive'])}"
+    parts: list[Markup | None] = [
+        tag("h2", f"By {cut(found['by'])}{of}"),
+        tag("div", _groups(found), *_charts(found), class_="card"),
+        tag("div", *_verdicts(found), class_="card"),
+        _shap(found["shap_gaps"]),
+        _proxies(found["proxies"]),
+        _thresholds(found["thresholds"]),
+    ]
+    return joined(parts)
+
+
+def _groups(found: Values) -> Markup:
+    rows = [found["overall"], *found["groups"]]
+    names = [name for name in _SHOWN if any(name in row["metrics"] for row in rows)]
+    titles = ["Group", "Rows", *(_SHOWN[name] for name in names)]
+    numbers = range(1, len(titles))
+    return table(titles, (_group(row, names) for row in rows), numbers=numbers)
+
+
+def _group(row: Values, names: Sequence[str]) -> Iterator[Markup | str]:
+    yield value_of(row["group"])
+    yield f"{row['n_rows']:,}"
+    if not row["is_enough"]:
+        yield tag("i", "too few rows", class_="none")
+        yield from ("" for _ in names[1:])
+        return
+    for name in names:
+        value = row["metrics"].get(name)
+        yield tag("i", "-", class_="none") if value is None else _figure(value)
+
+
+def _figure(value: float) -> str:
+    return plain_number(float(value), 4)
+
+
+def _charts(found: Values) -> Iterator[Markup]:
+    """Yield the main metrics of the groups as points with their intervals."""
+    for name in _DRAWN:
+        rows = [it for it in found["groups"] if name in it["metrics"]]
+        if len(rows) < 2:
+            continue
+        ends = [end for it in rows for end in it["intervals"].get(name, (it["metrics"][name],) * 2)]
+        low, high = min(ends), max(ends)
+        if name.endswith("_rate"):
+            low, high = 0.0, 1.0
+        span = (high - low) or 1.0
+        yield tag("h4", f"{_SHOWN[name]} with intervals, {_figure(low)} to {_figure(high)}")
+        yield table(
+            ["Group", "", "Value", "Interval"],
+            (_interval(it, name, low, span) for it in rows),
+            class_="list short",
+            numbers=(2,),
+        )
+
+
+def _interval(row: Values, name: str, low: float, span: float) -> Iterator[Markup | str]:
+    value = row["metrics"][name]
+    start, end = row["intervals"].get(name, (value, value))
+    x, a, b = (5 + (_WIDTH - 10) * (it - low) / span for it in (value, start, end))
+    drawing = (
+        f'<svg class="interval" viewBox="0 0 {_WIDTH:.0f} 16" aria-hidden="true">'
+        f'<line x1="{a:.1f}" y1="8" x2="{b:.1f}" y2="8"/><circle cx="{x:.1f}" cy="8" r="4"/></svg>'
+    )
+    yield value_of(row["group"])
+    yield Markup(drawing)
+    yield _figure(value)
+    yield f"{_figure(start)} to {_figure(end)}"
+
+
+def _verdicts(found: Values) -> Iterator[Markup]:
+    yield tag("h3", "How far the groups lie apart")
+    if not found["disparities"]:
+        yield tag("p", "Fewer than two groups are large enough to be compared.", class_="note")
+    else:
+        yield table(
+            ["Measure", "Value", "From", "Interval", "More than chance"],
+            (_disparity(it) for it in found["disparities"]),
+            numbers=(1,),
+        )
+    rule = found["four_fifths"]
+    if rule is not None:
+        told = "kept" if rule["passed"] else "broken"
+        yield tag(
+            "p",
+            "Four-fifths rule: ",
+            tag("span", told, class_="yes" if rule["passed"] else "no"),
+            f"; {cut(rule['lowest'])} is selected {rule['ratio']:.2f} times as often as "
+            f"{cut(rule['highest'])}.",
+        )
+    if found["limits"]:
+        yield tag("h4", "Limits")
+        yield table(
+            ["Limit", "Observed", "Required", "Kept"],
+            (
+                [
+                    value_of(it["name"]),
+                    value_of("not measurable" if it["observed"] is None else it["observed"]),
+                    value_of(it["required"]),
+                    tag("span", "yes" if it["passed"] else "no", class_=_mark(it["passed"])),
+                ]
+                for it in found["limits"]
+            ),
+        )
+
+
+def _mark(passed: bool) -> str:
+    return "yes" if passed else "no"
+
+
+def _disparity(it: Values) -> Iterator[Markup | str]:
+    yield it["name"].replace("_", " ")
+    yield _figure(it["value"])
+    yield f"{cut(it['lowest'])} against {cut(it['highest'])}, {it['metric'].replace('_', ' ')}"
+    yield "" if it["low"] is None else f"{_figure(it['low'])} to {_figure(it['high'])}"
+    yield "" if it["is_significant"] is None else "yes" if it["is_significant"] else "no"
+
+
+def _shap(found: Values | None) -> Markup | None:
+    if found is None or not found["groups"]:
+        return None
+    sample = "a sample of " if found["is_sample"] else ""
+    parts: list[Markup] = [
+        tag("h3", f"What lifts or lowers the scores of a group, in {found['unit']}"),
+        tag(
+            "p",
+            f"Mean SHAP value in the group minus that of the other rows, of {sample}"
+            f"{counted(found['n_rows'], 'row')}; the columns add up to the difference.",
+            class_="note",
+        ),
+    ]
+    for group in found["groups"]:
+        parts.append(tag("h4", f"{cut(group['group'])}: {group['difference']:+.4g} in all"))
+        shown = group["columns"][:_MOST_GAPS]
+        rest = sum(it["gap"] for it in group["columns"][_MOST_GAPS:])
+        rows = [
+            [value_of(it["feature"]), f"{it['gap']:+.4g}", f"{it['low']:+.3g} to {it['high']:+.3g}"]
+            for it in shown
+            if it["gap"] is not None and it["low"] is not None
+        ]
+        if len(group["columns"]) > len(shown):
+            rows.append([tag("i", "all other columns"), f"{rest:+.4g}", ""])
+        parts.append(table(["Column", "Gap", "Interval"], rows, class_="list short", numbers=(1,)))
+    return tag("div", joined(parts), class_="card")
+
+
+def _proxies(found: Values | None) -> Markup | None:
+    if found is None:
+        return None
+    metric = "R2" if found["metric"] == "r2" else "ROC AUC"
+    together = found["together"]
+    seen = (
+        "The model sees this column itself."
+        if found["is_input"]
+        else "The model does not see this column itself."
+    )
+    all_of = "" if together is None else f" All its columns together tell of it: {together:.3f}."
+    rows = (
+        [
+            value_of(it["column"]),
+            f"{it['score']:.3f}",
+            "" if it["importance_share"] is None else percent(it["importance_share"]),
+        ]
+        for it in found["columns"][:_MOST_GAPS]
+    )
+    return tag(
+        "div",
+        tag("h3", f"Columns that give {cut(found['column'])} away"),
+        tag("p", f"{seen}{all_of}", class_="note"),
+        table(["Column", metric, "Of the model"], rows, class_="list short", numbers=(1, 2)),
+        class_="card",
+    )
+
+
+def _thresholds(found: Values | None) -> Markup | None:
+    if found is None:
+        return None
+    costs = ", ".join(f"{name} {value:g}" for name, value in found["costs"].items() if value)
+    rows = (
+        [
+            value_of(it["name"].replace("_", " ")),
+            ""
+            if it["thresholds"] is None
+            else joined(
+                tag("span", f"{cut(name, 40)} {value:.3f}", class_="chip")
+                for name, value in it["thresholds"].items()
+            ),
+            f"{it['cost']:.4g}",
+            f"{it['extra_cost']:+.4g}",
+            *("" if value is None else f"{value:.3f}" for value in it["disparities"].values()),
+        ]
+        for it in found["policies"]
+    )
+    goals = [name.replace("_", " ") for name in found["policies"][0]["disparities"]]
+    return tag(
+        "div",
+        tag("h3", "What other thresholds would do"),
+        tag(
+            "p",
+            f"Costs a row: {costs or 'none'}. Equal means a difference of at most "
+            f"{found['tolerance']:g}. Thresholds by group are unlawful in many places.",
+            class_="note",
+        ),
+        table(
+            ["Thresholds", "", "Cost", "Against now", *goals],
+            rows,
+            numbers=range(2, 4 + len(goals)),
+        ),
+        class_="card",
+    )

@@ -1,0 +1,462 @@
+"""The numbers of fairness: equal to Fairlearn, scikit-learn, statsmodels, or to all cases tried."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from local_stack.errors import InputError
+from local_stack.explain.groups import disparities, metrics
+from local_stack.explain.groups.grouping import Grouping, bins_of, group
+from local_stack.explain.groups.metrics import Decisions
+from local_stack.explain.groups.thresholds import Costs, costs_of, simulate
+from local_stack.runs.fairness import limit_of, verdicts
+from local_stack.runs.recipe import parse_recipe
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import fairlearn.metrics as fm
+    import sklearn.metrics as sm
+
+EXACT = {"rel": 1e-9, "abs": 1e-12}
+
+
+def rows(n: int = 600, *, is_weighted: bool = False, seed: int = 3) -> tuple[Decisions, Grouping]:
+    generator = np.random.default_rng(seed)
+    codes = generator.choice(4, n, p=[0.45, 0.35, 0.17, 0.03])
+    score = 1 / (1 + np.exp(-(generator.normal(size=n) + np.array([0.5, -0.4, 0.0, 1.0])[codes])))
+    truth = generator.uniform(size=n) < score**1.3
+    weights = generator.integers(0, 5, n) / 2 if is_weighted else None
+    named = Grouping(("g",), ("a", "b", "c", "few"), codes)
+    return Decisions(truth, score >= 0.5, np.round(score, 3), weights), named
+
+
+def of_fairlearn(function: Any, found: Decisions, named: Grouping, kept: np.ndarray) -> float:
+    weights = {} if found.weights is None else {"sample_weight": found.weights[kept]}
+    return function(
+        found.truth[kept],
+        found.predicted[kept],
+        sensitive_features=named.codes[kept],
+        **weights,
+    )
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_disparities_equal_fairlearn(is_weighted: bool) -> None:
+    found, named = rows(is_weighted=is_weighted)
+    _, measured = metrics.measure_groups(found, named, 30)
+    large = [it for it in measured if it.shown.is_enough]
+    assert [it.shown.group for it in large] == ["a", "b", "c"]
+    kept = named.codes < 3
+    told = {it.name: it.value for it in disparities.disparities_of(large)}
+    for name in ("demographic_parity", "equalized_odds", "equal_opportunity"):
+        for kind in ("difference", "ratio"):
+            expected = of_fairlearn(getattr(fm, f"{name}_{kind}"), found, named, kept)
+            assert told[f"{name}_{kind}"] == pytest.approx(expected, **EXACT)
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_group_metrics_equal_fairlearns_metric_frame(is_weighted: bool) -> None:
+    found, named = rows(is_weighted=is_weighted)
+    functions = {
+        "selection_rate": fm.selection_rate,
+        "true_positive_rate": fm.true_positive_rate,
+        "false_positive_rate": fm.false_positive_rate,
+        "true_negative_rate": fm.true_negative_rate,
+        "false_negative_rate": fm.false_negative_rate,
+        "precision": sm.precision_score,
+        "accuracy": sm.accuracy_score,
+        "balanced_accuracy": sm.balanced_accuracy_score,
+    }
+    weighing = {} if found.weights is None else {"sample_weight": found.weights}
+    frame = fm.MetricFrame(
+        metrics=functions,
+        y_true=found.truth,
+        y_pred=found.predicted,
+        sensitive_features=named.codes,
+        sample_params=dict.fromkeys(functions, weighing),
+    )
+    scored = fm.MetricFrame(
+        metrics={"roc_auc": sm.roc_auc_score, "brier": sm.brier_score_loss},
+        y_true=found.truth,
+        y_pred=found.score,
+        sensitive_features=named.codes,
+        sample_params=dict.fromkeys(("roc_auc", "brier"), weighing),
+    )
+    overall, measured = metrics.measure_groups(found, named, 1)
+    for name in functions:
+        assert overall.shown.metrics[name] == pytest.approx(frame.overall[name], **EXACT)
+        for place, it in enumerate(measured):
+            assert it.shown.metrics[name] == pytest.approx(frame.by_group[name][place], **EXACT)
+    for name in ("roc_auc", "brier"):
+        for place, it in enumerate(measured[:3]):
+            assert it.shown.metrics[name] == pytest.approx(scored.by_group[name][place], **EXACT)
+    spread = {it.metric: it for it in disparities.gaps_of(measured[:3])}
+    large = fm.MetricFrame(
+        metrics={"accuracy": sm.accuracy_score},
+        y_true=found.truth[named.codes < 3],
+        y_pred=found.predicted[named.codes < 3],
+        sensitive_features=named.codes[named.codes < 3],
+        sample_params={"accuracy": {k: v[named.codes < 3] for k, v in weighing.items()}},
+    )
+    assert spread["accuracy"].difference == pytest.approx(large.difference()["accuracy"], **EXACT)
+    assert spread["accuracy"].ratio == pytest.approx(large.ratio()["accuracy"], **EXACT)
+
+
+def test_regression_by_group_equals_metric_frame() -> None:
+    generator = np.random.default_rng(1)
+    truth = generator.normal(6, 1, 300)
+    predicted = truth + generator.normal(0.1, 0.5, 300)
+    codes = generator.integers(0, 3, 300)
+    weights = generator.uniform(0.1, 2, 300)
+    found = Decisions(truth, predicted, None, weights, is_regression=True)
+    functions = {
+        "mae": sm.mean_absolute_error,
+        "rmse": sm.root_mean_squared_error,
+        "r2": sm.r2_score,
+    }
+    frame = fm.MetricFrame(
+        metrics=functions,
+        y_true=truth,
+        y_pred=predicted,
+        sensitive_features=codes,
+        sample_params={name: {"sample_weight": weights} for name in functions},
+    )
+    _, measured = metrics.measure_groups(found, Grouping(("g",), ("a", "b", "c"), codes), 30)
+    for name in functions:
+        for place, it in enumerate(measured):
+            assert it.shown.metrics[name] == pytest.approx(frame.by_group[name][place], **EXACT)
+    told = {it.name: it for it in disparities.disparities_of(measured)}
+    assert told["mae_difference"].value == pytest.approx(frame.difference()["mae"], **EXACT)
+    assert told["rmse_ratio"].value == pytest.approx(frame.ratio()["rmse"], **EXACT)
+    errors = [
+        np.average((predicted - truth)[codes == k], weights=weights[codes == k]) for k in range(3)
+    ]
+    assert told["mean_error_difference"].value == pytest.approx(np.ptp(errors), **EXACT)
+    low, high = measured[0].shown.intervals["mae"]
+    assert low < measured[0].shown.metrics["mae"] < high
+
+
+def test_intervals_are_wilsons_newcombes_and_scipys_bootstrap() -> None:
+    from scipy import stats
+    from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+
+    found, named = rows()
+    pair = Grouping(("g",), ("a", "b"), (named.codes > 0).astype(np.int64))
+    _, measured = metrics.measure_groups(found, pair, 30)
+    counts = [int(found.predicted[pair.codes == k].sum()) for k in (0, 1)]
+    sizes = [int((pair.codes == k).sum()) for k in (0, 1)]
+    for k in (0, 1):
+        expected = proportion_confint(counts[k], sizes[k], method="wilson")
+        assert measured[k].shown.intervals["selection_rate"] == pytest.approx(expected, rel=1e-9)
+    gap = disparities.gap_of(measured, "selection_rate")
+    assert gap is not None
+    top, low = (0, 1) if gap.highest == "a" else (1, 0)
+    expected = confint_proportions_2indep(
+        counts[top], sizes[top], counts[low], sizes[low], method="newcomb", compare="diff"
+    )
+    assert (gap.low, gap.high) == pytest.approx(expected, rel=1e-9)
+    assert gap.is_significant == (expected[0] > 0)
+    of_a = pair.codes == 0
+    again = stats.bootstrap(
+        (((found.score - found.truth) ** 2)[of_a],),
+        np.mean,
+        n_resamples=1000,
+        method="percentile",
+        rng=np.random.default_rng(1),
+    ).confidence_interval
+    assert measured[0].shown.intervals["brier"] == pytest.approx(tuple(again), rel=1e-9)
+
+
+def test_intervals_of_more_pairs_are_wider_and_chance_is_not_called_a_difference() -> None:
+    generator = np.random.default_rng(0)
+    n_significant = 0
+    for _ in range(40):
+        truth = generator.uniform(size=400) < 0.5
+        found = Decisions(truth, generator.uniform(size=400) < 0.4)
+        codes = generator.integers(0, 4, 400)
+        _, measured = metrics.measure_groups(found, Grouping(("g",), tuple("abcd"), codes), 30)
+        gap = disparities.gap_of(measured, "selection_rate")
+        assert gap is not None
+        n_significant += bool(gap.is_significant)
+    assert n_significant <= 6  # 5 % of 40, and some more
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_calibration_equals_statsmodels_and_a_count_by_hand(is_weighted: bool) -> None:
+    import statsmodels.api as sm_api
+
+    found, _ = rows(is_weighted=is_weighted)
+    weights = np.ones(len(found.truth)) if found.weights is None else found.weights
+    told = metrics.calibration(found)
+    x = np.log(found.score / (1 - found.score))
+    fitted = sm_api.GLM(
+        found.truth.astype(float),
+        sm_api.add_constant(x),
+        family=sm_api.families.Binomial(),
+        freq_weights=weights,
+    ).fit(tol=1e-12)
+    assert (told.intercept, told.slope) == pytest.approx(tuple(fitted.params), rel=1e-7)
+    error = 0.0
+    for low in np.arange(10) / 10:
+        inside = (found.score >= low) & (found.score < low + 0.1)
+        if weights[inside].sum():
+            seen = np.average(found.truth[inside], weights=weights[inside])
+            said = np.average(found.score[inside], weights=weights[inside])
+            error += weights[inside].sum() / weights.sum() * abs(seen - said)
+    assert told.expected_error == pytest.approx(error, rel=1e-9)
+    perfect = Decisions(
+        np.array([True, False] * 20), np.array([True, False] * 20), np.full(40, 0.5)
+    )
+    assert metrics.calibration(perfect).slope is None
+
+
+def test_what_is_undefined_is_absent_and_never_zero() -> None:
+    found = Decisions(
+        np.array([True, False, True, False, False, False]),
+        np.array([True, False, False, False, False, False]),
+    )
+    named = Grouping(("g",), ("both", "none true"), np.array([0, 0, 0, 1, 1, 1]))
+    _, measured = metrics.measure_groups(found, named, 1)
+    assert "true_positive_rate" not in measured[1].shown.metrics
+    assert "precision" not in measured[1].shown.metrics
+    told = {it.name: it for it in disparities.disparities_of(measured)}
+    assert "equal_opportunity_difference" not in told
+    assert told["demographic_parity_ratio"].value == 0.0
+    rule = disparities.four_fifths(measured)
+    assert rule is not None
+    assert (rule.passed, rule.lowest, rule.highest) == (False, "none true", "both")
+    nobody = Decisions(found.truth, np.zeros(6, bool))
+    rule = disparities.four_fifths(metrics.measure_groups(nobody, named, 1)[1])
+    assert rule is not None
+    assert rule.passed
+    assert disparities.four_fifths(metrics.measure_groups(found, named, 4)[1]) is None
+
+
+def test_small_groups_are_counted_and_left_out() -> None:
+    found, named = rows()
+    _, measured = metrics.measure_groups(found, named, 30)
+    few = measured[3].shown
+    assert (few.is_enough, few.metrics, few.intervals) == (False, {}, {})
+    assert few.n_rows == int((named.codes == 3).sum())
+    large = [it for it in measured if it.shown.is_enough]
+    assert "few" not in {
+        name for it in disparities.gaps_of(large) for name in (it.lowest, it.highest)
+    }
+
+
+# ------------------------------------------------------------------ groups
+
+
+def test_groups_of_texts_numbers_bins_missing_and_combinations() -> None:
+    frame = pl.DataFrame(
+        {
+            "sex": ["f", "m", None, "f", "m", "f"] * 4,
+            "age": [19.0, 25.0, 26.0, 40.0, 41.0, None] * 4,
+            "n": [1, 2, 1, 2, 1, 2] * 4,
+            "size": list(range(24)),
+        }
+    )
+    sex = group(frame, ["sex"], {})
+    assert sex.names == ("f", "m", "(missing)")
+    assert sex.codes[:4].tolist() == [0, 1, 2, 0]
+    age = group(frame, ["age"], {"age": (25, 40)})
+    assert age.names == ("up to 25", "over 25 to 40", "over 40", "(missing)")
+    assert age.codes[:6].tolist() == [0, 0, 1, 1, 2, 3]
+    assert group(frame, ["n"], {}).names == ("1", "2")
+    quarters = group(frame, ["size"], {})
+    assert quarters.names == ("up to 5", "over 5 to 11", "over 11 to 17", "over 17")
+    assert np.bincount(quarters.codes).tolist() == [6, 6, 6, 6]
+    both = group(frame, ["sex", "n"], {})
+    assert both.title == "sex & n"
+    assert both.names == ("f & 1", "f & 2", "m & 1", "m & 2", "(missing) & 1")[: len(both.names)]
+    for place, name in enumerate(both.names):
+        inside = both.codes == place
+        shown = frame["sex"].fill_null("(missing)") + " & " + frame["n"].cast(pl.String)
+        assert set(shown.filter(pl.Series(inside))) == {name}
+
+
+def test_hostile_and_odd_columns_have_groups_whose_names_differ() -> None:
+    texts = ["(missing)", None, "(others)", "[/nope]\x1b[2J", ""] * 3
+    found = group(pl.DataFrame({"t": texts}), ["t"], {})
+    assert len(set(found.names)) == len(found.names) == 5
+    assert len(set(found.codes.tolist())) == 5
+    nothing = pl.DataFrame({"t": pl.Series([None, None], dtype=pl.Float64)})
+    assert group(nothing, ["t"], {}).names == ("(missing)",)
+    days = pl.DataFrame({"d": pl.date_range(pl.date(2000, 1, 1), pl.date(2000, 2, 10), eager=True)})
+    assert group(days, ["d"], {}).names[0] == "up to 2000-01-11"
+    many = pl.DataFrame({"t": [str(k) for k in range(100)], "u": [str(k) for k in range(100)]})
+    assert group(many, ["t"], {}).names[-1] == "(others)"
+    with pytest.raises(InputError, match="holds no numbers"):
+        group(many, ["t"], {"t": (1.0,)})
+    with pytest.raises(InputError, match="There is no column 'v'"):
+        group(many, ["v"], {})
+
+
+def test_options_are_read_or_refused_with_the_nearest() -> None:
+    assert bins_of(["age:40,25", "a:b:1.5"]) == {"age": (25.0, 40.0), "a:b": (1.5,)}
+    assert costs_of("fp=1, fn=5,tp=-2") == Costs(1, 5, -2, 0)
+    assert limit_of("four_fifths=true") == ("four_fifths", True)
+    for text in ("age", "age:", "age:1,1", ":1", "age:x", "age:nan"):
+        with pytest.raises(InputError, match="--bins needs"):
+            bins_of([text])
+    for text in ("fp", "fx=1", "fp=many", "fp=nan", ""):
+        with pytest.raises(InputError, match="cost"):
+            costs_of(text)
+    with pytest.raises(InputError, match="Did you mean 'demographic_parity_difference'"):
+        limit_of("demographic_parity_diference=0.1")
+    for text in ("mae_ratio=2", "mae_ratio=x", "four_fifths=0.8", "mae_ratio"):
+        with pytest.raises(InputError):
+            limit_of(text)
+    kept = verdicts(
+        {"demographic_parity_difference": 0.1, "equalized_odds_ratio": 0.8, "four_fifths": True},
+        {"demographic_parity_difference": 0.1, "equalized_odds_ratio": 0.7},
+    )
+    assert [it.passed for it in kept] == [True, False, False]
+
+
+FAIRNESS = {
+    "by": ["sex", "age"],
+    "positive": 0,
+    "bins": {"age": [40, 25]},
+    "limits": {"demographic_parity_difference": 0.1, "four_fifths": True, "min_rows": 20},
+}
+
+
+def test_the_recipe_knows_fairness() -> None:
+    found = parse_recipe({"dataset": "t", "fairness": FAIRNESS})
+    assert found.fairness is not None
+    assert found.fairness.positive == "0"
+    assert found.fairness.bins == {"age": (25.0, 40.0)}
+    assert found.fairness.groupings == (("sex",), ("age",))
+    assert found.fairness.min_rows == 20
+    assert parse_recipe(found.to_dict()) == found
+    for change, words in [
+        ({"limits": {"four_fifth": True}}, "Did you mean 'four_fifths'"),
+        ({"limits": {"equalized_odds_difference": 2}}, "needs a number from 0 to 1"),
+        ({"by": []}, "needs 1 to 20 different columns"),
+        ({"bys": ["sex"]}, "Did you mean 'by'"),
+        ({"bins": {"age": [1, 1]}}, "different edges"),
+        ({"positive": [1]}, "needs a text"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            parse_recipe({"dataset": "t", "fairness": FAIRNESS | change})
+
+
+# ------------------------------------------------------------------ thresholds
+
+
+def small() -> tuple[Decisions, Grouping]:
+    generator = np.random.default_rng(11)
+    codes = np.repeat([0, 1, 2], [9, 8, 6])
+    score = np.round(generator.uniform(size=23), 2)
+    truth = generator.uniform(size=23) < score
+    return Decisions(truth, score >= 0.5, score), Grouping(("g",), ("a", "b", "c"), codes)
+
+
+def by_hand(
+    found: Decisions, named: Grouping, thresholds: dict[str, float], costs: Costs
+) -> tuple[float, dict[str, float]]:
+    limit = np.array([thresholds[name] for name in named.names])[named.codes]
+    said, truth = found.score >= limit, found.truth
+    spent = costs.fp * (said & ~truth).sum() + costs.fn * (~said & truth).sum()
+    spent += costs.tp * (said & truth).sum() + costs.tn * (~said & ~truth).sum()
+    apart = {
+        "demographic_parity": fm.demographic_parity_difference(
+            truth, said, sensitive_features=named.codes
+        ),
+        "equal_opportunity": fm.equal_opportunity_difference(
+            truth, said, sensitive_features=named.codes
+        ),
+        "equalized_odds": fm.equalized_odds_difference(truth, said, sensitive_features=named.codes),
+    }
+    return spent / len(truth), apart
+
+
+def test_policies_are_what_deciding_by_their_thresholds_gives() -> None:
+    found, named = small()
+    costs = Costs(fp=1, fn=4, tp=-0.5, tn=0)
+    told = simulate(found, named, named.names, costs, 0.5)
+    assert told is not None
+    for policy in told.policies:
+        thresholds = policy.thresholds or dict.fromkeys(named.names, 0.5)
+        cost, apart = by_hand(found, named, thresholds, costs)
+        assert policy.cost == pytest.approx(cost, **EXACT)
+        for goal, value in apart.items():
+            assert policy.disparities[goal] == pytest.approx(value, **EXACT)
+    for goal, points in told.tradeoffs.items():
+        for point in points:
+            cost, apart = by_hand(found, named, point.thresholds, costs)
+            assert (point.cost, point.disparity) == pytest.approx((cost, apart[goal]), **EXACT)
+        pairs = [(it.disparity, it.cost) for it in points]
+        assert pairs == sorted(pairs, key=lambda it: (it[0], -it[1]))
+        assert all(a[1] > b[1] for a, b in itertools.pairwise(pairs))
+    place = told.thresholds.index(0.5)
+    assert told.groups["a"].selection_rate[place] == pytest.approx(
+        found.predicted[named.codes == 0].mean()
+    )
+    assert told.overall.cost[place] == pytest.approx(told.policies[0].cost)
+
+
+@pytest.mark.parametrize("goal", ["demographic_parity", "equal_opportunity", "equalized_odds"])
+def test_thresholds_by_group_are_the_cheapest_of_all_there_are(goal: str) -> None:
+    found, named = small()
+    found, named = found.take(np.arange(17)), Grouping(("g",), ("a", "b"), named.codes[:17])
+    costs = Costs(fp=1, fn=3)
+    told = simulate(found, named, named.names, costs, 0.5)
+    assert told is not None
+    rates = {}
+    for name in named.names:
+        inside = named.codes == named.names.index(name)
+        truth, score = found.truth[inside], found.score[inside]
+        rates[name] = [
+            (
+                (score >= cut).mean(),
+                (score[truth] >= cut).mean(),
+                (score[~truth] >= cut).mean(),
+                costs.fp * (score[~truth] >= cut).sum() + costs.fn * (score[truth] < cut).sum(),
+            )
+            for cut in told.thresholds
+        ]
+    used = {"demographic_parity": [0], "equal_opportunity": [1], "equalized_odds": [1, 2]}[goal]
+    best = min(
+        (one[3] + other[3]) / 17
+        for one, other in itertools.product(rates["a"], rates["b"])
+        if max(abs(one[k] - other[k]) for k in used) <= told.tolerance + 1e-12
+    )
+    policy = next(it for it in told.policies if it.name == goal)
+    assert policy.cost == pytest.approx(best, **EXACT)
+    assert policy.disparities[goal] <= told.tolerance
+    cheapest = min(a[3] for a in rates["a"]) + min(b[3] for b in rates["b"])
+    assert told.policies[2].cost == pytest.approx(cheapest / 17, **EXACT)
+
+
+def test_weights_count_as_repeated_rows_in_the_simulation() -> None:
+    found, named = small()
+    weights = np.random.default_rng(2).integers(0, 4, 23)
+    again = np.repeat(np.arange(23), weights)
+    weighted = Decisions(found.truth, found.predicted, found.score, weights.astype(float))
+    one = simulate(weighted, named, named.names, Costs(), 0.5)
+    other = simulate(found.take(again), named.take(again), named.names, Costs(), 0.5)
+    assert one is not None
+    assert other is not None
+    assert one.policies[0].cost == pytest.approx(other.policies[0].cost, **EXACT)
+    assert one.policies[2].cost == pytest.approx(other.policies[2].cost, **EXACT)
+
+
+def test_many_rows_are_simulated_on_few_thresholds_and_small_groups_left_out() -> None:
+    found, named = rows(3000)
+    told = simulate(found, named, ("a", "b", "c"), Costs(fn=5), 0.5)
+    assert told is not None
+    assert len(told.thresholds) <= 103
+    assert told.left_out == ("few",)
+    assert told.n_rows == int((named.codes < 3).sum())
+    for policy in told.policies[3:]:
+        assert policy.disparities[policy.name] <= told.tolerance
+    assert simulate(Decisions(found.truth, found.predicted), named, ("a", "b"), Costs()) is None
+    assert simulate(found, named, ("a",), Costs()) is None
