@@ -5,5 +5,6 @@ VERBS = {
     "row": "row",
     "fairness": "fairness",
     "dependence": "dependence",
+    "compare": "compare",
 }
 """The module of this package that declares each verb: a command line imports no other."""

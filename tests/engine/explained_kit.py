@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator
 from datetime import date, timedelta
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -16,7 +15,7 @@ import yaml
 from serving_kit import register
 
 from local_stack import registry
-from local_stack.data import adding
+from local_stack.data import adding, versions
 from local_stack.explain.single import background_columns
 from local_stack.runs import records
 from local_stack.runs.fit import fit
@@ -65,9 +64,10 @@ def loans(n_rows: int = 400, seed: int = 3, *, income: float = 0.0) -> pl.DataFr
     )
 
 
-def add_loans(workspace: Workspace, folder: Path, frame: pl.DataFrame) -> str:
-    frame.write_parquet(folder / "loans.parquet")
-    return adding.add(workspace, "loans", str(folder / "loans.parquet"), target="repaid").reference
+LATER = loans(300, seed=9, income=-0.4).with_columns(
+    kind=pl.when(pl.col("children") > 1).then(pl.lit("house")).otherwise(pl.col("kind"))
+)
+"""Loans of people who earn less, for houses more often."""
 
 
 def trained(frame: pl.DataFrame, text: str) -> Model:
@@ -94,11 +94,17 @@ def add_model(workspace: Workspace, name: str, reference: str, *models: Model) -
 
 @pytest.fixture(scope="session")
 def lender(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    """A workspace with loans and the model ``loans``: version 1 is boosted, 2 is logistic."""
+    """A workspace with the model ``loans``: version 1 is boosted, 2 is logistic.
+
+    They learnt from the version ``then`` of the loans; there is another one, ``later``.
+    """
     folder = tmp_path_factory.mktemp("lender")
     with Workspace.create(folder / "ws", actor="tester") as workspace:
-        reference = add_loans(workspace, folder, loans())
+        for tag, frame in (("then", loans()), ("later", LATER)):
+            frame.write_parquet(folder / "loans.parquet")
+            adding.add(workspace, "loans", str(folder / "loans.parquet"), target="repaid", tag=tag)
         models = [trained(loans(), text) for text in (BOOSTER, LOGISTIC)]
+        reference = versions.find(workspace, "loans@then").reference
         add_model(workspace, "loans", reference, *models)
         yield workspace
 

@@ -1,0 +1,1 @@
+"""Two explanations beside each other: of two models, data versions, windows of time or groups."""

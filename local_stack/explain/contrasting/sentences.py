@@ -1,0 +1,177 @@
+"""What a comparison says in plain language, with direction, size and how sure it is.
+
+The sentences tell what the models did with the rows; they say nothing of causes in the world.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from local_stack.explain.attributing.attributions import (
+    DECISION,
+    LOG_ODDS,
+    LOG_TARGET,
+    PROBABILITY,
+)
+from local_stack.explain.contrasting.parts import ColumnChange, ComparedSide, OutcomeChange
+from local_stack.explain.contrasting.sides import DECISIONS
+from local_stack.explain.deciding.reasons import number, plain_name
+
+MOST: Final = 5
+"""Columns that are told one by one; the rest is told together."""
+_NOTHING: Final = 1e-12
+_LEAST: Final = 0.01
+"""Parts smaller than this share of the largest one are not told by themselves."""
+
+
+def sentences(
+    sides: tuple[ComparedSide, ComparedSide],
+    output: str,
+    outcomes: Sequence[OutcomeChange],
+    columns: Sequence[ColumnChange],
+    base_difference: float,
+    *,
+    is_paired: bool,
+) -> tuple[str, ...]:
+    """Return the difference of the outcomes, and which columns it comes from.
+
+    Parameters
+    ----------
+    outcomes
+        The first one is in the unit of the columns.
+    columns
+        Ordered by the size of their differences.
+    """
+    unit = outcomes[0].measure
+    found = [_headline(sides, output, outcomes[0])]
+    found += [_decisions(output, it) for it in outcomes if it.measure == DECISIONS]
+    if abs(base_difference) > _NOTHING:
+        told = _signed(unit, base_difference)
+        found.append(f"What they say before any column, the base value, differs by {told}.")
+    least = max(_NOTHING, _LEAST * max((abs(it.difference) for it in columns), default=0.0))
+    told_apart = [it for it in columns[:MOST] if abs(it.difference) >= least]
+    found += [_column(unit, it) for it in told_apart]
+    rest = columns[len(told_apart) :]
+    if rest and told_apart:
+        total = math.fsum(it.difference for it in rest)
+        many = len(rest) > 1
+        who = f"The other {len(rest)} columns together move" if many else "The other column moves"
+        found.append(f"{who} it by {_signed(unit, total)}.")
+    if is_paired:
+        found += _ranks(columns)
+    return tuple(found)
+
+
+def _headline(sides: tuple[ComparedSide, ComparedSide], output: str, outcome: OutcomeChange) -> str:
+    a, b = (f"{_values(outcome.measure, it)}" for it in (outcome.a, outcome.b))
+    return (
+        f"On average {_noun(outcome.measure, output)} is {a} for A ({plain_name(sides[0].label)}) "
+        f"and {b} for B ({plain_name(sides[1].label)}): B is {_than(outcome)}."
+    )
+
+
+def _decisions(output: str, outcome: OutcomeChange) -> str:
+    return (
+        f"The decision is '{plain_name(output)}' for {_percent(outcome.a)} of the rows of A and "
+        f"{_percent(outcome.b)} of B: B is {_than(outcome)}."
+    )
+
+
+def _than(outcome: OutcomeChange) -> str:
+    if abs(outcome.difference) <= _NOTHING:
+        return "the same"
+    word = "higher" if outcome.difference > 0 else "lower"
+    said = f"{_size(outcome.measure, outcome.difference)} {word}"
+    return f"{said}{_interval(outcome.measure, outcome.low, outcome.high)}"
+
+
+def _interval(unit: str, low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return " (too few rows for an interval)"
+    chance = ", so chance alone could make it" if low <= 0 <= high else ""
+    return f" (95 % interval {_bare(unit, low)} to {_bare(unit, high)}{chance})"
+
+
+def _column(unit: str, column: ColumnChange) -> str:
+    verb = "raises" if column.difference > 0 else "lowers"
+    said = f"{plain_name(column.feature)} {verb} it by {_size(unit, column.difference)}"
+    said += _interval(unit, column.low, column.high)
+    if column.moved is None or column.rest is None:
+        return f"{said}."
+    parts = []
+    if abs(column.moved) >= _LEAST * abs(column.difference):
+        part = f"{_signed(unit, column.moved)} through its changed values"
+        if column.values:
+            shift = column.values[0]
+            part += (
+                f" ({shift.value} went from {_percent(shift.share_a)} to "
+                f"{_percent(shift.share_b)} of the rows)"
+            )
+        parts.append(part)
+    if abs(column.rest) >= _LEAST * abs(column.difference):
+        parts.append(f"{_signed(unit, column.rest)} as the same values count otherwise")
+    return f"{said}: {', '.join(parts)}."
+
+
+def _ranks(columns: Sequence[ColumnChange]) -> list[str]:
+    """Return what moved in the order of importance more than chance would move it."""
+    found = []
+    for it in columns:
+        name = plain_name(it.feature)
+        if it.rank_b is None or it.rank_a is None:
+            side, rank = ("A", it.rank_a) if it.rank_b is None else ("B", it.rank_b)
+            found.append(f"Only {side} uses {name}, where it is number {rank} by importance.")
+        elif (
+            it.rank_low is not None and it.rank_high is not None and it.rank_low * it.rank_high > 0
+        ):
+            found.append(f"{name} goes from number {it.rank_a} to {it.rank_b} by importance.")
+    apart = [it for it in columns if it.correlation is not None and it.correlation < 0.5]
+    names = ", ".join(plain_name(it.feature) for it in apart[:MOST])
+    if names:
+        found.append(f"The SHAP values of {names} hardly agree between the models.")
+    return found
+
+
+def _noun(unit: str, output: str) -> str:
+    name = plain_name(output)
+    return {
+        PROBABILITY: f"the probability of '{name}'",
+        LOG_ODDS: f"the log-odds of '{name}'",
+        LOG_TARGET: f"the logarithm of {name}",
+        DECISION: f"the score of '{name}'",
+    }.get(unit, f"the predicted {name}")
+
+
+def _is_share(unit: str) -> bool:
+    return unit in (PROBABILITY, DECISIONS)
+
+
+def _values(unit: str, value: float) -> str:
+    return _percent(value) if _is_share(unit) else _number(value)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _number(value: float) -> str:
+    return f"{'-' if value < 0 else ''}{number(abs(value))}"
+
+
+def _size(unit: str, value: float) -> str:
+    if not _is_share(unit):
+        return number(abs(value))
+    points = 100 * abs(value)
+    return f"{points:.1f} points" if points >= 0.05 else "less than 0.1 points"
+
+
+def _signed(unit: str, value: float) -> str:
+    return f"{_bare(unit, value)} points" if _is_share(unit) else _bare(unit, value)
+
+
+def _bare(unit: str, value: float) -> str:
+    if _is_share(unit):
+        return f"{100 * value:+.1f}"
+    return f"{'-' if value < 0 else '+'}{number(abs(value))}"

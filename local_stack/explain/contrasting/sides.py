@@ -1,0 +1,256 @@
+"""The two sides of a comparison: which rows, and what the models say of them and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from local_stack.data import versions
+from local_stack.errors import InputError, nearest
+from local_stack.explain.attributing.attributing import attribute
+from local_stack.explain.attributing.attributions import (
+    DECISION,
+    PROBABILITY,
+    Attributions,
+    column_groups,
+)
+from local_stack.explain.contrasting.choosing import chosen, since
+from local_stack.explain.contrasting.shifting import decided_values
+from local_stack.preparation.table import raw_columns
+from local_stack.progress import Progress
+from local_stack.stores.prediction_segments import PredictionSegments
+from local_stack.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from local_stack.explain.subject import Subject
+    from local_stack.stores.model import Model
+
+    Array = NDArray[np.float64]
+
+ROWS: Final = 5_000
+SAMPLED_ROWS: Final = 200
+"""Most rows of a side where each SHAP value has to be sampled."""
+INDEX: Final = "paceml.row"
+"""Column with the number of a row in its data version; no data set has a column of that name."""
+AT: Final = "paceml.at"
+DECISIONS: Final = "decisions"
+
+
+@dataclass(frozen=True)
+class Side:
+    """Rows (with :data:`INDEX`) that one side is about, and what they are called."""
+
+    label: str
+    data: str
+    frame: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One side explained, for one output.
+
+    ``found`` holds SHAP values of that output by unit. ``decisions`` are 1 where the model decides
+    for it, (n_rows,), and ``steps`` what each column adds to that, (n_rows, n_columns); None
+    where there is nothing to decide, or no way to divide it.
+    """
+
+    side: Side
+    subject: Subject
+    rows: pl.DataFrame
+    matrix: Array
+    found: dict[str, Attributions]
+    decisions: Array | None = None
+    steps: Array | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns that have SHAP values."""
+        return next(iter(self.found.values())).columns
+
+    def values_of(self, column: str) -> Any:
+        """Return the values of a column, or of a feature that is made of several, (n_rows,)."""
+        model = self.subject.model
+        kinds = {it.name: it for it in model.inputs}
+        if column in kinds:
+            return raw_columns(self.rows, [kinds[column]])[column]
+        return self.matrix[:, column_groups(model.preparation)[column][0]]
+
+
+def version_side(
+    workspace: Workspace, version: versions.DataVersion, target: str, label: str = ""
+) -> Side:
+    """Return the rows of a data version that have a target."""
+    frame = versions.read(workspace, version).with_row_index(INDEX)
+    if target in frame.columns:
+        frame = frame.drop_nulls(target)
+    if frame.height == 0:
+        raise InputError(f"{version.reference} has no row with a {target}.")
+    return Side(label or version.reference, version.reference, frame)
+
+
+def log_side(workspace: Workspace, endpoint: str, model: Model) -> Side:
+    """Return every row that an endpoint has logged, with the time of its prediction."""
+    import polars as pl
+
+    log = PredictionSegments(workspace.root, workspace.query).frame(endpoint)
+    if log.height == 0:
+        raise InputError(
+            f"The endpoint '{endpoint}' has logged no prediction yet.",
+            f"Ask it something: paceml-tui serving predict {endpoint} --row JSON",
+        )
+    forms = {"date": "%Y-%m-%d", "datetime": "%Y-%m-%dT%H:%M:%S%.fZ"}
+    names = [it.name for it in model.inputs if it.name in log.columns]
+    texts = [
+        pl.col(it.name).str.to_datetime(forms[it.type], strict=False)
+        for it in model.inputs
+        if it.type in forms and log.schema.get(it.name) == pl.String
+    ]
+    frame = log.with_columns(
+        *texts, pl.col(AT).str.to_datetime(forms["datetime"], strict=False)
+    ).with_row_index(INDEX)
+    kept = [INDEX, AT, "paceml.model", "paceml.version", *names]
+    return Side(f"endpoint {endpoint}", f"endpoint:{endpoint}", frame.select(kept))
+
+
+def parted(
+    side: Side, column: str, a: str | None, b: str | None, start: str | None, until: str | None
+) -> tuple[Side, Side]:
+    """Return two parts of the rows of a side, by a column.
+
+    Parameters
+    ----------
+    a, b
+        What the column is, or lies within; without ``b`` all other rows that have a value.
+    start, until
+        Instead: everything before a time or number, and everything from it on.
+    """
+    import polars as pl
+
+    if start is not None:
+        before, after = since(side.frame, column, start, until)
+        words = f"before {start}", f"from {start}" + (f" to {until}" if until else "")
+    elif a is not None:
+        before = chosen(side.frame, column, a)
+        if b is None:
+            others = pl.col(column).is_not_null() & ~pl.col(INDEX).is_in(before[INDEX].implode())
+            after, words = side.frame.filter(others), (f"{a}", "all others")
+        else:
+            after, words = chosen(side.frame, column, b), (f"{a}", f"{b}")
+    else:
+        raise InputError(
+            "Which rows are compared is not said.", "Name them by --a and --b, or by --since."
+        )
+    if after.height == 0:
+        raise InputError(f"Every row has a {column} of '{str(a)[:60]}'.", "Name a smaller part.")
+    name = "" if column == AT else f"{column} "
+    return tuple(  # type: ignore[return-value]
+        replace(side, label=f"{name}{word}", frame=frame)
+        for word, frame in zip(words, (before, after), strict=True)
+    )
+
+
+def units_of(a: Subject, b: Subject, unit: str | None) -> tuple[str, ...]:
+    """Return the units that both models can be explained in, the one that is asked for first.
+
+    Without one it is that of what they predict.
+    """
+    both = [it for it in a.explainer.units if it in b.explainer.units]
+    if not both:
+        raise InputError(
+            f"The SHAP values of one model are in {a.explainer.units[-1]}, of the other in "
+            f"{b.explainer.units[-1]}.",
+            "Compare models that predict in the same way.",
+        )
+    wanted = unit or both[-1]
+    if wanted not in both:
+        raise InputError(
+            f"The SHAP values are not measured in '{wanted[:60]}'.",
+            f"Ask for one of: {', '.join(both)}.",
+        )
+    return (wanted, *(it for it in both if it != wanted))
+
+
+def attributed(
+    side: Side, subject: Subject, units: tuple[str, ...], rows: int | None, progress: Progress
+) -> Explained:
+    """Return a side with the SHAP values of every output, for a seeded sample of its rows."""
+    most = rows or (ROWS if subject.explainer.is_quick else SAMPLED_ROWS)
+    frame = side.frame if side.frame.height <= most else side.frame.sample(most, seed=0)
+    matrix = subject.matrix(frame)
+    found = {
+        unit: attribute(subject.model, matrix, subject.background, unit=unit, progress=progress)
+        for unit in units
+    }
+    return Explained(side, subject, frame, matrix, found)
+
+
+def output_of(a: Explained, b: Explained, output: str | None) -> str:
+    """Return the output that is compared: the target, or a class.
+
+    Of two classes it is the second one when left out; of more the one whose mean score differs
+    most.
+    """
+    model = a.subject.model
+    if model.task == "regression":
+        return model.target
+    names = [str(label) for label in model.classes]
+    if output is not None:
+        if output not in names:
+            raise InputError(
+                f"'{output[:60]}' is not a class of the model.",
+                nearest(output, names) or f"Classes: {', '.join(names[:20])}.",
+            )
+        return output
+    if len(names) == 2:
+        return names[1]
+    unit = next(iter(a.found))
+    moved = abs(b.found[unit].raw.mean(axis=0) - a.found[unit].raw.mean(axis=0))
+    return names[int(moved.argmax())]
+
+
+def of_output(side: Explained, output: str) -> Explained:
+    """Return a side for one output, with the decisions for it."""
+    import numpy as np
+
+    model = side.subject.model
+    if model.task == "regression":
+        return side
+    place = [str(label) for label in model.classes].index(output)
+    is_single = len(model.classes) == 2
+    found = {
+        unit: _second(it, place) if is_single else it.of_output(place)
+        for unit, it in side.found.items()
+    }
+    decisions = (model.outputs(side.matrix) == place).astype(np.float64)
+    steps = None
+    if is_single:
+        first = next(iter(found.values()))
+        at_base = _decided_at_base(model, found, place)
+        steps = decided_values(
+            first.values[:, :, 0], float(first.base[0]), first.raw[:, 0], decisions, at_base
+        )
+    return replace(side, found=found, decisions=decisions, steps=steps)
+
+
+def _second(found: Attributions, place: int) -> Attributions:
+    """Return the values of the second of two classes, or turned around for the first one."""
+    if place == 1:
+        return found
+    whole = 1.0 if found.unit == PROBABILITY else 0.0
+    return replace(found, values=-found.values, base=whole - found.base, raw=whole - found.raw)
+
+
+def _decided_at_base(model: Model, found: Mapping[str, Attributions], place: int) -> float:
+    """Return 1 if the model decides for a class at the base value."""
+    import numpy as np
+
+    if PROBABILITY in found:
+        p = float(found[PROBABILITY].base[0])
+        both = np.array([[1 - p, p] if place == 1 else [p, 1 - p]])
+        return float(model.decided(both)[0] == place)
+    return float(found[DECISION].base[0] > 0) if DECISION in found else 0.0

@@ -1,0 +1,311 @@
+"""Comparisons of explanations: sums that hold, differences whose truth is known, plain NumPy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from explained_kit import LATER, add_model, lender, loans, trained
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import pearsonr, rankdata
+
+from local_stack import catalog
+from local_stack.errors import InputError, NotFoundError
+from local_stack.explain.contrasting.parts import Comparison
+from local_stack.explain.contrasting.shifting import coded, decided_values, divided, resampled
+from local_stack.explain.subject import Subject, subject_of
+from local_stack.serving.folder import folder_of, write_json
+from local_stack.workspace import Workspace
+
+__all__ = ["lender"]
+
+EXACT = {"rel": 1e-12, "abs": 1e-12}
+
+
+def compare(workspace: Workspace, target: str, **options: Any) -> Comparison:
+    found = catalog.call(workspace, "explain.compare", {"target": target, **options})
+    json.dumps(found.to_dict(), allow_nan=False)
+    return found
+
+
+CASES = [
+    {"target": "loans/1", "against": "loans@later"},
+    {"target": "loans/2", "against": "loans@later", "unit": "log-odds", "output": "no"},
+    {"target": "loans/1", "time": "day", "since": "2026-04"},
+    {"target": "loans/1", "by": "kind", "a": "house", "b": "car", "unit": "log-odds"},
+    {"target": "loans/2", "by": "debt", "a": "missing", "output": "no"},
+    {"target": "loans/2", "other": "loans/1", "unit": "log-odds"},
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_sum_holds(lender: Workspace, case: dict[str, str]) -> None:
+    found = compare(lender, **case)
+    assert found.difference == found.outcome_b - found.outcome_a
+    total = found.base_difference + sum(it.difference for it in found.columns) + found.residual
+    assert total == pytest.approx(found.difference, **EXACT)
+    assert abs(found.residual) < 1e-12
+    is_models = found.kind == "models"
+    assert (found.base_difference != 0) == is_models
+    for column in found.columns:
+        assert column.difference == pytest.approx(column.b - column.a, **EXACT)
+        assert column.by_measure[found.unit] == column.difference
+        assert column.low <= column.difference <= column.high
+        if is_models:
+            assert (column.moved, column.rest, column.values) == (None, None, ())
+        else:
+            assert column.moved + column.rest == pytest.approx(column.difference, **EXACT)
+    assert next(it.measure for it in found.outcomes) == found.unit
+    assert {it.measure for it in found.outcomes} == {"log-odds", "probability", "decisions"}
+    for outcome in found.outcomes:
+        if not is_models:  # the base is the same, so the columns make the whole difference
+            parts = sum(it.by_measure[outcome.measure] for it in found.columns)
+            assert parts == pytest.approx(outcome.difference, rel=1e-9, abs=1e-12)
+        assert outcome.low <= outcome.difference <= outcome.high
+    sizes = [abs(it.difference) for it in found.columns]
+    assert sizes == sorted(sizes, reverse=True)
+    assert found.sentences[0].startswith("On average ")
+
+
+def values_of(subject: Subject, frame: pl.DataFrame, unit: str) -> np.ndarray:
+    return subject.explainer.attribute(subject.matrix(frame), unit).values[:, :, 0]
+
+
+def test_means_shares_and_intervals_are_those_of_numpy(lender: Workspace) -> None:
+    found = compare(lender, "loans/1", time="day", a="..2026-02", b="2026-05-10..2026-06")
+    subject = subject_of(lender, "loans/1", "loans@then")
+    day = pl.col("day")
+    before = subject.frame.filter(day <= pl.date(2026, 2, 28))
+    after = subject.frame.filter((day >= pl.date(2026, 5, 10)) & (day <= pl.date(2026, 6, 30)))
+    assert (found.a.n_rows, found.b.n_rows) == (before.height, after.height)
+    one, two = (values_of(subject, it, "probability") for it in (before, after))
+    names = list(subject.explainer.columns)
+    draws = [
+        np.random.default_rng(seed).integers(0, len(it), (1000, len(it)))
+        for seed, it in enumerate((one, two))
+    ]
+    for column in found.columns:
+        place = names.index(column.feature)
+        assert column.a == pytest.approx(one[:, place].mean(), **EXACT)
+        assert column.b == pytest.approx(two[:, place].mean(), **EXACT)
+        samples = two[draws[1], place].mean(axis=1) - one[draws[0], place].mean(axis=1)
+        wanted = np.quantile(samples, [0.025, 0.975])
+        assert (column.low, column.high) == pytest.approx(tuple(wanted), **EXACT)
+        assert column.importance_a == pytest.approx(np.abs(one[:, place]).mean(), **EXACT)
+    odds = [subject.model.probabilities(subject.matrix(it))[:, 1] for it in (before, after)]
+    said = {it.measure: it for it in found.outcomes}
+    assert said["probability"].a == pytest.approx(odds[0].mean(), **EXACT)
+    assert said["decisions"].b == pytest.approx((odds[1] >= 0.5).mean(), **EXACT)
+
+
+def test_a_shift_that_was_made_is_found_in_its_columns(lender: Workspace) -> None:
+    """In a linear model a column's SHAP value depends on nothing but its own value."""
+    found = compare(lender, "loans/2", against="loans@later", unit="log-odds")
+    subject = subject_of(lender, "loans/2", "loans@then")
+    names = [feature.name for feature in subject.model.features]
+    slope = subject.model.estimator.coef_[0][names.index("income")]
+    changes = {it.feature: it for it in found.columns}
+    then, later = (subject.matrix(it)[:, names.index("income")] for it in (subject.frame, LATER))
+    moved = slope * (later.mean() - then.mean())
+    assert changes["income"].difference == pytest.approx(moved, **EXACT)
+    assert changes["income"].high < 0
+    assert abs(changes["income"].rest) < 0.1 * abs(moved)
+    kind = changes["kind"]
+    assert kind.rest == pytest.approx(0, abs=1e-12)
+    assert kind.moved == pytest.approx(kind.difference, **EXACT)
+    shares = {it.value: (it.share_a, it.share_b) for it in kind.values}
+    for value in ("house", "car", "other"):
+        wanted = [(it["kind"] == value).mean() for it in (subject.frame, LATER)]
+        assert shares[f"'{value}'"] == pytest.approx(tuple(wanted), **EXACT)
+    assert changes["children"].rest == pytest.approx(0, abs=1e-12)
+    assert changes["day"].low <= 0 <= changes["day"].high
+    assert "income lowers it by" in found.sentences[2]
+
+
+def test_two_models_are_compared_on_the_same_rows(lender: Workspace) -> None:
+    found = compare(lender, "loans/1", other="loans/2")
+    one, two = (subject_of(lender, f"loans/{n}", "loans@then") for n in (1, 2))
+    a, b = (values_of(it, it.frame, "probability") for it in (one, two))
+    names = list(one.explainer.columns)
+    assert list(two.explainer.columns) == names
+    ranks = [rankdata(-np.abs(it).mean(axis=0), method="ordinal") for it in (a, b)]
+    draws = np.random.default_rng(0).integers(0, len(a), (1000, len(a)))
+    sizes = [np.stack([np.abs(it)[draw].mean(axis=0) for draw in draws]) for it in (a, b)]
+    moves = rankdata(-sizes[1], axis=1, method="ordinal") - rankdata(
+        -sizes[0], axis=1, method="ordinal"
+    )
+    for column in found.columns:
+        place = names.index(column.feature)
+        assert (column.rank_a, column.rank_b) == (ranks[0][place], ranks[1][place])
+        assert column.rank_change == column.rank_b - column.rank_a
+        wanted = tuple(np.quantile(moves[:, place], [0.025, 0.975]))
+        assert (column.rank_low, column.rank_high) == wanted
+        if np.ptp(a[:, place]) and np.ptp(b[:, place]):
+            wanted = pearsonr(a[:, place], b[:, place]).statistic
+            assert column.correlation == pytest.approx(wanted, abs=1e-9)
+        else:
+            assert column.correlation is None
+    distances = np.abs(b - a).sum(axis=1)
+    assert [it.distance for it in found.rows] == pytest.approx(np.sort(distances)[::-1][:10])
+    row = found.rows[0]
+    shown = catalog.call(
+        lender, "data.show", {"name": "loans@then", "start": row.index, "limit": 1}
+    )
+    order = [it.name for it in shown.version.schema]
+    for entry in row.columns:
+        assert shown.rows[0][order.index(entry["feature"])] == entry["value"]
+        assert entry["a"] == a[row.index, names.index(entry["feature"])]
+    odds = one.model.probabilities(one.matrix(one.frame[row.index]))
+    assert row.score_a == pytest.approx(odds[0, 1], **EXACT)
+    assert row.prediction_a == ("yes" if row.score_a >= 0.5 else "no")
+
+
+def test_rows_of_a_prediction_log_are_compared_by_their_time(lender: Workspace) -> None:
+    frames = {"2026-05-03": loans(60, seed=4), "2026-06-20": loans(80, seed=5, income=1.0)}
+    log = folder_of(lender.root, "desk") / "log"
+    log.mkdir(parents=True)
+    write_json(log.parent / "endpoint.json", {"endpoint": "desk"})
+    for number, (day, frame) in enumerate(frames.items()):
+        facts = {"request": "r", "at": f"{day}T10:00:00.000000Z", "model": "loans", "version": 9}
+        lines = [
+            json.dumps(
+                {"id": f"{n}", **facts, "ms": 1.0, "row": row, "prediction": "yes"}, default=str
+            )
+            for n, row in enumerate(frame.drop("repaid").to_dicts())
+        ]
+        (log / f"{number}.jsonl").write_text("\n".join(lines) + "\n")
+    found = compare(lender, "loans/1", log="desk", since="2026-06", data="loans@then")
+    assert (found.kind, found.a.n_rows, found.b.n_rows) == ("windows", 60, 80)
+    assert "predicted by loans/9" in found.notes[0]
+    subject = subject_of(lender, "loans/1", "loans@then")
+    one, two = (values_of(subject, it, "probability").mean(axis=0) for it in frames.values())
+    wanted = dict(zip(subject.explainer.columns, two - one, strict=True))
+    assert {it.feature: it.difference for it in found.columns} == pytest.approx(wanted, **EXACT)
+    assert found.columns[0].feature == "income"
+    whole = compare(lender, "loans/1", log="desk", data="loans@then")
+    assert (whole.kind, whole.a.n_rows, whole.b.n_rows) == ("data", 400, 140)
+    with pytest.raises(InputError, match="no row before 2026-05"):
+        compare(lender, "loans/1", log="desk", since="2026-05")
+
+
+def test_samples_and_sides_of_few_rows_are_said(lender: Workspace) -> None:
+    found = compare(lender, "loans/1", against="loans@later", data="loans@then", rows=19)
+    assert (found.a.n_rows, found.a.n_total, found.b.n_total) == (19, 400, 300)
+    assert (found.low, found.columns[0].high) == (None, None)
+    assert "too few rows for an interval" in found.sentences[0]
+    assert len(found.notes) == 2
+    again = compare(lender, "loans/1", against="loans@later", data="loans@then", rows=19)
+    assert again == found
+
+
+def test_regressions_and_many_classes_have_their_own_measures(
+    lender: Workspace, tmp_path: Path
+) -> None:
+    frame = loans().with_columns(
+        price=pl.col("income") * 3 + pl.col("children"),
+        grade=pl.Series(np.digitize(loans()["income"], [-0.5, 0.5])),
+    )
+    frame.write_parquet(tmp_path / "many.parquet")
+    source = {"name": "many", "source": str(tmp_path / "many.parquet")}
+    reference = catalog.call(lender, "data.add", source).reference
+    drop = "features: [{drop: {columns: [day, kind, repaid, %s]}}]\n"
+    small = "params: {n_estimators: 8, num_leaves: 5, num_threads: 1}\ntask: %s\ntarget: %s\n"
+    tree = trained(frame, drop % "grade" + small % ("regression", "price"))
+    many = trained(frame, drop % "price" + small % ("classification", "grade"))
+    add_model(lender, "price", reference, tree)
+    add_model(lender, "grade", reference, many)
+    price = compare(lender, "price/1", by="children", a="0..1", b="2..")
+    assert (price.unit, price.output) == ("target", "price")
+    assert [it.measure for it in price.outcomes] == ["target"]
+    assert price.columns[0].feature in ("children", "income")
+    grade = compare(lender, "grade/1", by="income", a="..0", b="0..")
+    assert grade.output in ("0", "2")
+    assert {it.measure for it in grade.outcomes} == {"probability", "log-odds", "decisions"}
+    assert grade.columns[0].feature == "income"
+    assert "decisions" not in grade.columns[0].by_measure  # no way divides them
+    total = sum(it.difference for it in grade.columns)
+    assert total == pytest.approx(grade.difference, abs=1e-12)
+    with pytest.raises(InputError, match="One model predicts price, the other grade"):
+        compare(lender, "price/1", other="grade/1")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "With what"),
+        ({"other": "loans/1"}, "differs in nothing"),
+        ({"other": "loans/2", "by": "kind"}, "on the same rows"),
+        ({"by": "kind", "time": "day"}, "exclude each other"),
+        ({"against": "loans@later", "a": "1"}, "as a whole"),
+        ({"by": "kind"}, "is not said"),
+        ({"by": "kimd", "a": "x"}, "no column 'kimd'"),
+        ({"by": "kind", "a": "hous"}, "No row has a kind of 'hous'"),
+        ({"by": "children", "a": "two"}, "'two' is not a number"),
+        ({"by": "children", "a": "0.."}, "Every row has a children"),
+        ({"time": "day", "a": "yesterday"}, "'yesterday' is not a time"),
+        ({"time": "day", "a": "2026-02-30"}, "is not a time"),
+        ({"time": "day", "a": "..", "b": "2026"}, "at least one end"),
+        ({"time": "day", "since": "2030"}, "no row from 2030"),
+        ({"time": "kind", "since": "a"}, "no before and after"),
+        ({"log": "nobody", "since": "2026"}, "no endpoint 'nobody'"),
+        ({"against": "loans@later", "unit": "euros"}, "not measured in 'euros'"),
+        ({"against": "loans@later", "output": "maybe"}, "'maybe' is not a class"),
+        ({"against": "loans@later", "rows": 0}, "At least one row"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_compared_is_said(
+    lender: Workspace, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises((InputError, NotFoundError), match=words) as caught:
+        compare(lender, "loans/1", **options)
+    assert caught.value.hint
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_moved_and_rest_always_make_the_difference(data: Any) -> None:
+    texts = st.lists(st.sampled_from(["a", "b", "\x1b[31m", None]), min_size=1, max_size=30)
+    numbers = st.lists(st.floats(-5, 5) | st.just(np.nan), min_size=1, max_size=60)
+    if data.draw(st.booleans()):
+        a, b = data.draw(texts), data.draw(texts)
+    else:
+        a, b = (np.array(data.draw(numbers), dtype=np.float64) for _ in range(2))
+    one, two = (np.random.default_rng(len(it)).normal(size=len(it)) for it in (a, b))
+    names, *codes = coded(a, b)
+    moved, rest, shifts = divided((one, two), (codes[0], codes[1]), names)
+    assert moved + rest == pytest.approx(two.mean() - one.mean(), abs=1e-12)
+    assert sum(it.moved for it in shifts) == pytest.approx(moved, abs=1e-12)
+    assert sum(it.share_a for it in shifts) == pytest.approx(1)
+    means = sum(it.share_b * it.shap_b for it in shifts if it.shap_b is not None)
+    assert means == pytest.approx(two.mean(), abs=1e-12)
+    assert all(it.value.isprintable() for it in shifts)
+
+
+def test_a_decision_is_divided_in_proportion_and_adds_up() -> None:
+    values = np.array([[1.0, -3.0], [0.5, 0.25], [2.0, 2.0]])
+    raw = values.sum(axis=1) + 0.25
+    found = decided_values(values, 0.25, raw, np.array([0.0, 1.0, 1.0]), 1.0)
+    assert found == pytest.approx(np.array([[0.5, -1.5], [0, 0], [0, 0]]))
+
+
+def test_pairs_of_rows_are_drawn_together() -> None:
+    values = np.random.default_rng(0).normal(size=(50, 2))
+    found = resampled((values, values + 1), (values, values + 1), is_paired=True)
+    assert found.differences == pytest.approx(np.ones((2, 2)))
+    apart = resampled((values, values + 1), (values, values + 1), is_paired=False)
+    assert (apart.differences[:, 1] - apart.differences[:, 0] > 0.3).all()
+
+
+def test_columns_of_times_have_values_of_times() -> None:
+    days = np.array(["2026-01-01", "2026-01-02", "NaT"], dtype="datetime64[us]")
+    names, one, two = coded(days, days + np.timedelta64(12, "h"))
+    assert names == [
+        *("2026-01-01", "2026-01-01T12:00:00", "2026-01-02", "2026-01-02T12:00:00", "missing"),
+    ]
+    assert (one.tolist(), two.tolist()) == ([0, 2, 4], [1, 3, 4])
