@@ -74,7 +74,7 @@ def test_real_rows_flip_by_the_smallest_changes(shared_data: Path, name: str, as
     case = real_case(shared_data, name)
     held = {"sex": Limit(fixed="asked for"), "age": Limit(direction=INCREASE)}
     n_tried = n_flipped = 0
-    for index in range(3, 400, 40):
+    for index in range(3, 400, 60):
         wanted = wanted_for(case, case.row(index), asked)
         if wanted.holds(case.model.predict_row(case.row(index))):
             continue
@@ -91,7 +91,7 @@ def test_real_rows_flip_by_the_smallest_changes(shared_data: Path, name: str, as
             for change in way.changes:
                 assert change.feature != "sex"
                 assert change.feature != "age" or change.after > change.before
-    assert n_tried >= 6
+    assert n_tried >= 4
     assert n_flipped == n_tried
 
 
@@ -184,7 +184,7 @@ def some_limits(draw: st.DrawFn) -> dict[str, Limit]:
     return found
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(index=st.integers(0, 299), limits=some_limits())
 def test_no_limit_is_ever_broken(index: int, limits: dict[str, Limit]) -> None:
     case = loan_case()

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from local_stack.data import contracts
-from local_stack.data.contracting.contract_file import moment
+from local_stack.data.contracting import checks
+from local_stack.data.contracting.contract_file import Document, moment, of_values
 from local_stack.errors import InputError, NotFoundError, nearest
 from local_stack.workspace import Workspace
 
 if TYPE_CHECKING:
     import numpy as np
+    import polars as pl
     from numpy.typing import NDArray
 
     from local_stack.explain.deciding.columns import Axis, Space
@@ -69,6 +71,35 @@ class Wishes:
     decrease: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class RowRules:
+    """The conditions between columns that a contract states, asked of single rows.
+
+    Columns that a row does not have are missing, and what is unknown breaks nothing.
+    """
+
+    document: Document
+    schema: pl.Schema
+
+    def broken(self, row: Mapping[str, Any]) -> frozenset[str]:
+        """Return the names of the conditions that a validated row breaks."""
+        import polars as pl
+
+        values = {name: [row.get(name)] for name in self.schema}
+        frame = pl.DataFrame(values, schema=self.schema, strict=False)
+        found = checks.verdicts(self.document, frame)
+        return frozenset(it.code for it in found if not it.passed)
+
+
+def rules_of(workspace: Workspace, subject: Subject) -> RowRules | None:
+    """Return the conditions between columns of the data set's contract, None without any."""
+    document = _document(workspace, subject.version.dataset)
+    conditions = document.values.get("checks") if document else None
+    if not conditions:
+        return None
+    return RowRules(of_values({"checks": conditions}), subject.frame.schema)
+
+
 def limits_of(
     workspace: Workspace, subject: Subject, space: Space, wishes: Wishes
 ) -> tuple[Limit, ...]:
@@ -87,7 +118,8 @@ def limits_of(
     _check(subject, space, wishes)
     dataset = workspace.get("datasets", subject.version.dataset) or {}
     sensitive = set(dataset.get("sensitive") or ())
-    rules = _contract(workspace, subject.version.dataset)
+    document = _document(workspace, subject.version.dataset)
+    rules = document.columns if document else {}
     found = []
     for axis in space.axes:
         limit = _of_contract(axis, rules.get(axis.name) or {})
@@ -125,12 +157,11 @@ def _check(subject: Subject, space: Space, wishes: Wishes) -> None:
         raise InputError(f"Column '{min(both)}' cannot only increase and only decrease.")
 
 
-def _contract(workspace: Workspace, dataset: str) -> Mapping[str, Mapping[str, Any]]:
+def _document(workspace: Workspace, dataset: str) -> Document | None:
     try:
-        agreed = contracts.current(workspace, dataset)
+        return contracts.document_of(contracts.current(workspace, dataset))
     except NotFoundError:
-        return {}
-    return contracts.document_of(agreed).columns
+        return None
 
 
 def _of_contract(axis: Axis, rules: Mapping[str, Any]) -> Limit:

@@ -17,9 +17,10 @@ import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from local_stack.explain.deciding.constraints import Limit, candidates
+from local_stack.explain.deciding.constraints import Limit, RowRules, candidates
 from local_stack.explain.deciding.reasons import plain_name, shown
 from local_stack.results import Result
 
@@ -98,7 +99,7 @@ class Setting:
     """What a search stands on: ``limits`` are in the order of the space's columns.
 
     ``numbers`` are those of the training rows in the data version, ``outcomes`` their targets,
-    (n_rows,).
+    (n_rows,). ``rules`` are conditions between columns that a changed row must keep.
     """
 
     model: Model
@@ -106,6 +107,7 @@ class Setting:
     limits: Sequence[Limit]
     numbers: NDArray[np.int64]
     outcomes: Sequence[Any]
+    rules: RowRules | None = None
 
 
 def counterfactuals(
@@ -218,11 +220,23 @@ class _Search:
         return kept
 
     def _verified(self, coded: Array) -> bool:
-        """Return whether the model says so itself, of the row as JSON."""
+        """Return whether the model itself says so of the row as JSON, and the contract keeps."""
         row = self.setting.space.row(coded)
         sent = json.loads(json.dumps(row))
         checked = self.setting.model.preparation.validate_row(sent)
-        return self.wanted.holds(self.setting.model.predict_row(checked))
+        return self.wanted.holds(self.setting.model.predict_row(checked)) and self._keeps(checked)
+
+    def _keeps(self, row: Mapping[str, Any]) -> bool:
+        """Return whether a row breaks no condition between columns that the origin keeps."""
+        rules = self.setting.rules
+        return rules is None or rules.broken(row) <= self._broken
+
+    @cached_property
+    def _broken(self) -> frozenset[str]:
+        rules, model = self.setting.rules, self.setting.model
+        assert rules is not None
+        row = self.setting.space.row(self.origin)
+        return rules.broken(model.preparation.validate_row(row))
 
     # -------------------------------------------------------------- where drafts come from
 

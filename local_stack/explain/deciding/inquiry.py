@@ -11,7 +11,7 @@ from local_stack.data import versions
 from local_stack.errors import InputError
 from local_stack.explain.deciding.answers import Answer, answer, checked_row
 from local_stack.explain.deciding.columns import Space, plain_value, space_of
-from local_stack.explain.deciding.constraints import Limit, Wishes, limits_of
+from local_stack.explain.deciding.constraints import Limit, RowRules, Wishes, limits_of, rules_of
 from local_stack.explain.deciding.counterfactuals import Found, Setting, counterfactuals
 from local_stack.explain.deciding.similar import Past, SimilarRows, similar_rows
 from local_stack.explain.deciding.trace import Trace, trace
@@ -228,8 +228,12 @@ class Inquiry:
         wanted = wanted_of(model, model.predict_row(row), likely, desired)
         if n <= 0:
             return Ways(Found((), "", 0), wanted.words, held)
-        setting = Setting(model, self.space, limits, self.numbers, self._outcomes)
+        setting = Setting(model, self.space, limits, self.numbers, self._outcomes, self._rules)
         return Ways(counterfactuals(setting, row, wanted, n), wanted.words, held)
+
+    @cached_property
+    def _rules(self) -> RowRules | None:
+        return rules_of(self._workspace, self.subject)
 
     def _held(self, limits: tuple[Limit, ...]) -> dict[str, str]:
         pairs = zip(self.space.names, limits, strict=True)
