@@ -74,7 +74,7 @@ def test_the_page_tells_all_parts_of_an_explanation():
         "Importance", "roc auc gets worse by, when shuffled", "+0.1 [+0.08, +0.13]",
         "On 250 rows that the model did not learn from, roc auc is 0.79",
         "Beeswarm", "Each point is one of 60 rows", "Features", "purpose explains 31 %",
-        "Prediction (probability of good) if every row had this value: the mean of 40 rows",
+        "Prediction (probability of risk = good) if every row had this value: the mean of 40 rows",
         "30 single rows behind it", "Interactions", "Strongest pairs",
         "gives the model's class in 91.0% of the rows", "always giving the most frequent one: 70.0",
         "If all of these hold", "age <= 3", "Columns that do not help", "No split uses age.",
@@ -173,6 +173,18 @@ def test_the_page_is_bounded_and_tells_what_it_leaves_out():
     assert "288 other columns" in seen
     strips = re.findall(r'<svg[^>]*class="strip">.*?</svg>', content)
     assert max(each.count("h0") for each in strips) <= drawings.MOST_POINTS
+
+
+def test_of_many_classes_the_importance_is_told_of_each():
+    importance = (FeatureImportance("age", 0.6, (0.1, 0.2, 0.3)),)
+    many = explained(importance=importance, outputs=("a", "b", "<i>c"), output="b")
+    seen = Outline(page.html(many)).seen
+    assert "move the prediction of risk the most" not in seen  # one column moves it
+    assert "moves the prediction of risk the most" in seen
+    assert "Summed over 3 classes; the table tells of each." in seen
+    assert "Feature Mean |SHAP| Share a b <i>c Permutation Low High" in seen
+    assert "0.6 100.0% 0.1 0.2 0.3" in seen
+    assert "raises the prediction of risk = b" in seen
 
 
 @pytest.mark.parametrize("n_rows", [0, 1])

@@ -340,15 +340,18 @@ def scale() -> Markup:
     return joined(Markup(f'<i class="s{place}"></i>') for place in range(11))
 
 
-def partial_plot(found: Partial, beside: Dependence | None) -> Markup:
-    """Return partial dependence over the lines of single rows, on the axis of the dependence."""
+def partial_plot(found: Partial, beside: Dependence | None, output: str) -> Markup:
+    """Return partial dependence over the lines of single rows, on the axis of the dependence.
+
+    ``output`` says what is predicted, in words.
+    """
     n = min(len(found.ice), MOST_LINES)
     lines = [found.ice[place * len(found.ice) // n] for place in range(n)]
     upwards = span_of([value for line in (found.mean, *lines) for value in line])
     draw = _partial_strips if found.kind == CATEGORICAL else _partial_lines
-    note = f"Predicted {cut(found.output, 40)}"
+    note = f"Predicted {output}"
     if found.unit != TARGET:
-        note = f"Prediction ({found.unit} of {cut(found.output, 40)})"
+        note = f"Prediction ({found.unit} of {output})"
     note += " if every row had this value: "
     note += f"the mean of {found.n_rows:,} rows"
     note += f", and {len(lines)} single rows behind it." if lines else "."

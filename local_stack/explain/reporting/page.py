@@ -156,7 +156,8 @@ def _lead(found: ModelExplanation) -> Markup:
     names = [tag("b", cut(item.feature, 60), class_="name") for item in first]
     told = joined((joined(names[:1]), *(joined((Markup(", "), it)) for it in names[1:])))
     verb = " moves" if len(first) == 1 else " move"
-    what = sections.output_of(found)
+    is_one = len(found.outputs) < 2
+    what = sections.output_of(found) if is_one else cut(found.target or "the target", 60)
     end = f"the most: {share:.0%} of all that columns add or take away (mean |SHAP value|)."
     return joined(
         (

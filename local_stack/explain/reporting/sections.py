@@ -98,8 +98,11 @@ def importance(explained: Explained) -> Markup:
     if across:
         cells += [axis(across), tag("i")]
     grid = tag("div", *cells, class_="weigh" if permuted else "weigh alone")
+    n_classes = len(found.outputs)
+    summed = f"Summed over {n_classes} classes; the table tells of each." if n_classes > 1 else None
     return tag(
         "div",
+        tag("p", summed, class_="note") if summed else None,
         grid,
         left_out(len(shown), len(found.importance), "feature"),
         tag("p", _permutation_note(permuted), class_="note") if permuted else None,
@@ -229,7 +232,7 @@ def features(explained: Explained) -> Markup | None:
     ]
     hidden = {it.column for it in explained.dependences[MOST_FEATURES:]}
     rest = [it for it in partials.values() if it.column not in hidden][: MOST_FEATURES - len(drawn)]
-    drawn += [_alone(found) for found in rest]
+    drawn += [_alone(found, output_of(explained.explanation)) for found in rest]
     if not drawn:
         return None
     cards, n = within(drawn, _MOST_BYTES)
@@ -241,7 +244,7 @@ def _feature(
 ) -> Markup:
     parts = [dependence_plot(found, unit_of(explanation))]
     if partial is not None:
-        parts.append(partial_plot(partial, found))
+        parts.append(partial_plot(partial, found, output_of(explanation)))
     return tag(
         "article",
         tag("h3", column_name(found.column)),
@@ -253,12 +256,12 @@ def _feature(
     )
 
 
-def _alone(found: Partial) -> Markup:
+def _alone(found: Partial, output: str) -> Markup:
     """Return a raw column whose SHAP values stand under the features that are made of it."""
     return tag(
         "article",
         tag("h3", column_name(found.column)),
-        tag("div", partial_plot(found, None), class_="pair-of"),
+        tag("div", partial_plot(found, None, output), class_="pair-of"),
         tag("p", "Its SHAP values stand under the features that are made of it.", class_="note"),
         class_="card feature",
     )
