@@ -178,16 +178,27 @@ class Model:
         InputError
             A value is missing where the estimator takes none.
         """
-        features = self._compiled.row(row)
-        if not self.preparation.accepts_missing:
-            for number, value in enumerate(features):
-                if value != value:
-                    raise self._refusal(number)
+        features = self._features_of_row(row)
         if self.kind == "sklearn" and self.record.is_plain:
             return self._predict_row_sklearn(features)
         if self.task == "regression":
             return self._single_row(features)[0]
         return self.classes[self._decided_row(self._probabilities_of_row(features))]
+
+    def predict_proba_row(self, row: Mapping[str, Any]) -> list[float]:
+        """Return the probability of each class of one validated raw row, as quickly as its label.
+
+        The model must have probabilities; errors are those of :meth:`predict_row`.
+        """
+        return self._probabilities_of_row(self._features_of_row(row))
+
+    def _features_of_row(self, row: Mapping[str, Any]) -> list[float]:
+        features = self._compiled.row(row)
+        if not self.preparation.accepts_missing:
+            for number, value in enumerate(features):
+                if value != value:
+                    raise self._refusal(number)
+        return features
 
     def _probabilities_of_row(self, features: list[float]) -> list[float]:
         import numpy as np

@@ -127,6 +127,10 @@ def test_contributions_add_up_in_every_unit(
             assert found.unit == unit
             assert found.units == units
             assert found.prediction == case.model.predict_row(row)
+            if case.model.has_probabilities:
+                matrix = case.model.matrix({name: [value] for name, value in row.items()})
+                expected = case.model.probabilities(matrix)[0].tolist()
+                assert list(found.probabilities.values()) == expected
             sizes = [abs(it.shap) for it in found.contributions]
             assert sizes == sorted(sizes, reverse=True)
             for it in found.contributions:
@@ -292,7 +296,7 @@ def test_the_contract_and_the_data_set_hold_what_may_not_change(
     bank: tuple[Workspace, str],
 ) -> None:
     n_found = n_pairs = 0
-    for index in range(0, 60, 6):
+    for index in range(0, 60, 8):
         found = explain(bank, index=index, counterfactuals=4, decrease=["rate"])
         assert found["held"] == {"is_known": "sensitive", "since": "the contract"}
         before = found["row"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +111,7 @@ def answer(
     model = explainer.model
     matrix = model.matrix({name: [value] for name, value in row.items()})
     prediction = model.predict_row(row)
-    probability = model.probabilities(matrix)[0] if model.has_probabilities else None
+    probability = model.predict_proba_row(row) if model.has_probabilities else None
     found = _of_class(model, explainer.attribute(matrix, unit), prediction, output)
     (name,) = found.outputs
     parts = tuple(ordered(_contributions(model, found, row, matrix)))
@@ -195,11 +195,11 @@ def _contributions(
     return parts
 
 
-def _by_class(model: Model, probability: Array | None) -> dict[str, float]:
+def _by_class(model: Model, probability: Sequence[float] | None) -> dict[str, float]:
     if probability is None:
         return {}
     labels = [str(label) for label in model.classes]
-    return dict(zip(labels, map(float, probability), strict=True))
+    return dict(zip(labels, probability, strict=True))
 
 
 def _threshold_of(model: Model, name: str) -> float | None:

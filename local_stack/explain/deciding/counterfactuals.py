@@ -436,11 +436,10 @@ def _told(search: _Search, draft: _Draft) -> Counterfactual:
         Change(name, before[name], after[name], search._moved(draft, place))
         for place, name in ((place, space.names[place]) for place in draft.places)
     )
-    prediction = model.predict_row(model.preparation.validate_row(after))
-    probability = None
+    checked = model.preparation.validate_row(after)
+    prediction, probability = model.predict_row(checked), None
     if model.has_probabilities:
-        matrix = model.matrix(space.columns(draft.coded[None]))
-        probability = float(model.probabilities(matrix)[0, search.wanted.number])
+        probability = model.predict_proba_row(checked)[search.wanted.number]
     nearest, apart = _nearest(search, draft.coded)
     return Counterfactual(
         changes=changes,

@@ -223,8 +223,7 @@ class Inquiry:
         if model.task == "regression" and not desired:
             note = "Say which numbers are wanted, such as --desired '>=6'."
             return Ways(Found((), note, 0), "", held)
-        matrix = model.matrix({name: [value] for name, value in row.items()})
-        likely = model.probabilities(matrix)[0] if model.has_probabilities else None
+        likely = model.predict_proba_row(row) if model.has_probabilities else None
         wanted = wanted_of(model, model.predict_row(row), likely, desired)
         if n <= 0:
             return Ways(Found((), "", 0), wanted.words, held)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,7 +78,9 @@ class Wanted:
         return np.asarray(model.decided(probability) == self.number), score
 
 
-def wanted_of(model: Model, prediction: Any, probability: Array | None, asked: str) -> Wanted:
+def wanted_of(
+    model: Model, prediction: Any, probability: Sequence[float] | None, asked: str
+) -> Wanted:
     """Return what ``asked`` means for a row with a prediction.
 
     Parameters

@@ -36,6 +36,8 @@ START_SECONDS: Final = 120.0
 ANSWER_SECONDS: Final = 60.0
 """How long it may take to answer."""
 _AT_ONCE: Final = 1 << 16
+_ONE_THREAD: Final = {"OMP_NUM_THREADS": "1"}
+"""A row is done before threads have met, and on a busy machine they wait for each other."""
 _ERRORS: Final = {"invalid_input": InputError, "not_found": NotFoundError}
 
 
@@ -156,6 +158,7 @@ class Session:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                env={**os.environ, **_ONE_THREAD},
             )
             self._answer(0, START_SECONDS)
         return self._process
