@@ -139,7 +139,8 @@ def _or_none(value: float | None) -> Text:
 def _background(found: Values | None) -> Text:
     if not found:
         return styled("")
-    return styled(f"{found['n_rows']:,} rows: {found['how']}", limit=LONGEST)
+    n = f"{found['n_rows']:,} rows: " if found["n_rows"] else ""
+    return styled(f"{n}{found['how']}", limit=LONGEST)
 
 
 # ------------------------------------------------------------------ beeswarm

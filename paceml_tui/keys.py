@@ -350,23 +350,26 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("explain", "detail", "o", "detail", "detail", "What is recorded of it."),
     *(
         Key("explanation", part, str(place), f"part('{part}')", part, f"Show this part: {part}.")
-        for place, part in enumerate(("features", "beeswarm", "model", "rows"), 1)
+        for place, part in enumerate(
+            ("features", "beeswarm", "model", "rows", "fairness", "compare"), 1
+        )
     ),
     Key("explanation", "next", "tab,right", "turn(1)", "next part", "To the next part.", 1),
     Key("explanation", "previous", "shift+tab,left", "turn(-1)", "previous", "The part before."),
     Key("explanation", "filter", "slash", "filter", "filter", "Show only lines that match."),
     Key("explanation", "sort", "s", "sort", "sort", "Sort by the next column."),
     Key("explanation", "reverse", "S", "reverse", "reverse", "Turn the order round."),
+    Key("explanation", "by", "b", "by", "compare by", "Groups to compare, or another one.", 3),
     Key("explanation", "only", "o", "only", "predicted", "Only rows with one prediction, or all."),
-    Key("explanation", "go", "colon", "go_to", "row", "A row by number, JSON or prediction id.", 3),
+    Key("explanation", "go", "colon", "go_to", "row", "A row by number, JSON or prediction id.", 4),
     Key("explanation", "later", "greater_than_sign", "page(1)", "next rows", "The next rows."),
     Key("explanation", "earlier", "less_than_sign", "page(-1)", "last rows", "The rows before."),
     Key("explanation", "unit", "u", "unit", "unit", "Log-odds, or probability.", 2),
-    Key("explanation", "export", "e", "export", "HTML", "Write it as one page of HTML.", 4),
+    Key("explanation", "export", "e", "export", "HTML", "Write it as one page of HTML.", 5),
     Key("explanation", "again", "r", "again", "again", "Explain the model again."),
     Key("explanation", "cancel", "x", "cancel", "cancel", "Stop while it is at work (asks)."),
     Key("explanation", "copy", "y", "copy", "copy", "Copy the command for what is shown."),
-    Key("explanation", "repeat", "c", "repeat", "as command", "The commands for this.", 5),
+    Key("explanation", "repeat", "c", "repeat", "as command", "The commands for this."),
     Key("explanation", "back", "escape,q", "back", "back", "From a drawing to its list; out.", 6),
     *(
         Key("decision", part, str(place), f"part('{part}')", part, f"Show this part: {part}.")

@@ -35,6 +35,11 @@ _PRINTERS = {
     "runs.tune": ("printing_tuning", "lines"),
     "runs.branch": ("printing_records", "branch_lines"),
     "runs.reproduce": ("printing_records", "reproduction_lines"),
+    "explain.model": ("printing_explain", "model_lines"),
+    "explain.row": ("printing_explain", "row_lines"),
+    "explain.dependence": ("printing_explain", "dependence_lines"),
+    "explain.fairness": ("printing_explain", "fairness_lines"),
+    "explain.compare": ("printing_explain", "comparison_lines"),
     **dict.fromkeys(
         ("runs.note", "runs.tag", "runs.delete", "runs.restore"), ("printing_edits", "lines")
     ),

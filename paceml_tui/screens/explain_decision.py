@@ -19,14 +19,22 @@ from paceml_tui.render import Block, Text, fit, glyph, join, lines, safe, stack,
 from paceml_tui.screens.data_parts import PartsView
 from paceml_tui.screens.data_profile_parts import Lines, ListPart
 from paceml_tui.screens.explain_editing import edited, help_of, nudged
-from paceml_tui.screens.explain_parts import DAMAGED
+from paceml_tui.screens.explain_parts import (
+    CHANGE_COLUMNS,
+    DAMAGED,
+    NAME,
+    SHAP,
+    STEP_COLUMNS,
+    VALUE,
+    WaterfallPart,
+)
 from paceml_tui.screens.runs_compare_parts import ChartPart
 from paceml_tui.tasks import Desk, Outcome, Request, Row, as_command_line, attempt
 from paceml_tui.widgets.correction import Correction
 from paceml_tui.widgets.detail import Detail
 from paceml_tui.widgets.records import WIDE, Copied
 from paceml_tui.widgets.table import Column
-from paceml_tui.wording import signed, told
+from paceml_tui.wording import told
 
 if TYPE_CHECKING:
     from local_stack.explain.deciding.whatif import Session
@@ -35,7 +43,6 @@ PARTS = ("why", "reasons", "changes", "similar", "trace")
 """The parts in the order of their keys 1 to 5."""
 
 _ASKED = {"counterfactuals": 3, "similar": 8}
-_NAME, _VALUE, _SHAP = 24, 18, 9
 _MOST_COLUMNS = 500
 
 
@@ -46,17 +53,6 @@ class Answered(Message):
         super().__init__()
         self.row = row
         self.outcome = outcome
-
-
-class WaterfallPart(ListPart):
-    """The steps from the base value to the prediction; the selected value can be edited."""
-
-    class Picked(Message):
-        """Somebody wants to edit the selected value."""
-
-    def open_detail(self) -> None:
-        """Edit the selected value: what a line tells is all in the line."""
-        self.post_message(self.Picked())
 
 
 class DecisionView(PartsView):
@@ -212,7 +208,7 @@ class DecisionView(PartsView):
         steps = decisions.steps(answer, _MOST_COLUMNS)
         room = decisions.over(answer, _MOST_COLUMNS)
         wide = self.app.size.width
-        across = (wide * 5 // 9 if wide >= WIDE else wide) - _NAME - _VALUE - _SHAP - 16
+        across = (wide * 5 // 9 if wide >= WIDE else wide) - NAME - VALUE - SHAP - 16
         changed = set(self._changed)
         before = self._result.get("row") or {}
         rows = tuple(
@@ -224,9 +220,9 @@ class DecisionView(PartsView):
             for it in steps
         )
         columns = (
-            *_COLUMNS[:2],
+            *STEP_COLUMNS[:2],
             Column("from base to prediction", lambda row: row["bar"], rank=3, most=60),
-            *_COLUMNS[2:],
+            *STEP_COLUMNS[2:],
         )
         part.fill(
             Lines(
@@ -243,7 +239,7 @@ class DecisionView(PartsView):
         if not step["is_column"]:
             return styled("")
         if step["name"] not in changed:
-            return told(step["value"], _VALUE)
+            return told(step["value"], VALUE)
         now = styled(told(step["value"], 11).plain, "warning")
         return join(now, styled(f"was {told(before.get(step['name']), 7).plain}", "quiet"))
 
@@ -276,7 +272,7 @@ class DecisionView(PartsView):
         part.fill(
             Lines(
                 tuple(rows if rows and not why else [*rows, note]),
-                _CHANGES,
+                CHANGE_COLUMNS,
                 {"": lambda _: 0},
                 lambda row: str(row["name"]),
                 self._change,
@@ -459,13 +455,6 @@ class DecisionView(PartsView):
             self.app.post_message(Copied(safe(line.value, 0)))
 
 
-_COLUMNS = (
-    Column("column", lambda row: styled(row["name"], limit=60), is_wide=True, rank=0, most=_NAME),
-    Column("value", lambda row: row["shown"], rank=1, most=_VALUE + 6),
-    Column("SHAP", lambda row: signed(row["shap"]), is_number=True, rank=2, most=_SHAP),
-)
-
-
 _EDITED = ", edited"
 
 
@@ -473,24 +462,3 @@ def _name_of(source: Mapping[str, Any]) -> str:
     if "index" in source:
         return f"row {source['index']:,}"
     return f"prediction {source['prediction']}" if "prediction" in source else "a row given"
-
-
-def _in_short(row: Row) -> Text:
-    if row["it"] is None:
-        return styled("why there are no more", "quiet")
-    changes = row["it"]["changes"]
-    parts = [f"{safe(it['feature'], 24)} {told(it['after'], 24).plain}" for it in changes]
-    return styled(", ".join(parts), limit=300)
-
-
-def _comes(row: Row) -> Text:
-    if row["it"] is None:
-        return styled("")
-    return styled(decisions.label(row["it"]["prediction"]), "good", 24)
-
-
-_CHANGES = (
-    Column("no", lambda row: styled(row["name"], "accent"), rank=0, most=3),
-    Column("these values", _in_short, is_wide=True, rank=1, most=200),
-    Column("give", _comes, rank=2, most=20),
-)

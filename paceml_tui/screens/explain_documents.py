@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from paceml_tui.tasks import Desk, Row
+from paceml_tui.tasks import Desk, Request, Row
 from paceml_tui.widgets.chooser import Choice
 
 EXPLANATION = "explain/explanation.json"
+FAIRNESS = "explain/fairness.json"
 _MOST_BYTES = 64_000_000
 _MOST_RUNS = 2_000
 
@@ -134,3 +135,89 @@ def source_of(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError("The row is not a JSON object.", 'Write it as {"COLUMN": VALUE, ...}.')
     return {"row": found}
+
+
+# Groups, and what to compare with.
+
+
+def fairness_of(desk: Desk, run: str) -> dict[str, Any]:
+    """Return the newest fairness report of a run, {} where there is none."""
+    rows = desk.query(
+        "SELECT artifacts FROM fairness WHERE run_id = ? ORDER BY created_at DESC LIMIT 1", run
+    )
+    found = document(desk, rows[0]["artifacts"] or {}, FAIRNESS) if rows else {}
+    return found if found.get("tables") else {}
+
+
+def fairness_request(run: str, report: Mapping[str, Any]) -> Request:
+    """Return the command that makes a report that is kept."""
+    columns = tuple(dict.fromkeys(name for it in report["tables"] for name in it["columns"]))
+    is_crossed = any(len(it["columns"]) > 1 for it in report["tables"])
+    more = {"intersect": True} if is_crossed else {}
+    return Request("explain.fairness", {"target": run, "by": columns, **more})
+
+
+def group_columns(desk: Desk, run: str) -> list[Choice]:
+    """Return the columns of a run's data version, those named sensitive first."""
+    version, target = _version(desk, run)
+    known = desk.query("SELECT sensitive FROM datasets WHERE name = ?", version["dataset"])
+    sensitive = list((known[0]["sensitive"] if known else None) or ())
+    names = [str(it["name"]) for it in version["columns"] or () if it["name"] != target]
+    kinds = {str(it["name"]): str(it.get("type", "")) for it in version["columns"] or ()}
+    first = [Choice(it, f"sensitive, {kinds[it]}") for it in sensitive if it in names]
+    return [*first, *(Choice(it, kinds[it]) for it in names if it not in sensitive)]
+
+
+def others(desk: Desk, run: str) -> list[Choice]:
+    """Return what an explanation can be compared with, each as ``way:name``."""
+    version, target = _version(desk, run)
+    models = [
+        Choice(f"other:{it.name}", it.note, it.title)
+        for it in targets(desk, but=run)
+        if f", {target}" in it.note
+    ]
+    versions = [
+        Choice(
+            f"against:{row['dataset']}@{row['version']}",
+            f"the same model on this version, {row['n_rows']:,} rows",
+            f"data {row['dataset']}@{row['version'][:12]}",
+        )
+        for row in desk.query(
+            "SELECT dataset, version, n_rows FROM data_versions WHERE dataset = ? "
+            "AND version <> ? ORDER BY number DESC LIMIT 200",
+            version["dataset"],
+            version["version"],
+        )
+    ]
+    times, groups = [], []
+    for it in version["columns"] or ():
+        name, kind = str(it["name"]), str(it.get("type", ""))
+        if kind in ("date", "datetime", "timestamp"):
+            times.append(Choice(f"time:{name}", "before a time, and since", f"time by {name}"))
+        elif kind in ("string", "boolean") and name != target:
+            groups.append(Choice(f"by:{name}", "a group, and all others", f"groups of {name}"))
+    logs = [
+        Choice(f"log:{row['name']}", "its logged rows, with the data", f"endpoint {row['name']}")
+        for row in desk.query("SELECT name FROM endpoints ORDER BY name")
+    ]
+    return [*models, *times, *groups, *versions, *logs]
+
+
+def way_of(choice: str) -> tuple[str, str]:
+    """Return the argument and its value that a choice of :func:`others` stands for."""
+    way, _, name = choice.partition(":")
+    return way, name
+
+
+def _version(desk: Desk, run: str) -> tuple[Row, str]:
+    """Return the record of the data version that a run learnt from, and its target."""
+    from local_stack.explain.subject import target_run, training_data
+
+    record = target_run(desk.workspace, run)
+    found = training_data(desk.workspace, record)
+    rows = desk.query(
+        "SELECT * FROM data_versions WHERE dataset = ? AND version = ?",
+        found.dataset,
+        found.version,
+    )
+    return rows[0], str(record["target"])

@@ -6,17 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from textual.app import ComposeResult
+from textual.message import Message
 from textual.widget import Widget
 
 from local_stack.errors import StackError
+from paceml_tui import decisions
 from paceml_tui.evaluations import Picture
 from paceml_tui.explanations import found_text, permuted_text
-from paceml_tui.render import Block, bar, stack, styled
+from paceml_tui.render import Block, Text, bar, stack, styled
+from paceml_tui.safe import safe
 from paceml_tui.screens.data_profile_parts import Lines, ListPart
 from paceml_tui.tasks import Row, attempt
 from paceml_tui.widgets.detail import Detail
 from paceml_tui.widgets.notice import Notice
 from paceml_tui.widgets.table import Column
+from paceml_tui.wording import signed, told
 
 DAMAGED = "It cannot be drawn: the document is damaged."
 _BAR = 10
@@ -107,3 +111,48 @@ def drawn(part: ListPart, row: Row) -> Block:
     width, height = room_of(part)
     found = attempt(lambda: stack(*row["draw"](width, height)))
     return found.value or styled(DAMAGED, "warning")
+
+
+# One row.
+
+NAME, VALUE, SHAP = 24, 18, 9
+"""Cells of a column's name, of its value, and of what it adds."""
+
+
+class WaterfallPart(ListPart):
+    """The steps from the base value to the prediction; the selected value can be edited."""
+
+    class Picked(Message):
+        """Somebody wants to edit the selected value."""
+
+    def open_detail(self) -> None:
+        """Edit the selected value: what a line tells is all in the line."""
+        self.post_message(self.Picked())
+
+
+STEP_COLUMNS = (
+    Column("column", lambda row: styled(row["name"], limit=60), is_wide=True, rank=0, most=NAME),
+    Column("value", lambda row: row["shown"], rank=1, most=VALUE + 6),
+    Column("SHAP", lambda row: signed(row["shap"]), is_number=True, rank=2, most=SHAP),
+)
+
+
+def _in_short(row: Row) -> Text:
+    if row["it"] is None:
+        return styled("why there are no more", "quiet")
+    changes = row["it"]["changes"]
+    parts = [f"{safe(it['feature'], 24)} {told(it['after'], 24).plain}" for it in changes]
+    return styled(", ".join(parts), limit=300)
+
+
+def _comes(row: Row) -> Text:
+    if row["it"] is None:
+        return styled("")
+    return styled(decisions.label(row["it"]["prediction"]), "good", 24)
+
+
+CHANGE_COLUMNS = (
+    Column("no", lambda row: styled(row["name"], "accent"), rank=0, most=3),
+    Column("these values", _in_short, is_wide=True, rank=1, most=200),
+    Column("give", _comes, rank=2, most=20),
+)

@@ -16,13 +16,14 @@ from paceml_tui import explanations, keys
 from paceml_tui.dependences import feature
 from paceml_tui.render import Text, join, number, safe, styled
 from paceml_tui.screens import explain_documents as documents
-from paceml_tui.screens.data_parts import PartsView
 from paceml_tui.screens.data_profile_parts import Lines, ListPart
+from paceml_tui.screens.explain_answers import AnswersView
 from paceml_tui.screens.explain_decision import DecisionView
 from paceml_tui.screens.explain_parts import (
     DAMAGED,
     FEATURE_COLUMNS,
     FEATURE_ORDERS,
+    AnswerPart,
     drawn,
     picture_lines,
 )
@@ -39,10 +40,10 @@ from paceml_tui.widgets.view import IsLeft
 if TYPE_CHECKING:
     from local_stack.explain.deciding.whatif import Session
 
-PARTS = ("features", "beeswarm", "model", "rows")
+PARTS = ("features", "beeswarm", "model", "rows", "fairness", "compare")
 """The parts in the order of their keys, from 1."""
 
-DRAWN = ("features", "model")
+DRAWN = ("features", "model", "fairness", "compare")
 """The lists whose detail is drawn in the room that there is."""
 
 
@@ -62,7 +63,7 @@ class RowTold(Message):
         self.outcome = outcome
 
 
-class ExplanationView(PartsView):
+class ExplanationView(AnswersView):
     """The explanation of a run or a model version; where there is none yet it is made."""
 
     BINDINGS = keys.bindings("explanation")
@@ -96,6 +97,19 @@ class ExplanationView(PartsView):
         """Return the explanation, {} until it is there."""
         return self._result if "explanation" in self._result else {}
 
+    @property
+    def run_id(self) -> str:
+        """Return the run that is explained."""
+        return str(self.document["explanation"]["run_id"])
+
+    def values_of(self, column: str) -> Sequence[str]:
+        """Return the values that a column had in the rows that were explained."""
+        found = next(
+            (it for it in self.document.get("dependences") or () if it["column"] == column), None
+        )
+        values = {it for it in (found or {}).get("values") or () if it is not None}
+        return sorted({str(it).lower() if isinstance(it, bool) else str(it) for it in values})
+
     def requests(self) -> list[tuple[str, Request]]:
         """Return the commands for what is shown."""
         found = [("This explanation", self.request)]
@@ -103,6 +117,8 @@ class ExplanationView(PartsView):
         if self._part == "features" and row is not None:
             given = {"target": self._target, "feature": row["name"]}
             found.insert(0, ("This feature", Request("explain.dependence", given)))
+        if self._part in self._asked:
+            found.insert(0, (f"This {self._part} part", self._asked[self._part]))
         if self._part == "rows" and row is not None:
             given = {"target": self._target, "index": row["index"]}
             found.insert(0, ("This row", Request("explain.row", given)))
@@ -131,6 +147,8 @@ class ExplanationView(PartsView):
             yield ChartPart(id="beeswarm")
             yield ListPart(id="model")
             yield RowsPart(id="rows")
+            yield AnswerPart(id="fairness")
+            yield AnswerPart(id="compare")
 
     def foot(self) -> ComposeResult:
         """Lay out the lines in which a filter, a file or a value is typed."""
@@ -218,6 +236,7 @@ class ExplanationView(PartsView):
             self.listed.describe()
         if self._part == "rows" and self.query_one(RowsPart).lines is None:
             self._read_rows()
+        self.invite(self._part)
         super().arrive()
 
     def action_back(self) -> None:
@@ -238,8 +257,7 @@ class ExplanationView(PartsView):
         from local_stack.explain.deciding.whatif import Session
 
         if self._session is None:
-            run = str(self.document["explanation"]["run_id"])
-            self._session = Session(self.desk.root, run)
+            self._session = Session(self.desk.root, self.run_id)
         return self._session
 
     def on_unmount(self) -> None:
@@ -310,8 +328,8 @@ class ExplanationView(PartsView):
         self._open_row({"index": event.index})
 
     def _open_row(self, source: Mapping[str, Any]) -> None:
-        run = str(self.document["explanation"]["run_id"])
-        self.app.push_screen(DecisionView(self.desk, self.session, run, source, self._unit))
+        view = DecisionView(self.desk, self.session, self.run_id, source, self._unit)
+        self.app.push_screen(view)
 
     def action_page(self, by: int) -> None:
         """Show the next rows, or those before."""
@@ -359,18 +377,27 @@ class ExplanationView(PartsView):
         if self.state != "loading":
             self.fetch(is_anew=True)
 
+    @property
+    def _written(self) -> Request:
+        """Return the command that writes what is shown as a page."""
+        found = self._asked.get("fairness") if self._part == "fairness" else None
+        return found or self.request
+
     def action_export(self) -> None:
-        """Ask for the file that the explanation is written to as one page."""
+        """Ask for the file that the explanation, or the fairness, is written to as one page."""
         if self.state == "filled":
             help = "One page of HTML that needs no network; a file of that name is replaced."
-            self.ask("html", "write to", "explanation.html", help)
+            name = "explanation" if self._written.command == "explain.model" else "fairness"
+            self.ask("html", "write to", f"{name}.html", help)
 
     def given(self, subject: str, value: str) -> None:
-        """Write the page, or open the row that was typed."""
+        """Write the page, open the row that was typed, or compare windows of time."""
+        super().given(subject, value)
         text = value.strip()
         if subject == "html" and text:
-            arguments = {**self.request.arguments, "html": text}
-            self.app.post_message(Asked(Request("explain.model", arguments), is_form=False))
+            request = self._written
+            whole = Request(request.command, {**request.arguments, "html": text})
+            self.app.post_message(Asked(whole, is_form=False))
         elif subject == "row" and text:
             found = attempt(lambda: documents.source_of(text))
             if found.value is not None:
