@@ -162,15 +162,15 @@ def test_the_same_explanation_gives_the_same_page():
 
 
 def test_the_page_is_bounded_and_tells_what_it_leaves_out():
-    names = [f"{HOSTILE[0]} {place} {'w' * 3000}" for place in range(300)]
-    many = explained(names, n_rows=400, words=[f"{place} {'&' * 3000}" for place in range(50)])
+    names = [f"{HOSTILE[0]} {place} {'w' * 3000}" for place in range(120)]
+    many = explained(names, n_rows=350, words=[f"{place} {'&' * 3000}" for place in range(50)])
     row = ROW | {"contributions": [{"feature": it, "value": it, "shap": 1.0} for it in names]}
     content = page.html(many, name="n" * 9999, rows=[row] * 50)
     assert len(content.encode()) < page.MAX_BYTES
     seen = Outline(content).seen
-    assert re.search(r"Features Shown are \d+ of 300 features", seen)
+    assert re.search(r"Features Shown are \d+ of 120 features", seen)
     assert re.search(r"Shown are \d+ of 50 rows", seen)
-    assert "288 other columns" in seen
+    assert "108 other columns" in seen
     strips = re.findall(r'<svg[^>]*class="strip">.*?</svg>', content)
     assert max(each.count("h0") for each in strips) <= drawings.MOST_POINTS
 

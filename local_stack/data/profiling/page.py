@@ -42,7 +42,21 @@ _FEW = 3  # up to so many variables there is nothing to filter
 
 
 def write_page(profile: DatasetProfile, path: Path) -> int:
-    """Write the profile as one HTML file, whole or not at all; return its size in bytes.
+    """Write the profile as one HTML file; return its size in bytes.
+
+    Raises
+    ------
+    InputError, NotFoundError, ConflictError
+        As :func:`publish` does.
+    """
+    check_place(path)
+    content = render(profile).encode()
+    publish(content, path)
+    return len(content)
+
+
+def publish(content: bytes, path: Path) -> None:
+    """Write an HTML file, whole or not at all.
 
     An HTML file that is there is replaced, any other file is not.
 
@@ -56,7 +70,6 @@ def write_page(profile: DatasetProfile, path: Path) -> int:
         When a file is there that is no HTML.
     """
     check_place(path)
-    content = render(profile).encode()
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".paceml-")
     scratch = Path(name)
     try:
@@ -67,11 +80,10 @@ def write_page(profile: DatasetProfile, path: Path) -> int:
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
-    return len(content)
 
 
 def check_place(path: Path) -> None:
-    """Raise what :func:`write_page` raises for a place, before there is anything to write."""
+    """Raise what :func:`publish` raises for a place, before there is anything to write."""
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a file.", "Name a file in it.")
     if not path.parent.is_dir():
