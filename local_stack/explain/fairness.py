@@ -31,7 +31,7 @@ from local_stack.runs.fairness import (
 from local_stack.stores.journal import Draft
 from local_stack.workspace import Workspace
 
-_SHAP_ROWS = 1_000
+_SHAP_ROWS, _SHAP_ROWS_SAMPLED = 1_000, 200
 
 
 def _reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
@@ -60,7 +60,7 @@ def fairness(
     bins: tuple[str, ...] = (),
     costs: str | None = None,
     limit: tuple[str, ...] = (),
-    shap_rows: int = _SHAP_ROWS,
+    shap_rows: int | None = None,
     html: Path | None = None,
     progress: Progress = silent,
 ) -> FairnessReport:
@@ -92,7 +92,8 @@ def fairness(
     limit
         Refuse (exit 4) what breaks it, as demographic_parity_difference=0.1; repeat it.
     shap_rows
-        Explain at most this many rows for the SHAP gaps; 0 leaves them out.
+        Explain at most this many rows for the SHAP gaps; 0 leaves them out. 1,000 when left out,
+        or 200 where SHAP values can only be sampled.
     html
         Write a page to this file, too.
 
@@ -106,7 +107,7 @@ def fairness(
     if html is not None:
         html = outside(workspace, html)
         check_place(html)
-    if shap_rows < 0:
+    if shap_rows is not None and shap_rows < 0:
         raise InputError(f"--shap-rows needs 0 or more, not {shap_rows}.")
     subject = subject_of(workspace, target, data)
     extra = dict(limit_of(text) for text in limit)
@@ -118,6 +119,8 @@ def fairness(
         positive=asked.positive if positive is None else positive,
         limits={**asked.limits, **extra},
     )
+    if shap_rows is None:
+        shap_rows = _SHAP_ROWS if subject.explainer.is_quick else _SHAP_ROWS_SAMPLED
     plan = Plan(chosen, threshold, _costs(subject, costs), chosen.limits, shap_rows)
     _check(subject, plan, has_costs=costs is not None)
     rows = rows_of(workspace, subject, progress)

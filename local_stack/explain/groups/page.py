@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from local_stack.data.profiling.page import check_place
+from local_stack.data.profiling.page import publish
 from local_stack.data.profiling.page_html import (
     Markup,
     counted,
@@ -49,12 +47,10 @@ _SHOWN: Final = {
     "mean_target": "Mean target",
 }
 _DRAWN: Final = ("selection_rate", "true_positive_rate", "false_positive_rate", "mean_error", "mae")
-_OWN_STYLE: Final = (
-    ".interval{display:block;width:15rem;height:1.1rem}.interval line{stroke:var(--quiet)}"
-    ".interval circle{fill:var(--accent)}.no{color:var(--hot);font-weight:600}.yes{font-weight:600}"
-)
 _MOST_GAPS = 12
 _WIDTH = 240.0
+_BAR = 80.0
+_FRONT = (220.0, 130.0)
 
 
 def write(report: FairnessReport, path: Path) -> None:
@@ -63,22 +59,14 @@ def write(report: FairnessReport, path: Path) -> None:
     Raises
     ------
     InputError, NotFoundError, ConflictError
-        As :func:`check_place` does.
+        As :func:`publish` does.
     """
-    check_place(path)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".paceml-")
-    scratch = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(render(report.to_dict()).encode())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    publish(render(report.to_dict()).encode(), path)
 
 
 def render(found: Values) -> str:
     """Return the whole page of a report, as JSON has it."""
-    style = files("local_stack.data.profiling").joinpath("page.css").read_text("utf-8") + _OWN_STYLE
+    style = _asset("local_stack.data.profiling") + _asset("local_stack.explain.groups")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     title = f"Fairness of {cut(str(found['target']))}"
@@ -94,6 +82,10 @@ def render(found: Values) -> str:
     top = tag("header", tag("strong", title), class_="top")
     body = tag("body", top, tag("main", section(found)))
     return f'<!doctype html>\n<html lang="en">{head}{body}</html>\n'
+
+
+def _asset(package: str) -> str:
+    return files(package).joinpath("page.css").read_text("utf-8")
 
 
 def section(found: Values) -> Markup:
@@ -217,7 +209,7 @@ def _verdicts(found: Values) -> Iterator[Markup]:
             ["Limit", "Observed", "Required", "Kept"],
             (
                 [
-                    value_of(it["name"]),
+                    it["name"].replace("_", " "),
                     value_of("not measurable" if it["observed"] is None else it["observed"]),
                     value_of(it["required"]),
                     tag("span", "yes" if it["passed"] else "no", class_=_mark(it["passed"])),
@@ -252,19 +244,42 @@ def _shap(found: Values | None) -> Markup | None:
             class_="note",
         ),
     ]
-    for group in found["groups"]:
-        parts.append(tag("h4", f"{cut(group['group'])}: {group['difference']:+.4g} in all"))
-        shown = group["columns"][:_MOST_GAPS]
-        rest = sum(it["gap"] for it in group["columns"][_MOST_GAPS:])
-        rows = [
-            [value_of(it["feature"]), f"{it['gap']:+.4g}", f"{it['low']:+.3g} to {it['high']:+.3g}"]
-            for it in shown
-            if it["gap"] is not None and it["low"] is not None
-        ]
-        if len(group["columns"]) > len(shown):
-            rows.append([tag("i", "all other columns"), f"{rest:+.4g}", ""])
-        parts.append(table(["Column", "Gap", "Interval"], rows, class_="list short", numbers=(1,)))
+    largest = max(abs(it["gap"]) for group in found["groups"] for it in group["columns"]) or 1.0
+    shown = (tag("div", _gaps(group, largest)) for group in found["groups"])
+    parts.append(tag("div", joined(shown), class_="columns"))
     return tag("div", joined(parts), class_="card")
+
+
+def _gaps(group: Values, largest: float) -> Markup:
+    """Return what each column adds to a group's scores, as bars to the left or the right."""
+    shown = group["columns"][:_MOST_GAPS]
+    rows = [
+        [value_of(it["feature"], 40), _bar(it["gap"] / largest), f"{it['gap']:+.3g}", _between(it)]
+        for it in shown
+    ]
+    if len(group["columns"]) > len(shown):
+        rest = sum(it["gap"] for it in group["columns"][_MOST_GAPS:])
+        rows.append([tag("i", "all others"), _bar(rest / largest), f"{rest:+.3g}", ""])
+    return joined(
+        [
+            tag("h4", f"{cut(group['group'], 60)}: {group['difference']:+.3g} in all"),
+            table(["Column", "", "Gap", "Interval"], rows, numbers=(2,)),
+        ]
+    )
+
+
+def _between(it: Values) -> str:
+    known = it["low"] is not None and it["high"] is not None
+    return f"{it['low']:+.2g} to {it['high']:+.2g}" if known else ""
+
+
+def _bar(share: float) -> Markup:
+    middle, width = _BAR / 2, abs(share) * _BAR / 2
+    start, mark = (middle, "up") if share > 0 else (middle - width, "down")
+    return Markup(
+        f'<svg width="{_BAR:.0f}" height="12" class="interval lift" aria-hidden="true">'
+        f'<rect class="{mark}" x="{start:.1f}" y="1" width="{width:.1f}" height="10"/></svg>'
+    )
 
 
 def _proxies(found: Values | None) -> Markup | None:
@@ -277,7 +292,11 @@ def _proxies(found: Values | None) -> Markup | None:
         if found["is_input"]
         else "The model does not see this column itself."
     )
-    all_of = "" if together is None else f" All its columns together tell of it: {together:.3f}."
+    all_of = (
+        ""
+        if together is None
+        else f" All its columns together give it away with {metric} {together:.3f}."
+    )
     rows = (
         [
             value_of(it["column"]),
@@ -321,7 +340,8 @@ def _thresholds(found: Values | None) -> Markup | None:
         tag(
             "p",
             f"Costs a row: {costs or 'none'}. Equal means a difference of at most "
-            f"{found['tolerance']:g}. Thresholds by group are unlawful in many places.",
+            f"{found['tolerance']:g}. The thresholds were chosen on these rows and do a little "
+            "less well on others; thresholds by group are unlawful in many places.",
             class_="note",
         ),
         table(
@@ -329,5 +349,56 @@ def _thresholds(found: Values | None) -> Markup | None:
             rows,
             numbers=range(2, 4 + len(goals)),
         ),
+        tag("div", joined(_fronts(found)), class_="columns"),
         class_="card",
+    )
+
+
+def _fronts(found: Values) -> Iterator[Markup]:
+    """Yield for each goal the disparities and costs that no other thresholds beat in both."""
+    now = found["policies"][0]
+    for goal, points in found["tradeoffs"].items():
+        here = (now["disparities"][goal], now["cost"])
+        pairs = [(it["disparity"], it["cost"]) for it in points]
+        if here[0] is None or len(pairs) < 2:
+            continue
+        yield tag(
+            "figure",
+            tag("h4", f"Cost against the difference in {goal.replace('_', ' ')}"),
+            _front(pairs, [bool(it["is_common"]) for it in points], here),
+            tag("figcaption", "Filled: thresholds by group; open: a common one; red: as now."),
+        )
+
+
+def _kind(is_common: bool) -> str:
+    return "common" if is_common else "own"
+
+
+def _front(
+    pairs: Sequence[tuple[float, float]], is_common: Sequence[bool], now: tuple[float, float]
+) -> Markup:
+    width, height = _FRONT
+    right = max(x for x, _ in (*pairs, now)) or 1.0
+    low, high = (pick(y for _, y in (*pairs, now)) for pick in (min, max))
+    span = (high - low) or 1.0
+
+    def place(x: float, y: float) -> tuple[str, str]:
+        across, down = 40 + (width - 50) * x / right, 10 + (height - 35) * (high - y) / span
+        return f"{across:.1f}", f"{down:.1f}"
+
+    placed = [place(*pair) for pair in pairs]
+    line = " ".join(f"{x},{y}" for x, y in placed)
+    dots = "".join(
+        f'<circle cx="{x}" cy="{y}" r="3" class="{_kind(common)}"/>'
+        for (x, y), common in zip(placed, is_common, strict=True)
+    )
+    x, y = place(*now)
+    return Markup(
+        f'<svg class="front-line" viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
+        f'aria-label="cost from {low:.3g} to {high:.3g}, difference up to {right:.3g}">'
+        f'<path d="M38 8V{height - 23:.0f}H{width - 6:.0f}"/><polyline points="{line}"/>{dots}'
+        f'<circle class="now" cx="{x}" cy="{y}" r="3"/>'
+        f'<text x="2" y="14">{high:.3g}</text><text x="2" y="{height - 23:.0f}">{low:.3g}</text>'
+        f'<text x="38" y="{height - 12:.0f}">0</text>'
+        f'<text x="{width - 30:.0f}" y="{height - 12:.0f}">{right:.3g}</text></svg>'
     )
