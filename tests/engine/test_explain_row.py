@@ -17,8 +17,10 @@ import numpy as np
 import polars as pl
 import pytest
 from deciding_kit import loan_case, loans
+from explained_kit import add_model, served
 
 from local_stack import catalog
+from local_stack.data import versions
 from local_stack.errors import InputError, NotFoundError, UnavailableError
 from local_stack.explain.deciding.answers import answer
 from local_stack.explain.deciding.inquiry import Inquiry
@@ -26,6 +28,8 @@ from local_stack.explain.deciding.reasons import Contribution, Measure, reasons,
 from local_stack.explain.deciding.similar import Past, similar_rows
 from local_stack.explain.deciding.whatif import Session
 from local_stack.explain.subject import subject_of
+from local_stack.runs.fit import fit
+from local_stack.runs.recipe import parse_recipe
 from local_stack.workspace import Workspace
 
 HOSTILE = "[/nope]\x1b[31m\u202e"
@@ -229,26 +233,25 @@ checks:
 
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace, str]]:
-    """A workspace with loans, one row without its target, a contract, and a model of them."""
+    """A workspace with loans, one row without its target, a contract, and two models of them."""
     folder = tmp_path_factory.mktemp("bank")
     paid = pl.when(pl.int_range(pl.len()) == 5).then(None).otherwise(pl.col("paid")).alias("paid")
-    loans().drop("grade", "limit").with_columns(paid).write_parquet(folder / "loans.parquet")
+    frame = loans().drop("grade", "limit").with_columns(paid)
+    frame.write_parquet(folder / "loans.parquet")
     recipe = {
         "dataset": "loans",
         "target": "paid",
         "features": [{"dates": {"columns": ["since"], "parts": ["elapsed_days"]}}],
         "params": {"n_estimators": 15, "num_leaves": 7, "num_threads": 1},
         "threshold": 0.6,
-        "bootstrap": {"resamples": 20},
     }
-    (folder / "recipe.yaml").write_text(json.dumps(recipe))
+    models = [fit(parse_recipe(recipe | more), frame).model for more in ({}, {"threshold": 0.4})]
     with Workspace.create(folder / "ws", actor="tester") as workspace:
-        source = str(folder / "loans.parquet")
-        given = {"name": "loans", "source": source, "target": "paid", "sensitive": ["is_known"]}
-        catalog.call(workspace, "data.add", given)
+        given = {"name": "loans", "source": str(folder / "loans.parquet"), "target": "paid"}
+        catalog.call(workspace, "data.add", {**given, "sensitive": ["is_known"]})
         catalog.call(workspace, "data.contract", {"name": "loans", "text": CONTRACT})
-        run = catalog.call(workspace, "runs.train", {"recipe": str(folder / "recipe.yaml")})
-        yield workspace, run.run_id
+        add_model(workspace, "loans", versions.find(workspace, "loans").reference, *models)
+        yield workspace, "loans/1"
 
 
 def explain(bank: tuple[Workspace, str], **arguments: Any) -> dict[str, Any]:
@@ -354,7 +357,36 @@ def test_bad_questions_end_in_a_sentence(
     assert message in str(caught.value)
 
 
-def test_an_unknown_prediction_is_not_found(bank: tuple[Workspace, str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("direction: up", "line 2"),
+        ("immutable: perhaps", "line 2"),
+        ("directon: increase", "Did you mean 'direction'"),
+    ],
+)
+def test_words_of_the_contract_are_checked(
+    bank: tuple[Workspace, str], words: str, message: str
+) -> None:
+    text = f"columns:\n  income: {{{words}}}\n"
+    with pytest.raises(InputError, match=message):
+        catalog.call(bank[0], "data.contract", {"name": "loans", "text": text})
+
+
+async def test_a_logged_prediction_is_explained_by_the_model_that_made_it(
+    bank: tuple[Workspace, str],
+) -> None:
+    row = explain(bank, index=8, counterfactuals=0)["row"]
+    async with served(bank[0], "desk", 1) as at:
+        answer = await at.client.post("/invocations", json={"inputs": [row]})
+    identity = answer.headers["x-paceml-prediction-id"]
+    found = explain(bank, prediction=identity)
+    assert found["prediction_id"] == identity
+    assert found["prediction"] == answer.json()["predictions"][0]
+    assert found["row"] == row
+    assert found["notes"] == ["The model says the same now as it did then, to the last bit."]
+    with pytest.raises(InputError, match="was made by loans/1, which is another model"):
+        explain((bank[0], "loans/2"), prediction=identity)
     with pytest.raises(NotFoundError):
         explain(bank, prediction="nothing")
 
