@@ -114,7 +114,8 @@ def recalled(workspace: Workspace, prediction_id: str) -> Recalled:
         )
     try:
         explainer = RowExplainer(model, _background(workspace, version, model))
-        told = explainer.explain(rows[request.place], again[request.place])
+        unit = (found.explanation or {}).get("unit")
+        told = explainer.explain(rows[request.place], again[request.place], unit)
     except StackError as error:
         notes.append(f"The prediction cannot be explained again: {error.message}")
         equal = _is_same(said, found.prediction)

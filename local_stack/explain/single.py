@@ -70,19 +70,27 @@ class RowExplainer:
         self._places = column_groups(model.preparation)
         self._explainer = Explainer(model, _matrix(model, background))
 
-    def explain(self, row: Mapping[str, Any], prediction: Any) -> RowExplanation:
+    def explain(
+        self, row: Mapping[str, Any], prediction: Any, unit: str | None = None
+    ) -> RowExplanation:
         """Return the explanation of a validated row and of what the model said of it.
+
+        Parameters
+        ----------
+        unit
+            What to measure in; by default as the model itself adds up.
 
         Raises
         ------
         InputError
-            The model has no answer for rows that are mixed of others, so it has no explanation.
+            The model is not explained in that unit, or it has no answer for rows that are mixed
+            of others, so that it has no explanation.
         """
         from local_stack.explain.deciding.reasons import Contribution, Measure, reasons
 
         model = self._model
         matrix = model.matrix({name: [it] for name, it in row.items()})
-        found = self._explainer.attribute(matrix)
+        found = self._explainer.attribute(matrix, unit)
         place = model.classes.index(prediction) if len(found.outputs) > 1 else 0
         values = found.values[0, :, place].tolist()
         parts = [

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -94,7 +95,8 @@ class Endpoint:
         return await self._guarded(request, self._score)
 
     async def _explain(self, request: Request) -> Response:
-        return await self._guarded(request, self._score_and_explain)
+        unit = request.query_params.get("unit")
+        return await self._guarded(request, partial(self._score_and_explain, unit=unit))
 
     async def _guarded(self, request: Request, scoring: Scoring) -> Response:
         try:
@@ -133,11 +135,13 @@ class Endpoint:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._worker, self._scorer.score, body, content_type)
 
-    async def _score_and_explain(self, body: bytes, content_type: str | None) -> Scored:
+    async def _score_and_explain(
+        self, body: bytes, content_type: str | None, unit: str | None
+    ) -> Scored:
         if self._n_explaining >= MAX_EXPLAINING:
             raise overloaded("The endpoint is explaining as many requests as it may.")
         deadline = time.monotonic() + self._seconds
-        done = self._explaining.submit(self._scorer.explain, body, content_type, deadline)
+        done = self._explaining.submit(self._scorer.explain, body, content_type, deadline, unit)
         self._n_explaining += 1
         loop = asyncio.get_running_loop()
         done.add_done_callback(lambda _: loop.call_soon_threadsafe(self._forget_explaining))

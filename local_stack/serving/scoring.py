@@ -76,13 +76,17 @@ class Scorer:
         rows, predictions = self._predicted(body, content_type, self._config.max_rows)
         return self._scored(rows, [_plain(it) for it in predictions], started)
 
-    def explain(self, body: bytes, content_type: str | None, deadline: float) -> Scored:
+    def explain(
+        self, body: bytes, content_type: str | None, deadline: float, unit: str | None = None
+    ) -> Scored:
         """Return the predictions for the rows in ``body`` with their explanations.
 
         Parameters
         ----------
         deadline
             When nobody waits any more, by ``time.monotonic()``.
+        unit
+            What to measure in; by default as the model itself adds up.
 
         Raises
         ------
@@ -95,17 +99,17 @@ class Scorer:
         for row, prediction in zip(rows, predictions, strict=True):
             if time.monotonic() > deadline:
                 raise overloaded("The explanations took too long; send fewer rows.")
-            explanations.append(self._explained(row, prediction))
+            explanations.append(self._explained(row, prediction, unit))
         plain = [_plain(it) for it in predictions]
         return self._scored(rows, plain, started, tuple(explanations))
 
-    def _explained(self, row: dict[str, Any], prediction: Any) -> RowExplanation:
+    def _explained(self, row: dict[str, Any], prediction: Any, unit: str | None) -> RowExplanation:
         try:
             if self._explainer is None:
                 self._explainer = RowExplainer(self._model, self._background())
-            return self._explainer.explain(row, prediction)
+            return self._explainer.explain(row, prediction, unit)
         except InputError as error:
-            raise Refusal(422, "EXPLANATION_UNAVAILABLE", error.message) from None
+            raise Refusal(422, "EXPLANATION_UNAVAILABLE", str(error)) from None
 
     def _predicted(
         self, body: bytes, content_type: str | None, max_rows: int

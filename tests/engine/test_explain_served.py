@@ -92,6 +92,10 @@ async def test_every_format_and_every_refusal_is_that_of_invocations(lender: Wor
             mine = await at.client.post("/explain", json=body)
             assert mine.status_code in (400, 422)
             assert mine.json() == (await at.client.post("/invocations", json=body)).json()
+        euros = await at.client.post("/explain?unit=%1b%5b31m", json=bodies[0])
+        assert (euros.status_code, euros.json()["error_code"]) == (422, "EXPLANATION_UNAVAILABLE")
+        assert "Ask for one of: log-odds, probability." in euros.json()["message"]
+        assert "\x1b" not in euros.text
         wrong = await at.client.post("/explain", content=b"x", headers={"content-type": "a/b"})
         assert wrong.status_code == 415
 
@@ -103,9 +107,9 @@ async def test_what_takes_too_long_is_503_and_predictions_go_on(
 
     real = RowExplainer.explain
 
-    def slow(self: RowExplainer, row: Any, prediction: Any) -> Any:
+    def slow(self: RowExplainer, row: Any, prediction: Any, unit: Any) -> Any:
         time.sleep(0.1)
-        return real(self, row, prediction)
+        return real(self, row, prediction, unit)
 
     monkeypatch.setattr(RowExplainer, "explain", slow)
     async with served(lender, "slow", 1, request_seconds=0.3) as at:
@@ -125,7 +129,9 @@ async def test_a_logged_explanation_is_made_again_to_the_last_bit(lender: Worksp
         one = await at.client.post("/explain", json={"inputs": [ROW]})
         many = await at.client.post("/explain", json={"inputs": [ROW, MISSING, ROW]})
         plain = await at.client.post("/invocations", json={"inputs": [MISSING]})
-    for answer, ending, place in ((one, "", 0), (many, ".1", 1), (plain, "", 0)):
+        share = await at.client.post("/explain?unit=probability", json={"inputs": [ROW]})
+    assert share.json()["explanations"][0]["unit"] == "probability"
+    for answer, ending, place in ((one, "", 0), (share, "", 0), (many, ".1", 1), (plain, "", 0)):
         identity = answer.headers["x-paceml-prediction-id"] + ending
         found = recalling.recalled(lender, identity)
         assert found.is_equal is True

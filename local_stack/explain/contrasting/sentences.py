@@ -24,6 +24,8 @@ MOST: Final = 5
 _NOTHING: Final = 1e-12
 _LEAST: Final = 0.01
 """Parts smaller than this share of the largest one are not told by themselves."""
+_UNSEEN: Final = 0.0005
+"""A share below it is told as zero points."""
 
 
 def sentences(
@@ -50,8 +52,12 @@ def sentences(
     if abs(base_difference) > _NOTHING:
         told = _signed(unit, base_difference)
         found.append(f"What they say before any column, the base value, differs by {told}.")
-    least = max(_NOTHING, _LEAST * max((abs(it.difference) for it in columns), default=0.0))
-    told_apart = [it for it in columns[:MOST] if abs(it.difference) >= least]
+    largest = max((abs(it.difference) for it in columns), default=0.0)
+    told_apart = [
+        it
+        for it in columns[:MOST]
+        if abs(it.difference) > _NOTHING and _is_told(unit, it.difference, largest)
+    ]
     found += [_column(unit, it) for it in told_apart]
     rest = columns[len(told_apart) :]
     if rest and told_apart:
@@ -101,7 +107,7 @@ def _column(unit: str, column: ColumnChange) -> str:
     if column.moved is None or column.rest is None:
         return f"{said}."
     parts = []
-    if abs(column.moved) >= _LEAST * abs(column.difference):
+    if _is_told(unit, column.moved, column.difference):
         part = f"{_signed(unit, column.moved)} through its changed values"
         if column.values:
             shift = column.values[0]
@@ -110,9 +116,14 @@ def _column(unit: str, column: ColumnChange) -> str:
                 f"{_percent(shift.share_b)} of the rows)"
             )
         parts.append(part)
-    if abs(column.rest) >= _LEAST * abs(column.difference):
+    if _is_told(unit, column.rest, column.difference):
         parts.append(f"{_signed(unit, column.rest)} as the same values count otherwise")
-    return f"{said}: {', '.join(parts)}."
+    return f"{said}: {', '.join(parts)}." if parts else f"{said}."
+
+
+def _is_told(unit: str, part: float, whole: float) -> bool:
+    """Return whether a part of a difference is worth a word."""
+    return abs(part) >= max(_LEAST * abs(whole), _UNSEEN if _is_share(unit) else 0.0)
 
 
 def _ranks(columns: Sequence[ColumnChange]) -> list[str]:
@@ -120,18 +131,30 @@ def _ranks(columns: Sequence[ColumnChange]) -> list[str]:
     found = []
     for it in columns:
         name = plain_name(it.feature)
-        if it.rank_b is None or it.rank_a is None:
-            side, rank = ("A", it.rank_a) if it.rank_b is None else ("B", it.rank_b)
-            found.append(f"Only {side} uses {name}, where it is number {rank} by importance.")
-        elif (
-            it.rank_low is not None and it.rank_high is not None and it.rank_low * it.rank_high > 0
-        ):
-            found.append(f"{name} goes from number {it.rank_a} to {it.rank_b} by importance.")
+        if it.rank_a is None:
+            found.append(f"Only B uses {name}, its number {it.rank_b} by importance.")
+        if it.rank_b is None:
+            found.append(f"Only A uses {name}, its number {it.rank_a} by importance.")
+    moved = sorted((it for it in columns if _has_moved(it)), key=_best_rank)
+    for it in moved[:MOST]:
+        name = plain_name(it.feature)
+        found.append(f"By importance {name} goes from number {it.rank_a} to {it.rank_b}.")
+    if len(moved) > MOST:
+        found.append(f"So do {len(moved) - MOST} less important columns change their places.")
     apart = [it for it in columns if it.correlation is not None and it.correlation < 0.5]
     names = ", ".join(plain_name(it.feature) for it in apart[:MOST])
     if names:
-        found.append(f"The SHAP values of {names} hardly agree between the models.")
+        found.append(f"Row by row the models hardly agree on {names} (correlation below 0.5).")
     return found
+
+
+def _has_moved(column: ColumnChange) -> bool:
+    low, high = column.rank_low, column.rank_high
+    return low is not None and high is not None and low * high > 0
+
+
+def _best_rank(column: ColumnChange) -> int:
+    return min(column.rank_a or 0, column.rank_b or 0)
 
 
 def _noun(unit: str, output: str) -> str:
@@ -164,7 +187,7 @@ def _size(unit: str, value: float) -> str:
     if not _is_share(unit):
         return number(abs(value))
     points = 100 * abs(value)
-    return f"{points:.1f} points" if points >= 0.05 else "less than 0.1 points"
+    return f"{points:.1f} points" if points >= 100 * _UNSEEN else "less than 0.1 points"
 
 
 def _signed(unit: str, value: float) -> str:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 ROWS: Final = 5_000
-SAMPLED_ROWS: Final = 200
+SAMPLED_ROWS: Final = 100
 """Most rows of a side where each SHAP value has to be sampled."""
 INDEX: Final = "paceml.row"
 """Column with the number of a row in its data version; no data set has a column of that name."""
