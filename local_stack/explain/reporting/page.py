@@ -32,6 +32,7 @@ from local_stack.explain.reporting.points import CATEGORY_COLOURS
 MAX_BYTES: Final = 6_000_000
 """Size that a page never passes, whatever the model."""
 
+_SHEETS = ("local_stack.data.profiling", "local_stack.explain.groups", __package__)
 _MOST_NOTES = 50
 _FAIRNESS = 1_000_000  # bytes of its section
 
@@ -105,9 +106,8 @@ def _document(parts: Sequence[tuple[str, str, Markup]], title: str) -> str:
 
 
 def _style() -> str:
-    """Return the style sheet: that of a profile, what is special here, and places and colours."""
-    shared = files("local_stack.data.profiling") / "page.css"
-    own = files(__package__) / "page.css"
+    """Return the style sheet: of profiles, of fairness, of this page, and places and colours."""
+    sheets = [(files(name) / "page.css").read_text("utf-8") for name in _SHEETS]
     rules = [f".t{place}{{--t:{place / 2:g}%}}" for place in range(201)]
     for prefix, colours in (("s", PALETTE), ("c", CATEGORY_COLOURS)):
         for place, colour in enumerate(colours):
@@ -118,7 +118,7 @@ def _style() -> str:
         mixed = f"color-mix(in srgb,var(--accent) {place}0%,transparent)"
         text = ";color:var(--on)" if place > 6 else ""
         rules.append(f"td.p{place},i.p{place}{{background:{mixed}{text}}}")
-    return shared.read_text("utf-8") + own.read_text("utf-8") + "".join(rules)
+    return "".join((*sheets, *rules))
 
 
 def _fairness(found: Mapping[str, Any]) -> Markup:
