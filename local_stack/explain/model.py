@@ -6,6 +6,7 @@ Everything is stored next to the run, so that it is computed once.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,7 @@ def model(
         Let the workers of a Dask cluster do it, as tcp://HOST:PORT; the values are the same.
     """
     from local_stack.explain.effects import whole
+    from local_stack.explain.reporting import writing
 
     html = None if html is None else outside(workspace, html)
     progress(Step("Reading the model and its rows"))
@@ -92,37 +94,34 @@ def model(
         found = subject.attributions(frame, unit=unit, workers=workers, progress=progress)
     learnt_from = training_data(workspace, subject.run).reference
     told = whole.explained(subject, learnt_from, frame, found, output=output, progress=progress)
-    return _stored(workspace, subject, told, found, html, progress)
-
-
-def _stored(
-    workspace: Workspace,
-    subject: Subject,
-    told: Explained,
-    found: Attributions,
-    html: Path | None,
-    progress: Progress,
-) -> ModelExplanation:
-    """Store an explanation as artefacts of the run, here and in MLflow, and record it."""
     with workspace.scratch() as scratch:
         folder = Path(scratch)
         write_values(found, folder / VALUES)
-        names = sorted({DOCUMENT, *_files(folder)})
-        artifacts = tuple(f"{FOLDER}/{name}" for name in names)
-        result = replace(told.explanation, artifacts=artifacts)
-        document = replace(told, explanation=result).to_dict()
-        text = json.dumps(document, allow_nan=False, ensure_ascii=False)
-        (folder / DOCUMENT).write_text(text, encoding="utf-8")
-        blobs = {
-            f"{FOLDER}/{name}": workspace.artifacts.put_file(folder / name).to_dict()
-            for name in names
-        }
-        _record(workspace, result, subject.version, blobs)
-        progress(Step("Mirroring to MLflow"))
-        try:
-            workspace.tracking.log_artifacts(subject.run_id, folder, FOLDER)
-        except UnavailableError as error:  # what is recorded here is whole
-            result = replace(result, notes=(*result.notes, str(error)))
+        progress(Step("Drawing the figures and the report"))
+        report = writing.write(workspace, subject, told, frame, found, folder)
+        if html is not None:
+            shutil.copyfile(report, html)
+        return _stored(workspace, subject, told, folder, progress)
+
+
+def _stored(
+    workspace: Workspace, subject: Subject, told: Explained, folder: Path, progress: Progress
+) -> ModelExplanation:
+    """Store an explanation and the files of a folder with the run, here and in MLflow."""
+    names = sorted({DOCUMENT, *_files(folder)})
+    result = replace(told.explanation, artifacts=tuple(f"{FOLDER}/{name}" for name in names))
+    document = replace(told, explanation=result).to_dict()
+    text = json.dumps(document, allow_nan=False, ensure_ascii=False)
+    (folder / DOCUMENT).write_text(text, encoding="utf-8")
+    blobs = {
+        f"{FOLDER}/{name}": workspace.artifacts.put_file(folder / name).to_dict() for name in names
+    }
+    _record(workspace, result, subject.version, blobs)
+    progress(Step("Mirroring to MLflow"))
+    try:
+        workspace.tracking.log_artifacts(subject.run_id, folder, FOLDER)
+    except UnavailableError as error:  # what is recorded here is whole
+        result = replace(result, notes=(*result.notes, str(error)))
     return result
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from explain_kit import FOREST, LOGISTIC, rows_of, table, trained
+from explain_kit import FOREST, LOGISTIC, rows_of, table, trained, values_of
 from sklearn.inspection import partial_dependence as sklearn_partial_dependence
 from sklearn.inspection import permutation_importance as sklearn_permutation_importance
 from sklearn.utils import check_random_state
@@ -183,6 +183,8 @@ def test_a_classifier_without_probabilities_is_told_by_the_labels_it_gives() -> 
     np.testing.assert_array_equal(found.argmax(axis=1), model.outputs(rows.matrix))
     part = partial.partial_dependence(rows, "a", 2)
     assert (part.output, part.unit) == ("2", GIVEN)
+    sampled = rows_of(trained("label", "sklearn.svm.SVC", "a", "b"), 5)
+    assert values_of(sampled).unit == "decision function"
     assert 0 <= min(part.mean) <= max(part.mean) <= 1
 
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 BACKGROUND_ROWS: Final = 100
 _BLOCK: Final = 500
+_SLOW_BLOCK: Final = 20
+"""Rows of a sampled explainer between two ticks of the progress: seconds, not minutes."""
 _SAMPLED: Final = "permutation SHAP ({n} background rows, {p} orders forth and back)"
 _ENUMERATED: Final = "exact SHAP (every coalition, {n} background rows)"
 
@@ -189,11 +191,12 @@ def attribute(
     explainer = Explainer(model, background)
     if workers is None and explainer.is_quick:
         return explainer.attribute(matrix, unit)
-    blocks = [matrix[start : start + _BLOCK] for start in range(0, len(matrix), _BLOCK)] or [matrix]
+    size = _BLOCK if explainer.is_quick else min(_BLOCK, _SLOW_BLOCK)
+    blocks = [matrix[start : start + size] for start in range(0, len(matrix), size)] or [matrix]
     if workers is None:
         parts = []
         for number, block in enumerate(blocks):
-            progress(Step("SHAP values", number * _BLOCK, len(matrix)))
+            progress(Step("SHAP values", number * size, len(matrix)))
             parts.append(explainer.attribute(block, unit))
         return joined(parts)
     facts = workers.send((model.record, model.preparation, model.content))

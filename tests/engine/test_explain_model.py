@@ -1,0 +1,211 @@
+"""``explain model`` and ``explain dependence`` on real runs: what they say, store and refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from explain_kit import table
+
+from local_stack import catalog
+from local_stack.errors import InputError, NotFoundError
+from local_stack.explain.effects.parts import KINDS
+from local_stack.results import plain
+from local_stack.runs import records
+from local_stack.stores.artifacts import Blob
+from local_stack.workspace import Workspace
+
+HOSTILE = "<img src=x>[/red]\x1b[31m"
+PLANS = {
+    "two": ("label", "params: {n_estimators: 15, num_leaves: 5}\n", "y, grade, is_new"),
+    "many": ("grade", "params: {n_estimators: 8, num_leaves: 5}\n", "y, label, is_new, same, b"),
+    "none held out": (
+        "y",
+        "split: {test: 0}\nestimator: sklearn.linear_model.ElasticNet\nparams: {alpha: 0.1}\n",
+        f'label, grade, word, same, is_new, c, "{HOSTILE}"'.replace("\x1b", "\\e"),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict[str, str]]:
+    """A workspace with a run of each plan, and their ids."""
+    folder = tmp_path_factory.mktemp("explained")
+    workspace = Workspace.create(folder / "ws", actor="tester")
+    frame = table().rename({"noise": HOSTILE})
+    frame.write_parquet(folder / "t.parquet")
+    catalog.call(workspace, "data.add", {"name": "t", "source": str(folder / "t.parquet")})
+    later = frame.head(60).with_columns(label=pl.lit("yes"))
+    later.write_parquet(folder / "u.parquet")
+    catalog.call(workspace, "data.add", {"name": "u", "source": str(folder / "u.parquet")})
+    found = {}
+    for name, (target, text, dropped) in PLANS.items():
+        path = folder / f"{name}.yaml"
+        task = "regression" if target == "y" else "classification"
+        steps = f"features: [{{drop: {{columns: [day, {dropped}]}}}}]\n"
+        path.write_text(f"dataset: t\ntarget: {target}\ntask: {task}\n{steps}{text}")
+        run = catalog.call(workspace, "runs.train", {"recipe": str(path), "name": name})
+        found[name] = run.run_id
+    return workspace, found
+
+
+def explain(workspace: Workspace, run: str, **options: Any) -> Any:
+    return catalog.call(workspace, "explain.model", {"target": run, **options})
+
+
+def stored(workspace: Workspace, run: str, name: str) -> Path:
+    blob = workspace.get("explanations", run)["artifacts"][f"explain/{name}"]
+    return workspace.artifacts.path(Blob.of(blob))
+
+
+def test_a_model_is_explained_and_all_of_it_is_stored_with_the_run(runs, tmp_path: Path) -> None:
+    workspace, ids = runs
+    found = explain(workspace, ids["two"], html=str(tmp_path / "why.html"))
+    assert (found.n_rows, found.n_total, found.is_sample) == (300, 300, False)
+    assert (found.unit, found.outputs, found.output) == ("log-odds", ("yes",), "yes")
+    assert {it.feature for it in found.importance} == {"a", "b", "c", "word", "same", HOSTILE}
+    assert found.additivity_error < 1e-9
+    assert found.base_values == (found.base_value,)
+    assert (found.permutation.rows, found.permutation.n_rows) == ("test", 60)
+    assert {it.column for it in found.permutation.columns[:3]} == {"a", "b", "c"}
+    assert found.surrogate.measure == "agreement"
+    assert found.background.data_version == found.data_version
+    assert {it.column: it.code for it in found.findings}["same"] == "constant"
+    # the document is the result, with all that is drawn
+    document = json.loads(stored(workspace, ids["two"], "explanation.json").read_text("utf-8"))
+    assert document["explanation"] == plain(found)
+    assert [it["column"] for it in document["dependences"]] == [
+        it.feature for it in found.importance
+    ]
+    assert {it["kind"] for it in document["dependences"]} <= set(KINDS)
+    assert document["beeswarm"]["n_rows"] == 300
+    assert {it["column"] for it in document["partials"]} == set(document["beeswarm"]["columns"])
+    # files, in the store and in MLflow, under names of our own
+    shown = records.show(workspace, ids["two"])
+    assert set(found.artifacts) <= set(shown.artifacts)
+    place = Path(shown.artifact_uri.removeprefix("file://"))
+    for name in found.artifacts:
+        held = stored(workspace, ids["two"], name.removeprefix("explain/"))
+        assert (place / name).read_bytes() == held.read_bytes()
+        assert name.isascii()
+        assert "<" not in name
+    assert sum(name.endswith(".png") for name in found.artifacts) >= len(found.importance)
+    page = (tmp_path / "why.html").read_text("utf-8")
+    assert page == stored(workspace, ids["two"], "report.html").read_text("utf-8")
+    assert "<img" not in page
+    assert "\x1b" not in page
+
+
+def test_the_stored_values_of_many_classes_are_blocks_that_add_up(runs) -> None:
+    workspace, ids = runs
+    found = explain(workspace, ids["many"], rows=40, output="2")
+    assert (found.output, found.base_value) == ("2", found.base_values[2])
+    means = [it.mean_abs_shap for it in found.importance]
+    assert means == sorted(means, reverse=True)
+    document = json.loads(stored(workspace, ids["many"], "explanation.json").read_text("utf-8"))
+    assert document["partials"][0]["output"] == "2"
+    path = stored(workspace, ids["many"], "shap_values.parquet")
+    frame = pl.read_parquet(path)
+    about = json.loads(pl.read_parquet_metadata(path)["paceml"])
+    assert about["unit"] == found.unit
+    assert frame.height == 40 * 3
+    assert frame["output"].unique(maintain_order=True).to_list() == ["0", "1", "2"]
+    summed = frame.select(about["features"]).sum_horizontal() + frame["base_value"]
+    np.testing.assert_allclose(summed, frame["prediction"], atol=1e-9)
+    by_class = frame.group_by("output", maintain_order=True).agg(
+        pl.col(about["features"]).abs().mean()
+    )
+    for item in found.importance:
+        assert list(item.by_class) == pytest.approx(by_class[item.feature].to_list(), rel=1e-9)
+        assert item.mean_abs_shap == pytest.approx(item.by_class[2], rel=1e-9)
+    assert (found.is_sample, found.n_rows, found.n_total) == (True, 40, 300)
+    with pytest.raises(InputError, match="not told of '3'"):
+        explain(workspace, ids["many"], output="3", rows=5)
+
+
+def test_explaining_twice_gives_the_same(runs) -> None:
+    workspace, ids = runs
+    run = ids["none held out"]
+    found = explain(workspace, run, rows=30)
+    kept = {name: stored(workspace, run, name).read_bytes() for name in _names(found)}
+    again = explain(workspace, run, rows=30)
+    assert again == found
+    for name, content in kept.items():
+        assert stored(workspace, run, name).read_bytes() == content
+
+
+def _names(found: Any) -> list[str]:
+    return [name.removeprefix("explain/") for name in found.artifacts]
+
+
+def test_rows_that_the_model_learnt_from_are_said_to_be_so(runs) -> None:
+    workspace, ids = runs
+    found = explain(workspace, ids["none held out"])
+    assert (found.permutation.rows, found.unit) == ("all", "target")
+    assert any("held none out" in note for note in found.notes)
+    assert [it.feature for it in found.importance] == ["a", "b"]
+    assert found.permutation.metric == "rmse"
+
+
+def test_rows_of_another_version_are_explained(runs) -> None:
+    workspace, ids = runs
+    found = explain(workspace, ids["none held out"], data="u")
+    assert found.data_version.startswith("u@")
+    assert found.n_total == 60
+    assert found.background.data_version.startswith("t@")
+    assert (found.permutation.rows, found.permutation.n_rows) == ("other", 60)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rows": 0}, "at least 1 row"),
+        ({"unit": "apples"}, "not measured in 'apples'"),
+        ({"data": "nothing"}, "nothing"),
+        ({"html": "/nowhere/at/all.html"}, "nowhere"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(runs, options, message: str) -> None:
+    workspace, ids = runs
+    with pytest.raises(InputError, match=message):
+        explain(workspace, ids["two"], **options)
+
+
+# ------------------------------------------------------------------ dependence
+
+
+def depend(workspace: Workspace, run: str, feature: str, **options: Any) -> Any:
+    asked = {"target": run, "feature": feature, **options}
+    return catalog.call(workspace, "explain.dependence", asked)
+
+
+def test_dependence_has_points_a_colour_and_lines(runs) -> None:
+    workspace, ids = runs
+    found = depend(workspace, ids["two"], "c")
+    assert (found.feature, found.unit, found.output) == ("c", "log-odds", "yes")
+    assert found.n_missing == table()["c"].null_count()
+    pairs = zip(found.dependence.values, found.dependence.shap, strict=True)
+    missing = [shap for value, shap in pairs if value is None]
+    assert len(missing) == found.n_missing
+    assert found.missing_shap == pytest.approx(np.mean(missing), rel=1e-9)
+    assert found.partial.grid[-1] is None
+    assert len(found.partial.ice) == 50
+    assert found.partial.unit == "probability"
+    asked = depend(workspace, ids["two"], "c", color=HOSTILE, rows=50)
+    assert (asked.dependence.colour, asked.n_rows) == (HOSTILE, 50)
+    assert depend(workspace, ids["two"], "c") == found
+
+
+def test_an_unknown_feature_is_told_with_the_nearest(runs) -> None:
+    workspace, ids = runs
+    with pytest.raises(NotFoundError, match="no feature 'wrod'") as caught:
+        depend(workspace, ids["two"], "wrod")
+    assert caught.value.hint == "Did you mean 'word'?"
+    with pytest.raises(NotFoundError, match="no column 'bb' to colour by"):
+        depend(workspace, ids["two"], "a", color="bb")
+    with pytest.raises(InputError, match="cannot colour itself"):
+        depend(workspace, ids["two"], "a", color="a")
