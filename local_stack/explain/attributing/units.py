@@ -113,9 +113,10 @@ def link_of(model: Model, raw: Array, matrix: Array) -> Link | None:
 
 def final_unit(model: Model, link: Link | None) -> str:
     """Return the unit of what a model predicts in the end."""
-    if link is not None and link.unit == DECISION:
-        return DECISION
-    return TARGET if model.task == "regression" else PROBABILITY
+    if model.task == "regression":
+        return TARGET
+    is_probable = model.has_probabilities and (link is None or link.unit != DECISION)
+    return PROBABILITY if is_probable else DECISION
 
 
 def is_final(model: Model, link: Link, unit: str) -> bool:
