@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _NEAR: Final = 1e-9
+_NEAR_SINGLE: Final = 1e-5
+"""As near as the numbers of XGBoost are, which has 32 bits for them."""
 _STEPS: Final = 32
 """Points of the Gauss-Legendre rule along the way from the base to a row."""
 
@@ -105,8 +107,9 @@ def link_of(model: Model, raw: Array, matrix: Array) -> Link | None:
     if model.task == "classification" and not model.has_probabilities:
         return Link(DECISION, lambda it: it)
     wanted = predictions(model, matrix)
+    near = _NEAR_SINGLE if model.kind == "xgboost" else _NEAR
     for link in _LINKS[model.task]:
-        if np.allclose(link.apply(raw), wanted, rtol=_NEAR, atol=_NEAR):
+        if np.allclose(link.apply(raw), wanted, rtol=near, atol=near):
             return link
     return None
 
