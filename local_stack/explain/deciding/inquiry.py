@@ -136,20 +136,22 @@ class Inquiry:
 
         chosen = np.arange(self.frame.height)
         if only is not None:
-            said = [str(prediction) for prediction, _, _ in self._predicted(self.frame)]
-            chosen = np.array([at for at in chosen.tolist() if said[at] == only], dtype=np.int64)
+            found = [at for at, said in enumerate(self._said) if said == only]
+            chosen = np.array(found, dtype=np.int64)
         shown = chosen[max(0, start) :][: min(max(0, n), _MOST_ROWS)]
         part = self.frame[shown]
-        found = space_of(self.model.inputs, raw_columns(part, self.model.inputs))
+        space = space_of(self.model.inputs, raw_columns(part, self.model.inputs))
+        pairs = zip(shown.tolist(), self._predicted(part), strict=True)
         rows = [
-            PredictedRow(
-                int(number), found.row(found.coded[at]), self.outcome(int(number)), *predicted
-            )
-            for at, (number, predicted) in enumerate(
-                zip(shown.tolist(), self._predicted(part), strict=True)
-            )
+            PredictedRow(number, space.row(space.coded[at]), self.outcome(number), *predicted)
+            for at, (number, predicted) in enumerate(pairs)
         ]
         return PredictedRows(tuple(rows), len(chosen))
+
+    @cached_property
+    def _said(self) -> list[str]:
+        """Return what the model says of each row of the data version, as text."""
+        return [str(prediction) for prediction, _, _ in self._predicted(self.frame)]
 
     def _predicted(self, frame: pl.DataFrame) -> list[tuple[Any, float | None, str]]:
         """Return prediction, probability and a note for each row; a bad row spoils no other."""

@@ -270,7 +270,7 @@ def _score(model: Model, matrix: Array, number: int) -> float | None:
     if linear.is_linear(model):
         return float(linear.linear_values(model, matrix, matrix)[2][0, number])
     if trees.has_trees(model):
-        return float(trees.tree_values(model, matrix)[2][0, number])
+        return float(trees.scores(model, matrix)[0, number])
     return None
 
 

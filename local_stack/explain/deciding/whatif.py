@@ -136,7 +136,7 @@ class Session:
             try:
                 process.stdin.write(asked.encode("ascii") + b"\n")
                 process.stdin.flush()
-            except OSError:
+            except (OSError, ValueError):  # it has ended, or somebody closes the session
                 raise self._lost("ended") from None
             return self._answer(number, ANSWER_SECONDS)
 
@@ -161,6 +161,8 @@ class Session:
                 env={**os.environ, **_ONE_THREAD},
             )
             self._answer(0, START_SECONDS)
+        if self._is_closed:
+            raise self._lost("ended")
         return self._process
 
     def _answer(self, number: int, seconds: float) -> dict[str, Any]:
@@ -179,10 +181,14 @@ class Session:
         assert process.stdout is not None
         until = time.monotonic() + seconds
         while b"\n" not in self._buffer:
-            ready, _, _ = select.select([process.stdout], [], [], max(0, until - time.monotonic()))
+            left = max(0, until - time.monotonic())
+            try:
+                ready, _, _ = select.select([process.stdout], [], [], left)
+                read = os.read(process.stdout.fileno(), _AT_ONCE) if ready else b""
+            except (OSError, ValueError):
+                raise self._lost("ended") from None
             if not ready:
                 raise self._lost(f"did not answer within {seconds:.0f} seconds")
-            read = os.read(process.stdout.fileno(), _AT_ONCE)
             if not read:
                 raise self._lost("ended")
             self._buffer += read
@@ -193,6 +199,8 @@ class Session:
         process, self._process = self._process, None
         if process is not None:
             _end(process)
+        if self._is_closed:
+            return UnavailableError("The session is closed.")
         return UnavailableError(
             f"The process that explains rows of {self.target} {how}.", "Ask again: it starts anew."
         )
