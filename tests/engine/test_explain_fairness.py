@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import polars as pl
@@ -45,7 +46,8 @@ fairness:
 def trained(workspace: Workspace, name: str, text: str) -> str:
     path = workspace.root.parent / f"{name}.yaml"
     path.write_text(text)
-    return str(call(workspace, "runs.train", {"recipe": str(path), "name": name}).run_id)
+    with mock.patch("local_stack.runs.pictures.draw"):  # most of the time, and not looked at here
+        return str(call(workspace, "runs.train", {"recipe": str(path), "name": name}).run_id)
 
 
 def people(n_rows: int = 500) -> pl.DataFrame:
@@ -109,6 +111,12 @@ def fair(workspace: Workspace, **arguments: Any) -> FairnessReport:
     return found
 
 
+@pytest.fixture
+def without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the models of proxies out, which take most of the time."""
+    monkeypatch.setattr("local_stack.explain.groups.report.proxies_of", lambda *_: None)
+
+
 # ------------------------------------------------------------------ what is told
 
 
@@ -166,6 +174,7 @@ def test_shap_gaps_add_up_and_name_the_proxy(own: Workspace) -> None:
     assert sum(it for it in shares if it is not None) == pytest.approx(1)
 
 
+@pytest.mark.usefixtures("without_proxies")
 def test_the_first_class_is_the_second_with_the_other_sign(own: Workspace) -> None:
     good, bad = (fair(own, by=["sex"], positive=it).tables[0] for it in ("good", "bad"))
     assert good.shap_gaps is not None
@@ -179,6 +188,7 @@ def test_the_first_class_is_the_second_with_the_other_sign(own: Workspace) -> No
     assert metrics[0]["roc_auc"] == pytest.approx(metrics[1]["roc_auc"])
 
 
+@pytest.mark.usefixtures("without_proxies")
 def test_thresholds_bins_combinations_and_other_rows(own: Workspace) -> None:
     report = fair(own, by=["sex", "age"], intersect=True, bins=["age:40"], threshold=0.7)
     (table,) = report.tables
@@ -226,6 +236,7 @@ def test_what_is_asked_wrongly_ends_in_a_sentence(own: Workspace) -> None:
 # ------------------------------------------------------------------ gates
 
 
+@pytest.mark.usefixtures("without_proxies")
 def test_limits_of_the_recipe_are_gates(own: Workspace) -> None:
     run = latest(own)
     registry.register(own, "p", run)
@@ -265,6 +276,7 @@ def test_limits_of_the_recipe_are_gates(own: Workspace) -> None:
     assert registry.promote(own, "p", "1", "Archived").gates == ()
 
 
+@pytest.mark.usefixtures("without_proxies")
 def test_a_limit_of_the_call_refuses_with_the_result(own: Workspace) -> None:
     limits = ["demographic_parity_difference=0.001", "equalized_odds_ratio=0"]
     with pytest.raises(RefusedError, match="1 of the limits are broken") as refused:
@@ -376,6 +388,7 @@ def equal_to_fairlearn(table: Any, held: Any, groups: np.ndarray, positive: int)
         assert mine == pytest.approx(sorted(frame.by_group[metric]), **EXACT)
 
 
+@pytest.mark.usefixtures("without_proxies")
 def test_wine_as_a_number_equals_fairlearn(workspace: Workspace, shared_data: Path) -> None:
     wine = pl.read_csv(shared_data / "tabular" / "wine-quality.csv").sample(900, seed=1)
     place = workspace.root.parent / "wine.csv"

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from local_stack.errors import InputError, nearest
-from local_stack.explain.groups import disparities, gaps, metrics, proxies, thresholds
+from local_stack.explain.groups import disparities, gaps, metrics, thresholds
 from local_stack.explain.groups.disparities import Disparity, FourFifths, Gap
 from local_stack.explain.groups.gaps import ShapGaps
 from local_stack.explain.groups.grouping import Grouping, group
 from local_stack.explain.groups.metrics import Decisions, GroupMetrics
-from local_stack.explain.groups.proxies import Proxies
+from local_stack.explain.groups.proxies import Proxies, proxies_of
 from local_stack.explain.groups.rows import Rows
 from local_stack.explain.groups.thresholds import Costs, Simulation
 from local_stack.explain.subject import Subject
@@ -266,6 +266,4 @@ def _proxies(
     if len(grouping.by) > 1:
         return None
     model = subject.model
-    return proxies.proxies_of(
-        rows.whole, grouping.by[0], model.preparation, model.target, shap, progress
-    )
+    return proxies_of(rows.whole, grouping.by[0], model.preparation, model.target, shap, progress)
