@@ -6,7 +6,6 @@ Everything is stored next to the run, so that it is computed once.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -82,10 +81,13 @@ def model(
     cluster
         Let the workers of a Dask cluster do it, as tcp://HOST:PORT; the values are the same.
     """
+    from local_stack.data.profiling.page import check_place, publish
     from local_stack.explain.effects import whole
     from local_stack.explain.reporting import writing
 
-    html = None if html is None else outside(workspace, html)
+    if html is not None:
+        html = outside(workspace, html)
+        check_place(html)
     progress(Step("Reading the model and its rows"))
     subject = subject_of(workspace, target, data)
     frame = subject.sample(whole.rows_to_explain(subject, rows, unit))
@@ -100,7 +102,7 @@ def model(
         progress(Step("Drawing the figures and the report"))
         report = writing.write(workspace, subject, told, frame, found, folder)
         if html is not None:
-            shutil.copyfile(report, html)
+            publish(report.read_bytes(), html)
         return _stored(workspace, subject, told, folder, progress)
 
 

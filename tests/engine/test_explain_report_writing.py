@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from explained_kit import lender
 
+from local_stack import catalog
+from local_stack.errors import ConflictError
 from local_stack.explain.effects import whole
 from local_stack.explain.reporting import writing
 from local_stack.explain.reporting.examples import examples
@@ -79,3 +81,11 @@ def test_the_latest_fairness_result_of_a_run_stands_in_its_report(
         draft = Draft("explain.fairness", f"run:{subject.run_id}", {}, [("fairness", row)])
         lender.append(lambda _, draft=draft: draft)
     assert writing.fairness_of(lender, subject.run_id) == {"n": 2}
+
+
+def test_a_report_takes_the_place_of_no_other_file(lender: Workspace, tmp_path: Path):
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    with pytest.raises(ConflictError, match="no HTML page"):
+        catalog.call(lender, "explain.model", {"target": "loans/1", "html": str(notes)})
+    assert notes.read_text() == "mine"
