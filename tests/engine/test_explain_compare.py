@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from scipy.stats import pearsonr, rankdata
 
 from local_stack import catalog
 from local_stack.errors import InputError, NotFoundError
+from local_stack.explain.contrasting.choosing import chosen, since
 from local_stack.explain.contrasting.parts import Comparison
 from local_stack.explain.contrasting.shifting import coded, decided_values, divided, resampled
 from local_stack.explain.subject import Subject, subject_of
@@ -242,7 +245,11 @@ def test_regressions_and_many_classes_have_their_own_measures(
         ({"other": "loans/2", "by": "kind"}, "on the same rows"),
         ({"by": "kind", "time": "day"}, "exclude each other"),
         ({"against": "loans@later", "a": "1"}, "as a whole"),
-        ({"by": "kind"}, "is not said"),
+        ({"by": "kind"}, "is not clear"),
+        ({"by": "kind", "b": "car"}, "is not clear"),
+        ({"time": "day", "since": "2026-03", "b": "2026-04"}, "is not clear"),
+        ({"time": "day", "a": "2026-03", "until": "2026-04"}, "is not clear"),
+        ({"by": "children", "a": "0..1", "b": "1.."}, "rows belong to both parts"),
         ({"by": "kimd", "a": "x"}, "no column 'kimd'"),
         ({"by": "kind", "a": "hous"}, "No row has a kind of 'hous'"),
         ({"by": "children", "a": "two"}, "'two' is not a number"),
@@ -300,6 +307,39 @@ def test_pairs_of_rows_are_drawn_together() -> None:
     assert found.differences == pytest.approx(np.ones((2, 2)))
     apart = resampled((values, values + 1), (values, values + 1), is_paired=False)
     assert (apart.differences[:, 1] - apart.differences[:, 0] > 0.3).all()
+
+
+def test_rows_are_chosen_by_times_numbers_and_values() -> None:
+    """Both ends count, a time lasts as long as it is written, and no range holds the missing."""
+    hours = [datetime(2026, 5, 31, 23, 59, 59), datetime(2026, 6, 1), None, datetime(2025, 1, 1)]
+    frame = pl.DataFrame(
+        {
+            "at": hours,
+            "x": [1.0, 2.0, None, math.nan],
+            "n": [1, 2, 3, 4],
+            "t": ["a", "1", None, "a"],
+        }
+    ).with_columns(zoned=pl.col("at").dt.replace_time_zone("UTC"), yes=pl.col("n") > 2)
+    cases = {
+        ("at", "2026-05"): [1],
+        ("at", "..2026-05-31"): [1, 4],
+        ("at", "2026-05-31T23:59:59.."): [1, 2],
+        ("zoned", "2026-05-31..2026"): [1, 2],
+        ("x", "1.5.."): [2],
+        ("x", "..2"): [1, 2],
+        ("x", "missing"): [3, 4],
+        ("n", "2..3"): [2, 3],
+        ("n", "4"): [4],
+        ("t", "1"): [2],
+        ("t", "missing"): [3],
+        ("yes", "true"): [3, 4],
+    }
+    for (column, text), wanted in cases.items():
+        assert chosen(frame, column, text)["n"].to_list() == wanted, (column, text)
+    before, after = since(frame, "at", "2026-05", "2026-05")
+    assert (before["n"].to_list(), after["n"].to_list()) == ([4], [1])
+    before, after = since(frame, "x", "2", None)
+    assert (before["n"].to_list(), after["n"].to_list()) == ([1], [2])
 
 
 def test_columns_of_times_have_values_of_times() -> None:

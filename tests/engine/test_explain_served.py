@@ -247,6 +247,20 @@ def test_a_server_explains_in_its_own_process_without_shap_or_pandas(tmp_path: P
         assert body["environment"]["lightgbm"]
 
 
+@pytest.mark.slow
+def test_a_server_explains_what_needs_training_rows_by_those_of_the_run(lender: Workspace):
+    for version in (1, 2):
+        with running(lender, f"loans/{version}", name=f"live{version}") as endpoint:
+            answer = httpx.post(f"{endpoint.url}/explain", json={"inputs": [ROW]}, timeout=30)
+        told = answer.json()["explanations"][0]
+        subject = subject_of(lender, f"loans/{version}")
+        row = subject.model.preparation.validate_row(ROW)
+        found = subject.explainer.attribute(subject.model.matrix({k: [v] for k, v in row.items()}))
+        assert list(told["contributions"].values()) == found.values[0, :, 0].tolist()
+        recalled = recalling.recalled(lender, answer.headers["x-paceml-prediction-id"])
+        assert (recalled.is_equal, recalled.is_explanation_equal) == (True, True)
+
+
 HOSTILE = {
     "deep lists": post(b'{"instances": ' + b"[" * 100_000),
     "NaN": post(b'{"instances": [[NaN, 1]]}'),

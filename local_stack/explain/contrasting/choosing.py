@@ -63,8 +63,8 @@ def chosen(frame: pl.DataFrame, column: str, text: str) -> pl.DataFrame:
 
     series = column_of(frame, column)
     if text == MISSING and not (series.dtype == pl.String and MISSING in series):
-        found = frame.filter(series.is_null())
-    elif series.dtype.is_temporal():
+        found = frame.filter(~_is_known(series))
+    elif _is_time(series):
         found = frame.filter(_within(series.cast(pl.Datetime("us")), *_ends(text, moment)))
     elif series.dtype.is_numeric():
         found = frame.filter(_between(series, *_ends(text, _number)))
@@ -85,14 +85,17 @@ def since(
     import polars as pl
 
     series = column_of(frame, column)
-    if series.dtype.is_temporal():
+    if _is_time(series):
         times = series.cast(pl.Datetime("us"))
         first = moment(start)
         last = None if until is None else moment(until)
         sides = times < first.start, _within(times, first, last)
     elif series.dtype.is_numeric():
         number = _number(start)
-        sides = series < number, _between(series, number, None if until is None else _number(until))
+        sides = (
+            _is_known(series) & (series < number),
+            _between(series, number, None if until is None else _number(until)),
+        )
     else:
         raise InputError(
             f"Column '{column}' holds texts, which have no before and after.",
@@ -125,7 +128,7 @@ def _ends(text: str, read: Any) -> tuple[Any, Any]:
 
 
 def _within(times: pl.Series, first: Moment | None, last: Moment | None) -> pl.Series:
-    kept = times.is_not_null()
+    kept = _is_known(times)
     if first is not None:
         kept &= (times >= first.start).fill_null(value=False)
     if last is not None:
@@ -134,12 +137,24 @@ def _within(times: pl.Series, first: Moment | None, last: Moment | None) -> pl.S
 
 
 def _between(numbers: pl.Series, low: float | None, high: float | None) -> pl.Series:
-    kept = numbers.is_not_null()
+    kept = _is_known(numbers)
     if low is not None:
         kept &= (numbers >= low).fill_null(value=False)
     if high is not None:
         kept &= (numbers <= high).fill_null(value=False)
     return kept
+
+
+def _is_time(series: pl.Series) -> bool:
+    import polars as pl
+
+    return isinstance(series.dtype, pl.Date | pl.Datetime)
+
+
+def _is_known(series: pl.Series) -> pl.Series:
+    """Return which values are there; NaN is none."""
+    known = series.is_not_null()
+    return known & series.is_not_nan().fill_null(value=False) if series.dtype.is_float() else known
 
 
 def _number(text: str) -> float:
@@ -154,7 +169,7 @@ def _number(text: str) -> float:
 def _values(series: pl.Series) -> list[str]:
     import polars as pl
 
-    if series.dtype.is_temporal() or series.dtype.is_numeric():
+    if _is_time(series) or series.dtype.is_numeric():
         return []
     return [str(it) for it in series.drop_nulls().cast(pl.String).unique().head(1_000)]
 

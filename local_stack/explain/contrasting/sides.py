@@ -131,22 +131,27 @@ def parted(
     """
     import polars as pl
 
+    is_clear = a is None and b is None if start is not None else a is not None and until is None
+    if not is_clear:
+        raise InputError(
+            "Which rows are compared is not clear.",
+            "Name two parts by --a and --b (or all others without --b), or --since and --until.",
+        )
     if start is not None:
         before, after = since(side.frame, column, start, until)
         words = f"before {start}", f"from {start}" + (f" to {until}" if until else "")
-    elif a is not None:
-        before = chosen(side.frame, column, a)
+    else:
+        before = chosen(side.frame, column, str(a))
         if b is None:
             others = pl.col(column).is_not_null() & ~pl.col(INDEX).is_in(before[INDEX].implode())
             after, words = side.frame.filter(others), (f"{a}", "all others")
         else:
             after, words = chosen(side.frame, column, b), (f"{a}", f"{b}")
-    else:
-        raise InputError(
-            "Which rows are compared is not said.", "Name them by --a and --b, or by --since."
-        )
     if after.height == 0:
         raise InputError(f"Every row has a {column} of '{str(a)[:60]}'.", "Name a smaller part.")
+    n_shared = before.join(after, on=INDEX, how="semi").height
+    if n_shared:
+        raise InputError(f"{n_shared} rows belong to both parts.", "Name parts without overlap.")
     name = "" if column == AT else f"{column} "
     return tuple(  # type: ignore[return-value]
         replace(side, label=f"{name}{word}", frame=frame)
