@@ -11,6 +11,7 @@ import pytest
 from explain_kit import FOREST, LOGISTIC, rows_of, table, trained, values_of
 
 from local_stack.explain.effects.dependence import beeswarm, bins, dependence, strengths
+from local_stack.explain.effects.interactions import interactions, used_features
 from local_stack.explain.effects.parts import CATEGORICAL, FeatureImportance, Permutation, Permuted
 from local_stack.explain.effects.rows import Described, Rows
 from local_stack.explain.effects.surrogate import surrogate_tree
@@ -115,6 +116,38 @@ def test_a_beeswarm_is_scaled_between_percentiles() -> None:
     )
     assert set(told.scaled[1]) == {None}
     np.testing.assert_array_equal(told.shap[0], found.values[:, found.columns.index("c"), 0])
+
+
+# ------------------------------------------------------------------ interactions
+
+
+def test_interactions_are_the_mean_of_shaps_interaction_values() -> None:
+    import shap
+
+    model = trained("y")
+    rows = rows_of(model)
+    names = ["word", "b", "a"]
+    found = interactions(model, rows.matrix, names, 0, "target")
+    some = np.unique(np.linspace(0, len(rows) - 1, 200).round().astype(int))
+    assert (found.columns, found.n_rows) == (tuple(names), len(some))
+    expected = shap.TreeExplainer(model.estimator).shap_interaction_values(rows.matrix[some])
+    places = [[it.name for it in model.features].index(name) for name in names]
+    means = np.abs(expected).mean(axis=0)[np.ix_(places, places)]
+    np.testing.assert_allclose(found.matrix, means, rtol=1e-6, atol=1e-9)
+    strongest = interactions(model, rows.matrix, ["a", "b", "c", "noise"], 0, "target").matrix
+    off = np.array(strongest) - np.diag(np.diag(strongest))
+    assert np.unravel_index(off.argmax(), off.shape) == (0, 1)
+
+
+def test_what_has_no_interactions_says_so_and_trees_say_what_they_ask_for() -> None:
+    linear = trained("label", LOGISTIC)
+    assert "no interactions" in interactions(linear, rows_of(linear).matrix, [], 0, "log-odds")
+    kernel = trained("label", "sklearn.svm.SVC", "a", "b")
+    assert "trees" in interactions(kernel, rows_of(kernel).matrix, ["a"], 0, "decision function")
+    assert used_features(linear) is None
+    model = trained("label", "lightgbm", "a", "b", "c", "noise", "same")
+    counts = model.estimator.feature_importance("split")
+    assert used_features(model) == frozenset(np.flatnonzero(counts).tolist())
 
 
 # ------------------------------------------------------------------ the surrogate

@@ -73,6 +73,7 @@ def test_a_model_is_explained_and_all_of_it_is_stored_with_the_run(runs, tmp_pat
     assert (found.permutation.rows, found.permutation.n_rows) == ("test", 60)
     assert {it.column for it in found.permutation.columns[:3]} == {"a", "b", "c"}
     assert found.surrogate.measure == "agreement"
+    assert set(found.interactions.columns) == {it.feature for it in found.importance}
     assert found.background.data_version == found.data_version
     assert {it.column: it.code for it in found.findings}["same"] == "constant"
     # the document is the result, with all that is drawn
@@ -147,6 +148,7 @@ def test_rows_that_the_model_learnt_from_are_said_to_be_so(runs) -> None:
     found = explain(workspace, ids["none held out"])
     assert (found.permutation.rows, found.unit) == ("all", "target")
     assert any("held none out" in note for note in found.notes)
+    assert any("no interactions" in note for note in found.notes)
     assert [it.feature for it in found.importance] == ["a", "b"]
     assert found.permutation.metric == "rmse"
 

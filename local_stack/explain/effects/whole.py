@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from local_stack.errors import InputError, nearest
 from local_stack.explain.attributing.attributing import BACKGROUND_ROWS
 from local_stack.explain.attributing.sampled import PERMUTATIONS, is_enumerated
 from local_stack.explain.effects import partial, permutation, surrogate
 from local_stack.explain.effects.dependence import beeswarm, dependence
+from local_stack.explain.effects.interactions import interactions, used_features
 from local_stack.explain.effects.parts import (
     Background,
     Explained,
     FeatureImportance,
+    Interactions,
     ModelExplanation,
     Partial,
     Permutation,
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from local_stack.explain.subject import Subject
     from local_stack.stores.model import Model
 
+Part = TypeVar("Part", Interactions, Surrogate)
+
 MOST_ROWS: Final = 5_000
 FEWEST_ROWS: Final = 20
 DRAWN_ROWS: Final = 500
@@ -38,7 +42,7 @@ DRAWN_ROWS: Final = 500
 MOST_COLUMNS: Final = 40
 """Columns that are drawn."""
 MOST_PARTIALS: Final = 20
-_SECONDS: Final = 30.0
+_SECONDS: Final = 60.0
 
 
 @dataclass
@@ -47,7 +51,7 @@ class _Notes:
 
     told: list[str] = field(default_factory=list)
 
-    def or_note(self, found: Surrogate | str) -> Surrogate | None:
+    def or_note(self, found: Part | str) -> Part | None:
         """Return what was found, or keep the sentence that says why nothing was."""
         if isinstance(found, str):
             self.told.append(found)
@@ -58,7 +62,7 @@ class _Notes:
 def rows_to_explain(subject: Subject, rows: int | None, unit: str | None) -> int:
     """Return how many rows to explain: those asked for, else 5,000, or fewer of a slow model.
 
-    A sampled explainer asks the model thousands of times for each row; it gets half a minute.
+    A sampled explainer asks the model thousands of times for each row; it gets about a minute.
     """
     if rows is not None:
         if rows < 1:
@@ -126,6 +130,11 @@ def explained(
         notes.told.append(
             f"Drawn are the {MOST_COLUMNS} most important of {len(importance)} columns."
         )
+    if is_sampled(found) and frame.height < subject.frame.height:
+        notes.told.append(
+            f"{frame.height} of {subject.frame.height:,} rows are explained, as each takes "
+            "thousands of predictions of this model; --rows N explains more."
+        )
     progress(Step("Dependence on each column", 0, len(columns)))
     rows = Rows(model, frame)
     dependences = []
@@ -134,6 +143,9 @@ def explained(
         dependences.append(dependence(rows, one, column, most=DRAWN_ROWS))
     shuffled = _permutation(subject, learnt_from, notes, progress)
     partials = _partials(model, subject.frame, columns, shown, progress)
+    progress(Step("Interactions"))
+    unit = subject.explainer.units[0]
+    together = notes.or_note(interactions(model, rows.matrix, columns, shown, unit))
     progress(Step("Surrogate tree"))
     some = subject.frame[surrogate.some_rows(model, subject.frame.height)]
     explanation = ModelExplanation(
@@ -156,9 +168,9 @@ def explained(
         standard_error=None if found.error is None else float(found.error.max(initial=0.0)),
         background=_background(subject, learnt_from, found),
         permutation=shuffled,
-        interactions=None,
+        interactions=together,
         surrogate=notes.or_note(surrogate.surrogate_tree(Rows(model, some))),
-        findings=tuple(unhelpful(rows, importance, shuffled)),
+        findings=tuple(unhelpful(rows, importance, shuffled, used_features(model))),
         notes=tuple(notes.told),
     )
     bees = beeswarm(rows, one, columns, most=DRAWN_ROWS)
