@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from explain_report_kit import HOSTILE, explained
 
-from local_stack.explain.effects.parts import FeatureImportance
+from local_stack.explain.effects.parts import Dependence, FeatureImportance, Partial
 from local_stack.explain.reporting import drawings, page
 from local_stack.explain.reporting.cases import waterfall
 from local_stack.explain.reporting.geometry import Span, shades, span_of, swarm, thinned, ticks
@@ -27,6 +27,7 @@ ROW = {
     "base_value": 0.7,
     "unit": "log-odds",
     "reasons": ["amount 12,579 lowers the log-odds of 'good' by 0.83."],
+    "counterfactual": {"text": "With amount 9,000 the model says 'good'."},
     "contributions": [
         {"feature": "amount", "value": 12579, "shap": -0.83},
         {"feature": "age", "value": None, "shap": 0.25},
@@ -78,7 +79,8 @@ def test_the_page_tells_all_parts_of_an_explanation():
         "30 single rows behind it", "Interactions", "Strongest pairs",
         "gives the model's class in 91.0% of the rows", "always giving the most frequent one: 70.0",
         "If all of these hold", "age <= 3", "Columns that do not help", "No split uses age.",
-        "Single rows", "amount = 12,579", "age = missing", "What the words mean",
+        "Single rows", "amount = 12,579", "With amount 9,000 the model says 'good'.",
+        "age = missing", "What the words mean",
         "+0.69 doubles the odds", "Interactions of age are of 200 rows.",
     ):  # fmt: skip
         assert words in seen, words
@@ -104,6 +106,7 @@ def test_nothing_hostile_becomes_markup():
         "prediction": HOSTILE[1],
         "unit": HOSTILE[2],
         "reasons": list(HOSTILE),
+        "counterfactual": {"text": HOSTILE[3]},
         "contributions": [{"feature": it, "value": it, "shap": 0.1} for it in HOSTILE],
     }
     hostile = explained(
@@ -219,6 +222,72 @@ def test_a_waterfall_leads_from_the_base_to_the_sum():
 
 
 # ------------------------------------------------------------------ where marks lie
+
+
+def dots(content: str, of: str) -> list[tuple[int, int, str]]:
+    """Return the points (x, y, colour) of the drawings of a class."""
+    (drawn,) = re.findall(rf'<svg[^>]*class="{of}">.*?</svg>', content)
+    return sorted(
+        (int(x), int(y), name)
+        for path, name in re.findall(r'<path d="([^"]*)" class="dot (\w+)"', drawn)
+        for x, y in re.findall(r"M(\d+) (\d+)h0", path)
+    )
+
+
+def test_a_dependence_plot_has_each_row_where_its_numbers_are():
+    """Of an axis from -0.4 to 10.4 and one from -1.08 to 1.08: four hundredths beyond the ends."""
+    held = Dependence(
+        "x", "numeric", (0.0, 5.0, None, 10.0), (-1.0, 0.0, 0.5, 1.0), "z", "numeric",
+        (1.0, None, 3.0, 9.0), "", (), 4,
+    )  # fmt: skip
+    content = drawings.dependence_plot(held, "log-odds")
+    assert dots(content, "plot-area") == [
+        (round(1000 * 0.4 / 10.8), round(300 - 300 * 0.08 / 2.16), "s0"),
+        (500, 150, "grey"),
+        (round(1000 * 10.4 / 10.8), round(300 - 300 * 2.08 / 2.16), "s10"),
+    ]
+    ((_, height, _),) = dots(content, "plot-missing")
+    assert height == round(300 - 300 * 1.58 / 2.16)
+
+
+def test_categories_stand_by_their_mean_and_their_points_by_their_shap_values():
+    held = Dependence(
+        "x", "categorical", ("b", "a", "b", None, "a"), (-1.0, 0.5, -0.5, 0.25, 1.0), None,
+        "numeric", (), "", (), 5,
+    )  # fmt: skip
+    content = drawings.dependence_plot(held, "log-odds")
+    rows = re.findall(r'class="of">(.*?)</div>(<svg.*?</svg>)<span class="n">(.*?)</span>', content)
+    assert [(re.sub("<.*?>", "", name), mean) for name, _, mean in rows] == [
+        ("a", "+0.75"),
+        ("b", "-0.75"),
+        ("missing", "+0.25"),
+    ]
+    places = [[x for x, _, _ in dots(drawn, "strip")] for _, drawn, _ in rows]
+    expected = [[0.5, 1.0], [-1.0, -0.5], [0.25]]
+    assert places == [[round(1000 * (it + 1.08) / 2.16) for it in row] for row in expected]
+
+
+def test_partial_dependence_lies_on_the_axis_of_the_dependence():
+    beside = Dependence("x", "numeric", (0.0, 10.0), (0.0, 1.0), None, "numeric", (), "", (), 2)
+    partial = Partial("x", "numeric", (2.0, 8.0), (0.2, 0.6), ((0.0, 1.0),), "y", "target", 7)
+    content = drawings.partial_plot(partial, beside, "y")
+    (mean,) = re.findall(r'd="([^"]*)" class="mean"', content)
+    (single,) = re.findall(r'd="([^"]*)" class="ice"', content)
+    xs = [round(1000 * (it + 0.4) / 10.8) for it in (2, 8)]
+    heights = [round(300 - 300 * (it + 0.04) / 1.08) for it in (0.2, 0.6, 0.0, 1.0)]
+    assert mean == f"M{xs[0]} {heights[0]}L{xs[1]} {heights[1]}"
+    assert single == f"M{xs[0]} {heights[2]}L{xs[1]} {heights[3]}"
+    assert "Predicted y if every row had this value: the mean of 7 rows" in content
+
+
+def test_an_importance_has_a_bar_as_long_as_it_is_and_its_interval():
+    content = page.html(explained(n_rows=60))
+    shares = [item.mean_abs_shap for item in explained(n_rows=60).explanation.importance]
+    bars = [int(w) for w in re.findall(r'width="(\d+)" height="44" class="bar-plain"', content)]
+    assert bars == [round(1000 * it / (max(shares) * 1.04)) for it in shares]
+    (first, *_) = re.findall(r'd="M(\d+) 30H(\d+)[^"]*" class="whisker"', content)
+    span = span_of([0.08, 0.13], with_zero=True)
+    assert [int(it) for it in first] == [round(span.place(it, 1000)) for it in (0.08, 0.13)]
 
 
 def test_points_of_a_swarm_keep_their_distance_and_its_width():

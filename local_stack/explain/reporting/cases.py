@@ -43,6 +43,7 @@ def _case(place: int, row: Mapping[str, Any]) -> Markup:
         tag("p", "Prediction: ", tag("b", _value(row.get("prediction")), class_="name")),
         tag("p", cut(str(summary), 600), class_="note") if summary else None,
         tag("ul", *reasons, class_="reasons") if reasons else None,
+        _other_outcome(row.get("counterfactual")),
         waterfall(
             row.get("contributions") or (),
             float(row.get("base_value") or 0.0),
@@ -50,6 +51,13 @@ def _case(place: int, row: Mapping[str, Any]) -> Markup:
         ),
         class_="card row-of",
     )
+
+
+def _other_outcome(found: Mapping[str, Any] | None) -> Markup | None:
+    """Return the smallest change that leads to another outcome, in words."""
+    if not found or not found.get("text"):
+        return None
+    return tag("p", tag("b", "Another outcome: "), cut(str(found["text"]), 600), class_="name")
 
 
 def waterfall(
