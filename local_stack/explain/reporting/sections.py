@@ -45,7 +45,7 @@ from local_stack.explain.reporting.geometry import Span, span_of
 MOST_FEATURES: Final = 40
 """Features that are drawn, the most important ones; all are told in a table, up to 500."""
 
-_MOST_LISTED, _MOST_RULES, _MOST_INTERACTIONS, _MOST_CONDITIONS = 500, 80, 20, 8
+_MOST_LISTED, _MOST_RULES, _MOST_INTERACTIONS, _MOST_CONDITIONS = 500, 80, 14, 8
 _MOST_BYTES = 2_500_000  # of the cards of features, which are cut after it
 
 
@@ -319,7 +319,7 @@ def interactions(found: ModelExplanation) -> Markup | None:
         tag(
             "div",
             tag("div", matrix, class_="scroll", tabindex=0),
-            _strongest(held, n),
+            _strongest(held),
             class_="beside",
         ),
         left_out(n, len(held.columns), "column"),
@@ -336,7 +336,8 @@ def _interaction(held: Interactions, i: int, j: int, most: float) -> Markup:
     return tag("td", text, class_=f"p{step}" if step else None, title=repr(value))
 
 
-def _strongest(held: Interactions, n: int) -> Markup:
+def _strongest(held: Interactions) -> Markup:
+    n = len(held.columns)
     pairs = sorted(
         ((held.matrix[i][j], i, j) for i in range(n) for j in range(i + 1, n)),
         key=lambda it: (-it[0], it[1], it[2]),
