@@ -329,7 +329,7 @@ def interactions(found: ModelExplanation) -> Markup | None:
 
 def _interaction(held: Interactions, i: int, j: int, most: float) -> Markup:
     value = held.matrix[i][j]
-    text = f"{value:.2g}"
+    text = f"{value:.2g}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2g}"
     if i == j:
         return tag("td", text, class_="diagonal", title=repr(value))
     step = min(10, math.ceil(10 * value / most)) if most > 0 and value > 0 else 0
