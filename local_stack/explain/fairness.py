@@ -37,7 +37,10 @@ _SHAP_ROWS, _SHAP_ROWS_SAMPLED = 1_000, 200
 def _reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
     data = arguments.get("data")
     read = reads_target(workspace, arguments)
-    return [read, versions.find(workspace, str(data)).reference if data else None]
+    version = versions.find(workspace, str(data)) if data else None
+    name = read[2][0]["name"] if version is None else version.dataset
+    sensitive = (workspace.get("datasets", name) or {}).get("sensitive")
+    return [*read, None if version is None else version.reference, sensitive]
 
 
 @command(

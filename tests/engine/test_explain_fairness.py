@@ -14,6 +14,7 @@ from unittest import mock
 import numpy as np
 import polars as pl
 import pytest
+from fairness_kit import EXACT
 
 from local_stack import registry
 from local_stack.catalog import call
@@ -22,7 +23,9 @@ from local_stack.errors import InputError, RefusedError
 from local_stack.explain.groups.report import FILE, FairnessReport
 from local_stack.explain.subject import subject_of
 from local_stack.runs.comparison import predictions
+from local_stack.runs.fairness import gates_of
 from local_stack.stores.artifacts import Blob
+from local_stack.stores.journal import Draft
 from local_stack.workspace import Workspace
 
 with warnings.catch_warnings():
@@ -30,7 +33,6 @@ with warnings.catch_warnings():
     import fairlearn.metrics as fm
     import sklearn.metrics as sm
 
-EXACT = {"rel": 1e-9, "abs": 1e-12}
 SMALL = (
     "estimator: lightgbm\nparams: {n_estimators: 20, num_leaves: 7}\nbootstrap: {resamples: 0}\n"
 )
@@ -196,11 +198,22 @@ def test_thresholds_bins_combinations_and_other_rows(own: Workspace) -> None:
     assert {it.group for it in table.groups} == {
         f"{sex} & {age}" for sex in ("<b>f</b>", "m\x1b[2J") for age in ("up to 40", "over 40")
     }
-    held, _, _ = held_out(own, report.run_id, "sex")
+    held, _, frame = held_out(own, report.run_id, "sex")
     selected = held.probability[:, held.classes.index("good")] >= 0.7
-    weights = held_out(own, report.run_id, "w")[1].astype(float)
+    weights = frame["w"].to_numpy().astype(float)
     expected = np.average(selected, weights=weights)
     assert table.overall.metrics["selection_rate"] == pytest.approx(expected)
+    both = [frame["sex"].to_numpy(), np.where(frame["age"].to_numpy() > 40, "over 40", "up to 40")]
+    by_both = fm.MetricFrame(
+        metrics=fm.selection_rate,
+        y_true=held.truth,
+        y_pred=selected,
+        sensitive_features=np.column_stack(both),
+        sample_params={"sample_weight": weights},
+    )
+    for it in table.groups:
+        rate = by_both.by_group[tuple(it.group.split(" & "))]
+        assert it.metrics["selection_rate"] == pytest.approx(rate, **EXACT)
     assert table.proxies is None
     whole = fair(own, by=["age"], data="people", min_rows=400)
     assert whole.rows == "test"
@@ -262,6 +275,16 @@ def test_limits_of_the_recipe_are_gates(own: Workspace) -> None:
         assert "not measured" in str([it.observed for it in ages])
     report = fair(own, shap_rows=0)
     assert report.passed is False
+    rows = own.metadata.find("fairness", run_id=run)
+    known = {"run_id": run, **own.get("runs", run)}
+    assert all("not" not in str(it[2]) for it in gates_of(own, known))
+    own.append(
+        lambda _: Draft("test", run, {}, [("fairness", {**it, "rows": "all"}) for it in rows])
+    )
+    assert all("not measured" in str(it[2]) for it in gates_of(own, known))
+    whole = {**known, "recipe": {**known["recipe"], "split": {"test": 0.0}}}
+    assert all("not" not in str(it[2]) for it in gates_of(own, whole))  # nothing was held out
+    fair(own, shap_rows=0)
     with pytest.raises(RefusedError) as refused:
         registry.promote(own, "p", "1", "Staging")
     gates = {it.name: it for it in refused.value.result.gates}

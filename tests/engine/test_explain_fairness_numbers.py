@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from fairness_kit import EXACT, rows
 
 from local_stack.errors import InputError
 from local_stack.explain.groups import disparities, metrics
 from local_stack.explain.groups.grouping import Grouping, bins_of, group
 from local_stack.explain.groups.metrics import Decisions
-from local_stack.explain.groups.thresholds import Costs, costs_of, simulate
+from local_stack.explain.groups.thresholds import Costs, costs_of
 from local_stack.runs.fairness import limit_of, verdicts
 from local_stack.runs.recipe import parse_recipe
 
@@ -22,18 +22,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import fairlearn.metrics as fm
     import sklearn.metrics as sm
-
-EXACT = {"rel": 1e-9, "abs": 1e-12}
-
-
-def rows(n: int = 600, *, is_weighted: bool = False, seed: int = 3) -> tuple[Decisions, Grouping]:
-    generator = np.random.default_rng(seed)
-    codes = generator.choice(4, n, p=[0.45, 0.35, 0.17, 0.03])
-    score = 1 / (1 + np.exp(-(generator.normal(size=n) + np.array([0.5, -0.4, 0.0, 1.0])[codes])))
-    truth = generator.uniform(size=n) < score**1.3
-    weights = generator.integers(0, 5, n) / 2 if is_weighted else None
-    named = Grouping(("g",), ("a", "b", "c", "few"), codes)
-    return Decisions(truth, score >= 0.5, np.round(score, 3), weights), named
 
 
 def of_fairlearn(function: Any, found: Decisions, named: Grouping, kept: np.ndarray) -> float:
@@ -171,6 +159,66 @@ def test_intervals_are_wilsons_newcombes_and_scipys_bootstrap() -> None:
         rng=np.random.default_rng(1),
     ).confidence_interval
     assert measured[0].shown.intervals["brier"] == pytest.approx(tuple(again), rel=1e-9)
+
+
+def test_intervals_of_equalised_odds_allow_for_both_rates_and_every_pair() -> None:
+    from statsmodels.stats.proportion import confint_proportions_2indep
+
+    found, named = rows()
+    _, measured = metrics.measure_groups(found, named, 30)
+    told = {it.name: it for it in disparities.disparities_of(measured[:3])}
+    odds = told["equalized_odds_difference"]
+    part = found.truth if odds.metric == "true_positive_rate" else ~found.truth
+    counts = []
+    for name in (odds.highest, odds.lowest):
+        inside = part & (named.codes == named.names.index(name))
+        counts += [int(found.predicted[inside].sum()), int(inside.sum())]
+    expected = confint_proportions_2indep(
+        *counts, method="newcomb", compare="diff", alpha=0.05 / (3 * 2)
+    )
+    assert (odds.low, odds.high) == pytest.approx(expected, rel=1e-9)
+
+
+def test_intervals_of_weighted_rows_take_their_effective_number() -> None:
+    from scipy import stats
+    from statsmodels.stats.proportion import proportion_confint
+
+    found, _ = rows(200, is_weighted=True)
+    whole = Grouping(("g",), ("a",), np.zeros(200, dtype=np.int64))
+    told = metrics.measure_groups(found, whole, 1)[0].shown
+    inside = found.truth
+    n = found.weights[inside].sum() ** 2 / (found.weights[inside] ** 2).sum()
+    rate = np.average(found.predicted[inside], weights=found.weights[inside])
+    expected = proportion_confint(rate * n, n, method="wilson")
+    assert told.intervals["true_positive_rate"] == pytest.approx(expected, rel=1e-9)
+
+    def area(truth: np.ndarray, score: np.ndarray, weights: np.ndarray) -> float:
+        true = truth.astype(bool)
+        above = (score[true][:, None] > score[~true]) + 0.5 * (score[true][:, None] == score[~true])
+        pairs = weights[true][:, None] * weights[~true]
+        return float((above * pairs).sum() / pairs.sum())
+
+    again = stats.bootstrap(
+        (found.truth, found.score, found.weights),
+        area,
+        paired=True,
+        vectorized=False,
+        n_resamples=1000,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    assert told.intervals["roc_auc"] == pytest.approx(tuple(again), rel=1e-9)
+
+
+@pytest.mark.parametrize(("n_selected", "is_kept"), [(80, True), (79, False)])
+def test_four_fifths_is_four_fifths(n_selected: int, is_kept: bool) -> None:
+    said = np.concatenate([np.ones(100), np.arange(100) < n_selected]).astype(bool)
+    codes = np.repeat([0, 1], 100)
+    _, measured = metrics.measure_groups(Decisions(said, said), Grouping((), ("a", "b"), codes), 1)
+    rule = disparities.four_fifths(measured)
+    assert rule is not None
+    assert rule.passed is is_kept
+    assert rule.ratios == {"a": 1.0, "b": n_selected / 100}
 
 
 def test_intervals_of_more_pairs_are_wider_and_chance_is_not_called_a_difference() -> None:
@@ -346,117 +394,3 @@ def test_the_recipe_knows_fairness() -> None:
     ]:
         with pytest.raises(InputError, match=words):
             parse_recipe({"dataset": "t", "fairness": FAIRNESS | change})
-
-
-# ------------------------------------------------------------------ thresholds
-
-
-def small() -> tuple[Decisions, Grouping]:
-    generator = np.random.default_rng(11)
-    codes = np.repeat([0, 1, 2], [9, 8, 6])
-    score = np.round(generator.uniform(size=23), 2)
-    truth = generator.uniform(size=23) < score
-    return Decisions(truth, score >= 0.5, score), Grouping(("g",), ("a", "b", "c"), codes)
-
-
-def by_hand(
-    found: Decisions, named: Grouping, thresholds: dict[str, float], costs: Costs
-) -> tuple[float, dict[str, float]]:
-    limit = np.array([thresholds[name] for name in named.names])[named.codes]
-    said, truth = found.score >= limit, found.truth
-    spent = costs.fp * (said & ~truth).sum() + costs.fn * (~said & truth).sum()
-    spent += costs.tp * (said & truth).sum() + costs.tn * (~said & ~truth).sum()
-    apart = {
-        "demographic_parity": fm.demographic_parity_difference(
-            truth, said, sensitive_features=named.codes
-        ),
-        "equal_opportunity": fm.equal_opportunity_difference(
-            truth, said, sensitive_features=named.codes
-        ),
-        "equalized_odds": fm.equalized_odds_difference(truth, said, sensitive_features=named.codes),
-    }
-    return spent / len(truth), apart
-
-
-def test_policies_are_what_deciding_by_their_thresholds_gives() -> None:
-    found, named = small()
-    costs = Costs(fp=1, fn=4, tp=-0.5, tn=0)
-    told = simulate(found, named, named.names, costs, 0.5)
-    assert told is not None
-    for policy in told.policies:
-        thresholds = policy.thresholds or dict.fromkeys(named.names, 0.5)
-        cost, apart = by_hand(found, named, thresholds, costs)
-        assert policy.cost == pytest.approx(cost, **EXACT)
-        for goal, value in apart.items():
-            assert policy.disparities[goal] == pytest.approx(value, **EXACT)
-    for goal, points in told.tradeoffs.items():
-        for point in points:
-            cost, apart = by_hand(found, named, point.thresholds, costs)
-            assert (point.cost, point.disparity) == pytest.approx((cost, apart[goal]), **EXACT)
-        pairs = [(it.disparity, it.cost) for it in points]
-        assert pairs == sorted(pairs, key=lambda it: (it[0], -it[1]))
-        assert all(a[1] > b[1] for a, b in itertools.pairwise(pairs))
-    place = told.thresholds.index(0.5)
-    assert told.groups["a"].selection_rate[place] == pytest.approx(
-        found.predicted[named.codes == 0].mean()
-    )
-    assert told.overall.cost[place] == pytest.approx(told.policies[0].cost)
-
-
-@pytest.mark.parametrize("goal", ["demographic_parity", "equal_opportunity", "equalized_odds"])
-def test_thresholds_by_group_are_the_cheapest_of_all_there_are(goal: str) -> None:
-    found, named = small()
-    found, named = found.take(np.arange(17)), Grouping(("g",), ("a", "b"), named.codes[:17])
-    costs = Costs(fp=1, fn=3)
-    told = simulate(found, named, named.names, costs, 0.5)
-    assert told is not None
-    rates = {}
-    for name in named.names:
-        inside = named.codes == named.names.index(name)
-        truth, score = found.truth[inside], found.score[inside]
-        rates[name] = [
-            (
-                (score >= cut).mean(),
-                (score[truth] >= cut).mean(),
-                (score[~truth] >= cut).mean(),
-                costs.fp * (score[~truth] >= cut).sum() + costs.fn * (score[truth] < cut).sum(),
-            )
-            for cut in told.thresholds
-        ]
-    used = {"demographic_parity": [0], "equal_opportunity": [1], "equalized_odds": [1, 2]}[goal]
-    best = min(
-        (one[3] + other[3]) / 17
-        for one, other in itertools.product(rates["a"], rates["b"])
-        if max(abs(one[k] - other[k]) for k in used) <= told.tolerance + 1e-12
-    )
-    policy = next(it for it in told.policies if it.name == goal)
-    assert policy.cost == pytest.approx(best, **EXACT)
-    assert policy.disparities[goal] <= told.tolerance
-    cheapest = min(a[3] for a in rates["a"]) + min(b[3] for b in rates["b"])
-    assert told.policies[2].cost == pytest.approx(cheapest / 17, **EXACT)
-
-
-def test_weights_count_as_repeated_rows_in_the_simulation() -> None:
-    found, named = small()
-    weights = np.random.default_rng(2).integers(0, 4, 23)
-    again = np.repeat(np.arange(23), weights)
-    weighted = Decisions(found.truth, found.predicted, found.score, weights.astype(float))
-    one = simulate(weighted, named, named.names, Costs(), 0.5)
-    other = simulate(found.take(again), named.take(again), named.names, Costs(), 0.5)
-    assert one is not None
-    assert other is not None
-    assert one.policies[0].cost == pytest.approx(other.policies[0].cost, **EXACT)
-    assert one.policies[2].cost == pytest.approx(other.policies[2].cost, **EXACT)
-
-
-def test_many_rows_are_simulated_on_few_thresholds_and_small_groups_left_out() -> None:
-    found, named = rows(3000)
-    told = simulate(found, named, ("a", "b", "c"), Costs(fn=5), 0.5)
-    assert told is not None
-    assert len(told.thresholds) <= 103
-    assert told.left_out == ("few",)
-    assert told.n_rows == int((named.codes < 3).sum())
-    for policy in told.policies[3:]:
-        assert policy.disparities[policy.name] <= told.tolerance
-    assert simulate(Decisions(found.truth, found.predicted), named, ("a", "b"), Costs()) is None
-    assert simulate(found, named, ("a",), Costs()) is None

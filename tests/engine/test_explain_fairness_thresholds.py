@@ -1,0 +1,129 @@
+"""The simulation of thresholds: what deciding by them gives, and the cheapest of all tried."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+from fairness_kit import EXACT, rows
+
+from local_stack.explain.groups.grouping import Grouping
+from local_stack.explain.groups.metrics import Decisions
+from local_stack.explain.groups.thresholds import Costs, simulate
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import fairlearn.metrics as fm
+
+
+def small() -> tuple[Decisions, Grouping]:
+    generator = np.random.default_rng(11)
+    codes = np.repeat([0, 1, 2], [9, 8, 6])
+    score = np.round(generator.uniform(size=23), 2)
+    truth = generator.uniform(size=23) < score
+    return Decisions(truth, score >= 0.5, score), Grouping(("g",), ("a", "b", "c"), codes)
+
+
+def by_hand(
+    found: Decisions, named: Grouping, thresholds: dict[str, float], costs: Costs
+) -> tuple[float, dict[str, float]]:
+    limit = np.array([thresholds[name] for name in named.names])[named.codes]
+    said, truth = found.score >= limit, found.truth
+    spent = costs.fp * (said & ~truth).sum() + costs.fn * (~said & truth).sum()
+    spent += costs.tp * (said & truth).sum() + costs.tn * (~said & ~truth).sum()
+    apart = {
+        "demographic_parity": fm.demographic_parity_difference(
+            truth, said, sensitive_features=named.codes
+        ),
+        "equal_opportunity": fm.equal_opportunity_difference(
+            truth, said, sensitive_features=named.codes
+        ),
+        "equalized_odds": fm.equalized_odds_difference(truth, said, sensitive_features=named.codes),
+    }
+    return spent / len(truth), apart
+
+
+def test_policies_are_what_deciding_by_their_thresholds_gives() -> None:
+    found, named = small()
+    costs = Costs(fp=1, fn=4, tp=-0.5, tn=0)
+    told = simulate(found, named, named.names, costs, 0.5)
+    assert told is not None
+    for policy in told.policies:
+        thresholds = policy.thresholds or dict.fromkeys(named.names, 0.5)
+        cost, apart = by_hand(found, named, thresholds, costs)
+        assert policy.cost == pytest.approx(cost, **EXACT)
+        for goal, value in apart.items():
+            assert policy.disparities[goal] == pytest.approx(value, **EXACT)
+    for goal, points in told.tradeoffs.items():
+        for point in points:
+            cost, apart = by_hand(found, named, point.thresholds, costs)
+            assert (point.cost, point.disparity) == pytest.approx((cost, apart[goal]), **EXACT)
+        pairs = [(it.disparity, it.cost) for it in points]
+        assert pairs == sorted(pairs, key=lambda it: (it[0], -it[1]))
+        assert all(a[1] > b[1] for a, b in itertools.pairwise(pairs))
+    place = told.thresholds.index(0.5)
+    assert told.groups["a"].selection_rate[place] == pytest.approx(
+        found.predicted[named.codes == 0].mean()
+    )
+    assert told.overall.cost[place] == pytest.approx(told.policies[0].cost)
+
+
+@pytest.mark.parametrize("goal", ["demographic_parity", "equal_opportunity", "equalized_odds"])
+def test_thresholds_by_group_are_the_cheapest_of_all_there_are(goal: str) -> None:
+    found, named = small()
+    found, named = found.take(np.arange(17)), Grouping(("g",), ("a", "b"), named.codes[:17])
+    costs = Costs(fp=1, fn=3)
+    told = simulate(found, named, named.names, costs, 0.5)
+    assert told is not None
+    rates = {}
+    for name in named.names:
+        inside = named.codes == named.names.index(name)
+        truth, score = found.truth[inside], found.score[inside]
+        rates[name] = [
+            (
+                (score >= cut).mean(),
+                (score[truth] >= cut).mean(),
+                (score[~truth] >= cut).mean(),
+                costs.fp * (score[~truth] >= cut).sum() + costs.fn * (score[truth] < cut).sum(),
+            )
+            for cut in told.thresholds
+        ]
+    used = {"demographic_parity": [0], "equal_opportunity": [1], "equalized_odds": [1, 2]}[goal]
+    best = min(
+        (one[3] + other[3]) / 17
+        for one, other in itertools.product(rates["a"], rates["b"])
+        if max(abs(one[k] - other[k]) for k in used) <= told.tolerance + 1e-12
+    )
+    policy = next(it for it in told.policies if it.name == goal)
+    assert policy.cost == pytest.approx(best, **EXACT)
+    assert policy.disparities[goal] <= told.tolerance
+    cheapest = min(a[3] for a in rates["a"]) + min(b[3] for b in rates["b"])
+    assert told.policies[2].cost == pytest.approx(cheapest / 17, **EXACT)
+
+
+def test_weights_count_as_repeated_rows_in_the_simulation() -> None:
+    found, named = small()
+    weights = np.random.default_rng(2).integers(0, 4, 23)
+    again = np.repeat(np.arange(23), weights)
+    weighted = Decisions(found.truth, found.predicted, found.score, weights.astype(float))
+    one = simulate(weighted, named, named.names, Costs(), 0.5)
+    other = simulate(found.take(again), named.take(again), named.names, Costs(), 0.5)
+    assert one is not None
+    assert other is not None
+    assert one.policies[0].cost == pytest.approx(other.policies[0].cost, **EXACT)
+    assert one.policies[2].cost == pytest.approx(other.policies[2].cost, **EXACT)
+
+
+def test_many_rows_are_simulated_on_few_thresholds_and_small_groups_left_out() -> None:
+    found, named = rows(3000)
+    told = simulate(found, named, ("a", "b", "c"), Costs(fn=5), 0.5)
+    assert told is not None
+    assert len(told.thresholds) <= 103
+    assert told.left_out == ("few",)
+    assert told.n_rows == int((named.codes < 3).sum())
+    for policy in told.policies[3:]:
+        assert policy.disparities[policy.name] <= told.tolerance
+    assert simulate(Decisions(found.truth, found.predicted), named, ("a", "b"), Costs()) is None
+    assert simulate(found, named, ("a",), Costs()) is None
