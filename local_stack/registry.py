@@ -18,7 +18,7 @@ from local_stack.errors import (
 from local_stack.names import label
 from local_stack.progress import Progress, silent
 from local_stack.results import Result, now
-from local_stack.runs.fairness import gates_of
+from local_stack.runs.fairness import NOT_MEASURED, gates_of
 from local_stack.runs.records import find_run
 from local_stack.stores.artifacts import Tree
 from local_stack.stores.journal import Draft
@@ -221,9 +221,12 @@ def promote(
     gates = _gates(workspace, moved, stage)
     if not all(gate.passed for gate in gates):
         failed = ", ".join(gate.name for gate in gates if not gate.passed)
+        hint = "Look at the gates in the result."
+        if any(gate.observed == NOT_MEASURED for gate in gates):
+            hint = f"Measure it: paceml-tui explain fairness {moved.run_id}"
         raise RefusedError(
             f"{moved.target} was not promoted to {stage}: {failed}.",
-            "Nothing was changed. Look at the gates in the result.",
+            f"Nothing was changed. {hint}",
             code="gate_failed",
             result=StageChange(moved.name, moved.version, stage, None, gates, None),
         )

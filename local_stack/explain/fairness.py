@@ -11,6 +11,7 @@ from typing import Any
 
 from local_stack.command import command
 from local_stack.data import versions
+from local_stack.data.assessing.sensitive import trait_of
 from local_stack.data.checkout import outside
 from local_stack.errors import InputError, RefusedError, nearest
 from local_stack.explain.groups.disparities import measured_of
@@ -169,9 +170,10 @@ def _columns(workspace: Workspace, subject: Subject, by: tuple[str, ...]) -> tup
     sensitive = [it for it in dataset.get("sensitive") or () if it in names and it != target]
     found = tuple(dict.fromkeys(by or declared.get("by") or sensitive))
     if not found:
+        likely = [it for it in names if it != target and trait_of(it, subject.frame[it])]
         raise InputError(
             f"{subject.version.dataset} names no sensitive column, so there are no groups.",
-            f"Name a column: --by COLUMN ({', '.join(names[:6])}, ...)",
+            f"Name a column: --by COLUMN ({', '.join((likely or names)[:6])}, ...)",
         )
     for name in found:
         if name not in names:

@@ -36,7 +36,10 @@ ERRORS: Final = ("mean_error_difference", "mae_difference", "rmse_difference")
 """Of a regression, in the unit of the target."""
 LIMITS: Final = (*DIFFERENCES, *RATIOS, *ERRORS, FOUR_FIFTHS)
 """What can be limited: differences at most, ratios at least, and the four-fifths rule."""
+NOT_MEASURED: Final = "not measured"
+"""What a gate observed where ``explain fairness`` has not been called yet."""
 _MOST = 1e300
+_ROUNDING = 1e-12
 _MOST_NAMES = 20
 _MOST_EDGES = 50
 
@@ -233,7 +236,8 @@ def verdicts(
         elif name == FOUR_FIFTHS:
             passed = bool(observed)
         else:
-            passed = observed >= required if name in RATIOS else observed <= required
+            gap = observed - required if name in RATIOS else required - observed
+            passed = gap >= -_ROUNDING
         found.append(Verdict(name, passed, observed, required))
     return tuple(found)
 
@@ -265,9 +269,8 @@ def gates_of(workspace: Workspace, run: Row) -> tuple[tuple[str, bool, Any, Any]
         shown = " & ".join(by)
         n_wanted = 1 if fairness.positive is not None else known[0]["n_usual"] if known else 1
         if len(known) < n_wanted:
-            missing = f"not measured; call: paceml-tui explain fairness {run['run_id']}"
             found += [
-                (f"fairness {name} by {shown}", False, missing, required)
+                (f"{name} by {shown}", False, NOT_MEASURED, required)
                 for name, required in fairness.limits.items()
             ]
             continue
@@ -275,7 +278,7 @@ def gates_of(workspace: Workspace, run: Row) -> tuple[tuple[str, bool, Any, Any]
         for row in known:
             of = f" of {row['positive']}" if several else ""
             found += [
-                (f"fairness {it.name} by {shown}{of}", it.passed, it.observed, it.required)
+                (f"{it.name} by {shown}{of}", it.passed, it.observed, it.required)
                 for it in verdicts(fairness.limits, row["measured"])
             ]
     return tuple(found)

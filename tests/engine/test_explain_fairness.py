@@ -256,8 +256,9 @@ def test_limits_of_the_recipe_are_gates(own: Workspace) -> None:
     with pytest.raises(RefusedError, match="four_fifths by sex") as refused:
         registry.promote(own, "p", "1", "Staging")
     gates = {it.name: it for it in refused.value.result.gates}
-    gate = gates["fairness demographic_parity_difference by sex"]
-    assert gate.observed == f"not measured; call: paceml-tui explain fairness {run}"
+    gate = gates["demographic_parity_difference by sex"]
+    assert gate.observed == "not measured"
+    assert f"paceml-tui explain fairness {run}" in refused.value.hint
     assert (gate.passed, gate.required) == (False, 0.9)
     for settings in (
         {"positive": "bad"},
@@ -289,13 +290,13 @@ def test_limits_of_the_recipe_are_gates(own: Workspace) -> None:
         registry.promote(own, "p", "1", "Staging")
     gates = {it.name: it for it in refused.value.result.gates}
     told = {it.name: it.value for it in report.tables[0].disparities}
-    assert gates["fairness demographic_parity_difference by sex"].passed
-    assert gates["fairness demographic_parity_difference by sex"].observed == pytest.approx(
+    assert gates["demographic_parity_difference by sex"].passed
+    assert gates["demographic_parity_difference by sex"].observed == pytest.approx(
         told["demographic_parity_difference"]
     )
-    assert gates["fairness four_fifths by sex"].observed is False
-    assert not gates["fairness mae_ratio by sex"].passed  # of a number only: not measurable
-    assert gates["fairness mae_ratio by sex"].observed is None
+    assert gates["four_fifths by sex"].observed is False
+    assert not gates["mae_ratio by sex"].passed  # of a number only: not measurable
+    assert gates["mae_ratio by sex"].observed is None
     assert registry.promote(own, "p", "1", "Archived").gates == ()
 
 
@@ -370,6 +371,10 @@ def test_german_credit_and_titanic_equal_fairlearn(workspace: Workspace, shared_
     dropped = "features: [{drop: {columns: [sex]}}]\n"
     split = "split: {test: 0.4, seed: 1, stratify: true}\n"
     run = trained(workspace, "credit", f"dataset: credit\n{split}{dropped}{SMALL}")
+    with pytest.raises(
+        InputError, match=r"no sensitive column.*--by COLUMN .sex, personal _status,"
+    ):
+        fair(workspace, target=run)
     report = fair(workspace, target=run, by=["sex", "age"], positive="0", bins=["age:25,40"])
     sex, age = report.tables
     assert [it.group for it in age.groups] == ["up to 25", "over 25 to 40", "over 40"]
