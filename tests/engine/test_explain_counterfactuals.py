@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from deciding_kit import Case, changed, loan_case, real_case
 from hypothesis import given, settings
@@ -19,6 +20,8 @@ from local_stack.errors import InputError
 from local_stack.explain.deciding.constraints import DECREASE, INCREASE, Limit
 from local_stack.explain.deciding.counterfactuals import Counterfactual, counterfactuals
 from local_stack.explain.deciding.wanted import Wanted, wanted_of
+
+FOREST = "sklearn.ensemble.RandomForestClassifier"
 
 
 def find(case: Case, index: int, asked: str = "", n: int = 1, **more: Any) -> Any:
@@ -126,8 +129,6 @@ def test_distances_are_gowers_with_ranks() -> None:
 
 def coarse() -> Case:
     """A model of three columns with few values, so that every change can be tried."""
-    import polars as pl
-
     generator = np.random.default_rng(0)
     a, b = generator.integers(0, 12, (2, 400))
     c = generator.choice(["x", "y", "z"], 400)
@@ -180,7 +181,8 @@ def some_limits(draw: st.DrawFn) -> dict[str, Limit]:
         elif kind == "listed":
             some = frozenset(draw(st.lists(st.sampled_from(values), min_size=1, max_size=4)))
             is_allowed = draw(st.booleans())
-            found[axis.name] = Limit(allowed=some) if is_allowed else Limit(forbidden=some)
+            others = frozenset(values) - some
+            found[axis.name] = Limit(allowed=some) if is_allowed else Limit(forbidden=others)
     return found
 
 
@@ -227,6 +229,62 @@ def test_what_cannot_be_found_is_said() -> None:
     wanted = wanted_for(case, case.row(0))
     same = counterfactuals(case.setting(), case.row(0), Wanted(case.model, 1 - wanted.number))
     assert same.note.endswith("already.")
+
+
+@pytest.mark.parametrize(
+    ("limit", "admitted"),
+    [
+        (Limit(), [1, 2, 4, 5]),
+        (Limit(fixed="asked for"), []),
+        (Limit(direction=INCREASE), [4, 5]),
+        (Limit(direction=DECREASE), [1, 2]),
+        (Limit(low=2, high=4), [2, 4]),
+        (Limit(low=2, is_open_low=True), [4, 5]),
+        (Limit(high=4, is_open_high=True), [1, 2]),
+        (Limit(allowed=frozenset({2.0, 3.0})), [2]),
+        (Limit(forbidden=frozenset({2.0, 3.0})), [1, 4, 5]),
+    ],
+)
+def test_what_a_limit_admits(limit: Limit, admitted: list[float]) -> None:
+    values = np.array([1.0, 2, 3, 4, 5, np.nan])
+    assert values[limit.admits(values, 3.0)].tolist() == admitted
+
+
+def votes(is_whole: bool) -> Case:
+    """A model that wants most of nine columns changed, or of six that hang together."""
+    generator = np.random.default_rng(1)
+    if is_whole:
+        ballots = generator.integers(0, 2, (600, 9)).astype(float)
+        is_true, params = ballots.sum(axis=1) > 5.5, {}
+    else:
+        ballots = generator.integers(0, 30, (600, 6)).astype(float)
+        is_true = np.minimum.reduce(ballots[:, :5], axis=1) + ballots[:, 5] / 9 > 11
+        params = {"max_depth": 9, "n_estimators": 15, "random_state": 0}
+    frame = pl.DataFrame(ballots, schema=[f"v{at}" for at in range(ballots.shape[1])])
+    linear, forest = "sklearn.linear_model.LogisticRegression", FOREST
+    return Case(
+        frame.with_columns(y=is_true),
+        "y",
+        task="classification",
+        estimator=linear if is_whole else forest,
+        params=params,
+    )
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_what_needs_many_columns_is_taken_from_training_rows_and_made_smaller(
+    is_whole: bool,
+) -> None:
+    case = votes(is_whole)
+    sums = case.space.coded.sum(axis=1)
+    sizes = []
+    for index in np.argsort(sums, kind="stable")[: 1 if is_whole else 4].tolist():
+        wanted = wanted_for(case, case.row(index), "True")
+        for way in find(case, index, "True", n=3).counterfactuals:
+            check_smallest(case, index, wanted, way)
+            sizes.append(len(way.changes))
+            assert not is_whole or len(way.changes) == 6 - sums[index]
+    assert max(sizes) >= 5
 
 
 def test_a_missing_value_may_become_known_but_has_no_direction() -> None:
