@@ -76,7 +76,8 @@ def dependence(
     output
         Tell of this class of a model of many; when left out the one that is predicted most.
     color
-        Column to colour by; the one that explains the spread best when left out.
+        Column to colour by, also one that the model does not use; when left out the one that
+        explains the spread best.
     """
     import numpy as np
 
@@ -134,10 +135,11 @@ def _check(feature: str, columns: tuple[str, ...], rows: Rows, color: str | None
             f"The model has no feature '{feature}'.",
             nearest(feature, columns) or f"Its features: {', '.join(columns[:12])}.",
         )
-    if color is not None and color not in rows.described:
+    known = list(dict.fromkeys([*rows.described, *rows.frame.columns]))
+    if color is not None and color not in known:
         raise NotFoundError(
             f"There is no column '{color}' to colour by.",
-            nearest(color, rows.described) or f"Columns: {', '.join(list(rows.described)[:12])}.",
+            nearest(color, known) or f"Columns: {', '.join(known[:12])}.",
         )
     if color == feature:
         raise InputError(f"'{color}' cannot colour itself.", "Name another column.")

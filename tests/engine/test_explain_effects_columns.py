@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from explain_kit import FOREST, LOGISTIC, rows_of, table, trained, values_of
 
-from local_stack.explain.effects.dependence import beeswarm, bins, dependence, strengths
+from local_stack.explain.effects.dependence import beeswarm, dependence, strengths
 from local_stack.explain.effects.interactions import interactions, used_features
 from local_stack.explain.effects.parts import CATEGORICAL, FeatureImportance, Permutation, Permuted
 from local_stack.explain.effects.rows import Described, Rows
@@ -76,7 +76,7 @@ def test_the_strength_is_what_rows_left_out_one_by_one_show() -> None:
     other = numeric("b", np.where(generator.random(60) < 0.2, np.nan, generator.random(60)))
     shap = own.numbers + np.nan_to_num(other.numbers) * own.numbers + generator.normal(size=60)
     rest = shap - np.array([shap[own.numbers == it].mean() for it in own.numbers])
-    groups = bins(other, 5)
+    groups = other.bins(5)
     left = 0.0
     for n in range(60):
         cell = (own.numbers == own.numbers[n]) & (groups == groups[n])
@@ -90,7 +90,7 @@ def test_the_strength_is_what_rows_left_out_one_by_one_show() -> None:
 @pytest.mark.parametrize("most", [1, 3, 8])
 def test_bins_hold_missing_values_apart_and_never_more(most: int) -> None:
     values = np.array([5.0, 1.0, np.nan, 3.0, 3.0, 2.0, 9.0, np.nan])
-    found = bins(numeric("a", values), most)
+    found = numeric("a", values).bins(most)
     assert len(set(found[[2, 7]])) == 1
     assert found[2] not in found[[0, 1, 3, 4, 5, 6]]
     assert len(set(found)) <= most + 1

@@ -14,6 +14,7 @@ from explain_kit import table
 from local_stack import catalog
 from local_stack.errors import InputError, NotFoundError
 from local_stack.explain.effects.parts import KINDS
+from local_stack.explain.effects.permutation import unseen
 from local_stack.results import plain
 from local_stack.runs import records
 from local_stack.stores.artifacts import Blob
@@ -62,6 +63,12 @@ def stored(workspace: Workspace, run: str, name: str) -> Path:
     return workspace.artifacts.path(Blob.of(blob))
 
 
+def held_out(workspace: Workspace, run: str) -> list[int]:
+    """Return the rows whose predictions the run recorded as held out."""
+    blob = workspace.get("runs", run)["files"]["predictions.parquet"]
+    return pl.read_parquet(workspace.artifacts.path(Blob.of(blob)))["row"].to_list()
+
+
 def test_a_model_is_explained_and_all_of_it_is_stored_with_the_run(runs, tmp_path: Path) -> None:
     workspace, ids = runs
     found = explain(workspace, ids["two"], html=str(tmp_path / "why.html"))
@@ -71,6 +78,10 @@ def test_a_model_is_explained_and_all_of_it_is_stored_with_the_run(runs, tmp_pat
     assert found.additivity_error < 1e-9
     assert found.base_values == (found.base_value,)
     assert (found.permutation.rows, found.permutation.n_rows) == ("test", 60)
+    assert (
+        held_out(workspace, ids["two"])
+        == unseen(workspace.get("runs", ids["two"]), table()).tolist()
+    )
     assert {it.column for it in found.permutation.columns[:3]} == {"a", "b", "c"}
     assert found.surrogate.measure == "agreement"
     assert set(found.interactions.columns) == {it.feature for it in found.importance}
@@ -200,6 +211,8 @@ def test_dependence_has_points_a_colour_and_lines(runs) -> None:
     asked = depend(workspace, ids["two"], "c", color=HOSTILE, rows=50)
     assert (asked.dependence.colour, asked.n_rows) == (HOSTILE, 50)
     assert depend(workspace, ids["two"], "c") == found
+    unused = depend(workspace, ids["two"], "c", color="day", rows=50)  # no column of the model's
+    assert (unused.dependence.colour, unused.dependence.colour_kind) == ("day", "date")
 
 
 def test_an_unknown_feature_is_told_with_the_nearest(runs) -> None:

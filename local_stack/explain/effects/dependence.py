@@ -44,10 +44,16 @@ def dependence(
     """
     described = rows.described
     own, shap = described[column], found.values[:, found.columns.index(column), 0]
-    shares = strengths(own, shap, [it for name, it in described.items() if name != column])
+    weighed = [it for name, it in described.items() if name != column]
+    if colour is not None and colour not in described:
+        weighed.append(rows.column(colour))
+    shares = strengths(own, shap, weighed)
     if colour is not None:
-        share = dict(shares).get(colour, 0.0)
-        chosen, why = described[colour], f"{colour} was asked for; it explains {share:.0%} of it."
+        (chosen,) = [it for it in weighed if it.name == colour]
+        why = (
+            f"{colour} was asked for; it explains {dict(shares).get(colour, 0.0):.0%} of how the "
+            f"SHAP values of rows with about the same {column} differ."
+        )
     elif shares and shares[0][1] >= LEAST_SHARE:
         chosen = described[shares[0][0]]
         why = (
@@ -85,15 +91,15 @@ def strengths(own: Described, shap: Array, others: Sequence[Described]) -> list[
     """
     import numpy as np
 
-    fine = bins(own, min(_MOST_FINE, max(1, len(shap) // _FINE_ROWS)))
+    fine = own.bins(min(_MOST_FINE, max(1, len(shap) // _FINE_ROWS)))
     rest = shap - _means(fine, shap)[fine]
     whole = float(rest @ rest)
     if len(shap) < 2 * _FINE_ROWS or whole <= 1e-24 * max(1.0, float(shap @ shap)):
         return []
-    coarse = bins(own, _COARSE)
+    coarse = own.bins(_COARSE)
     found = []
     for other in others:
-        groups = bins(other, _OTHERS)
+        groups = other.bins(_OTHERS)
         cells = coarse * (groups.max() + 1) + groups
         counts = np.bincount(cells)[cells]
         left = np.where(
@@ -103,31 +109,6 @@ def strengths(own: Described, shap: Array, others: Sequence[Described]) -> list[
         )
         found.append((other.name, max(0.0, 1 - float(left @ left) / whole)))
     return sorted(found, key=lambda it: (-it[1], it[0]))
-
-
-def bins(column: Described, most: int) -> Codes:
-    """Return the bin of each row, int64 (n_rows,).
-
-    Categories are bins of their own, the rarest together; other values where there are no more
-    different ones than bins, else quantiles. Missing values are a bin.
-    """
-    import numpy as np
-
-    numbers = column.numbers
-    is_lost = np.isnan(numbers)
-    found = np.zeros(len(numbers), dtype=np.int64)
-    known = numbers[~is_lost]
-    if column.kind == CATEGORICAL:
-        found[~is_lost] = np.minimum(known.astype(np.int64), most - 1)
-    elif known.size:
-        different = np.unique(known)
-        if len(different) <= most:
-            edges = different[1:]
-        else:
-            edges = np.unique(np.quantile(known, np.linspace(0, 1, most + 1)[1:-1]))
-        found[~is_lost] = np.searchsorted(edges, known, side="right")
-    found[is_lost] = found.max(initial=0) + 1
-    return np.asarray(np.unique(found, return_inverse=True)[1], dtype=np.int64)
 
 
 def _means(groups: Codes, values: Array) -> Array:

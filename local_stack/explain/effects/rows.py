@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +12,7 @@ from local_stack.explain.attributing.units import calibrated
 from local_stack.explain.effects.parts import CATEGORICAL, DATE, NUMERIC, Value
 from local_stack.preparation.compiled import Compiled
 from local_stack.preparation.fitting import raw_columns
+from local_stack.preparation.table import column_type, raw_values
 from local_stack.preparation.values import Values, plain_of
 
 if TYPE_CHECKING:
@@ -48,6 +49,36 @@ class Described:
     kind: str
     values: tuple[Value, ...]
     numbers: Array
+    _bins: dict[int, NDArray[np.int64]] = field(default_factory=dict, compare=False, repr=False)
+
+    def bins(self, most: int) -> NDArray[np.int64]:
+        """Return the bin of each row, int64 (n_rows,).
+
+        Categories are bins of their own, the rarest together; other values where there are no more
+        different ones than bins, else quantiles. Missing values are a bin.
+        """
+        if most not in self._bins:
+            self._bins[most] = self._binned(most)
+        return self._bins[most]
+
+    def _binned(self, most: int) -> NDArray[np.int64]:
+        import numpy as np
+
+        numbers = self.numbers
+        is_lost = np.isnan(numbers)
+        found = np.zeros(len(numbers), dtype=np.int64)
+        known = numbers[~is_lost]
+        if self.kind == CATEGORICAL:
+            found[~is_lost] = np.minimum(known.astype(np.int64), most - 1)
+        elif known.size:
+            different = np.unique(known)
+            if len(different) <= most:
+                edges = different[1:]
+            else:
+                edges = np.unique(np.quantile(known, np.linspace(0, 1, most + 1)[1:-1]))
+            found[~is_lost] = np.searchsorted(edges, known, side="right")
+        found[is_lost] = found.max(initial=0) + 1
+        return np.asarray(np.unique(found, return_inverse=True)[1], dtype=np.int64)
 
 
 class Rows:
@@ -61,6 +92,7 @@ class Rows:
 
     def __init__(self, model: Model, frame: pl.DataFrame) -> None:
         self.model = model
+        self.frame = frame
         self.columns = raw_columns(frame, model.inputs)
         self.matrix: Array = model.matrix(self.columns)
         self._parts: dict[str, tuple[list[int], Compiled]] = {}
@@ -80,6 +112,19 @@ class Rows:
                 numbers = self.matrix[:, places[0]]
                 found[name] = Described(name, NUMERIC, _numbers(numbers), numbers)
         return found
+
+    def column(self, name: str) -> Described:
+        """Return a column by name, also one of the table that the model does not use.
+
+        Raises
+        ------
+        InputError
+            It is of a type that no model can take.
+        """
+        if name in self.described:
+            return self.described[name]
+        kind = column_type(self.frame, name)
+        return _described(name, kind, raw_values(self.frame, name, kind))
 
     def changed(self, column: str, values: Values) -> Array:
         """Return the features when a raw column has other values, (n_rows, n_features).
