@@ -48,12 +48,11 @@ def verdict(found: Values, before: Values | None = None) -> Text:
         parts.append(join(percent(likely), styled(f"{safe(found['output'], 20)}", "quiet")))
         if found.get("threshold") is not None:
             parts.append(styled(f"from {found['threshold']:.4g} on", "quiet"))
-    else:
+    elif found["unit"] != "target":
         parts.append(join(styled(found["unit"], "quiet"), number(found["score"])))
     if before is not None:
-        parts.append(
-            join(styled("was", "quiet"), styled(label(before["prediction"])), _was(before))
-        )
+        was = styled(label(before["prediction"]))
+        parts.append(join(styled("was", "quiet"), was, _chance(likelihood(before))))
     return join(*parts, gap="  ")
 
 
@@ -72,11 +71,6 @@ def label(value: Any) -> str:
 def _tone(found: Values, before: Values | None) -> str:
     is_turned = before is not None and before["prediction"] != found["prediction"]
     return "warning" if is_turned else "strong"
-
-
-def _was(before: Values) -> Text:
-    likely = likelihood(before)
-    return percent(likely) if likely is not None else number(before["score"])
 
 
 def likelihood(found: Values) -> float | None:
@@ -98,7 +92,7 @@ def steps(found: Values, most: int = _MOST) -> list[dict[str, Any]]:
     others = parts[most:]
     if others:
         rest = sum(it["shap"] for it in others)
-        shown.append((f"{len(others):,} others", None, rest, False))
+        shown.append((f"{len(others):,} other{'s' * (len(others) != 1)}", None, rest, False))
     at = found["base_value"]
     listed = []
     for name, value, shap, is_column in shown:

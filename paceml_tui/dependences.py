@@ -7,7 +7,7 @@ from typing import Any
 
 from paceml_tui.evaluations import aligned
 from paceml_tui.explanations import feature_rows, permuted_text
-from paceml_tui.plots import Curve, Span, curve_chart, scatter_chart, span
+from paceml_tui.plots import Curve, Span, curve_chart, legend, scatter_chart, span
 from paceml_tui.render import Text, bar, cells, fit, glyph, join, number, numbers, styled
 from paceml_tui.safe import safe
 from paceml_tui.swarms import Dot, levels, look, ramp, strip
@@ -127,8 +127,8 @@ def _coloured(found: Values, width: int) -> list[Text]:
     else:
         names = sorted({str(it) for it in values}) or [""]
         ends = names[0], names[-1]
-    legend = join(styled("tone:", "quiet"), styled(found["colour"], limit=_NAME), ramp(*ends))
-    return [fit(legend, width), *why]
+    tones = join(styled("tone:", "quiet"), styled(found["colour"], limit=_NAME), ramp(*ends))
+    return [fit(tones, width), *why]
 
 
 def partial_dependence(found: Values, width: int, height: int) -> list[Text]:
@@ -148,9 +148,8 @@ def partial_dependence(found: Values, width: int, height: int) -> list[Text]:
         ]
         mean = curves.pop()
         shown += curve_chart([mean, *curves], width=width, height=height)
-        legend = join(styled("━━", "accent"), styled("mean", "quiet"))
-        single = join(styled("━━", "quiet"), styled("single rows", "quiet"))
-        return [*shown, join(legend, single, gap="   ")]
+        others = styled("other lines: single rows", "quiet")
+        return [*shown, join(*legend(["mean"], width), others, gap="   ")]
     values = [float(it) for it in found["mean"]]
     over = span(values)
     if over is None:

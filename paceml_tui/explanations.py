@@ -317,6 +317,8 @@ def _indented(rule: str, width: int) -> list[Text]:
 def unhelpful(it: Values, width: int) -> list[Text]:
     """Return the columns that never help, each with its sentence."""
     found = it.get("findings") or ()
+    if not found and not it.get("permutation"):
+        return []  # nobody looked
     if not found:
         return [styled(line, "good", 0) for line in wrapped(_NEGLIGIBLE, width)]
     shown = []

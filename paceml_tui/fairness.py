@@ -178,8 +178,13 @@ def _groups(report: Values, table: Values, width: int, height: int) -> list[Text
     table_lines = [fit(it, width) for it in laid(titles, rows, (1,))]
     left = len(table["groups"]) - len(shown)
     more = [styled(f"and {left:,} more groups", "quiet")] if left > 0 else []
-    first = next(iter(metrics), "")
-    return [*table_lines, *more, *_drawn(table, first, metrics.get(first, ""), width)]
+    shown_lines = [*table_lines, *more]
+    for place, (name, word) in enumerate(metrics.items()):
+        drawing = _drawn(table, name, word, width)
+        if place and len(shown_lines) + len(drawing) > height:
+            break
+        shown_lines += drawing
+    return shown_lines
 
 
 def _group_name(it: Values) -> Text:
@@ -328,7 +333,7 @@ def _gaps(table: Values, width: int, _: int) -> list[Text]:
         left = len(group["columns"]) - len(columns)
         rest = sum(it["gap"] for it in group["columns"][len(columns) :])
         if left > 0:
-            shown.append(join(styled(f"{left:,} others", "quiet"), signed(rest)))
+            shown.append(join(styled(f"{left:,} other{'s' * (left != 1)}", "quiet"), signed(rest)))
     return shown
 
 

@@ -382,6 +382,8 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("decision", "less", "minus", "nudge(-1)", "value before", "The next value down."),
     Key("decision", "undo", "backspace", "undo", "undo", "Take an edited value back, or all."),
     Key("decision", "apply", "a", "apply", "apply", "Put a change into the row.", 3),
+    Key("decision", "desired", "d", "desired", "wanted", "The outcome that changes lead to."),
+    Key("decision", "hold", "h", "hold", "hold", "Hold the selected column as it is in changes."),
     Key("decision", "again", "r", "again", "again", "Explain the row as it is edited.", 4),
     Key("decision", "unit", "u", "unit", "unit", "Log-odds, or probability."),
     Key("decision", "cancel", "x", "cancel", "cancel", "Stop while it is at work (asks)."),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from paceml_tui import contrasts, decisions, dependences, explanations, fairness
-from paceml_tui.render import Text, join, styled
+from paceml_tui.render import Text, fit, join, styled
 from paceml_tui.safe import safe
 from paceml_tui.wording import told
 
@@ -58,7 +58,8 @@ def row_lines(found: Values) -> Iterator[str]:
     if found["outcome"] is not None:
         yield f"Its outcome was {safe(decisions.label(found['outcome']))}."
     yield ""
-    yield from _plain([decisions.verdict(found), styled(""), *decisions.waterfall(found, width)])
+    yield from _plain([fit(decisions.verdict(found), width), styled("")])
+    yield from _plain(decisions.waterfall(found, width))
     yield ""
     yield from _plain(decisions.reasons(found, width))
     if found["counterfactuals"] or found["counterfactual_note"]:

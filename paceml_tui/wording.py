@@ -6,8 +6,9 @@ import textwrap
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from paceml_tui.charts import cell_text
 from paceml_tui.plots import Span
-from paceml_tui.render import Text, cells, fit, is_ascii, join, number, styled, value_text
+from paceml_tui.render import Text, cells, fit, is_ascii, join, number, styled
 from paceml_tui.safe import safe
 
 LONGEST = 600
@@ -22,7 +23,7 @@ def signed(value: float | None, digits: int = 3) -> Text:
 
 def told(value: Any, limit: int = 24) -> Text:
     """Return the value of a column; one that is missing is said to be."""
-    return styled("missing", "quiet") if value is None else value_text(value, limit)
+    return styled("missing", "quiet") if value is None else fit(cell_text(value, limit), limit)
 
 
 def wrapped(text: str, width: int) -> list[str]:

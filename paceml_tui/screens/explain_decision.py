@@ -9,16 +9,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on
 from textual.app import ComposeResult
-from textual.message import Message
-from textual.widgets import ContentSwitcher, Input, Static
+from textual.widgets import ContentSwitcher, Static
 
 from paceml_tui import decisions, keys
 from paceml_tui.render import Block, Text, fit, glyph, join, lines, safe, stack, styled
-from paceml_tui.screens.data_parts import PartsView
 from paceml_tui.screens.data_profile_parts import Lines, ListPart
-from paceml_tui.screens.explain_editing import edited, help_of, nudged
 from paceml_tui.screens.explain_parts import (
     CHANGE_COLUMNS,
     DAMAGED,
@@ -28,8 +24,9 @@ from paceml_tui.screens.explain_parts import (
     VALUE,
     WaterfallPart,
 )
+from paceml_tui.screens.explain_whatif import WhatIfView
 from paceml_tui.screens.runs_compare_parts import ChartPart
-from paceml_tui.tasks import Desk, Outcome, Request, Row, as_command_line, attempt
+from paceml_tui.tasks import Desk, Request, Row, as_command_line, attempt
 from paceml_tui.widgets.correction import Correction
 from paceml_tui.widgets.detail import Detail
 from paceml_tui.widgets.records import WIDE, Copied
@@ -42,20 +39,12 @@ if TYPE_CHECKING:
 PARTS = ("why", "reasons", "changes", "similar", "trace")
 """The parts in the order of their keys 1 to 5."""
 
+_DESIRED = "desired"
 _ASKED = {"counterfactuals": 3, "similar": 8}
 _MOST_COLUMNS = 500
 
 
-class Answered(Message):
-    """The model said what it says of an edited row."""
-
-    def __init__(self, row: Mapping[str, Any], outcome: Outcome[dict[str, Any]]) -> None:
-        super().__init__()
-        self.row = row
-        self.outcome = outcome
-
-
-class DecisionView(PartsView):
+class DecisionView(WhatIfView):
     """Everything about one prediction; values can be edited while it is looked at."""
 
     BINDINGS = keys.bindings("decision")
@@ -68,16 +57,14 @@ class DecisionView(PartsView):
     def __init__(
         self, desk: Desk, session: Session, target: str, source: Mapping[str, Any], unit: str = ""
     ) -> None:
-        super().__init__(desk)
-        self._session = session
+        super().__init__(desk, session)
         self._target = target
         self._source = dict(source)
         """Which row: an ``index``, a ``prediction`` id, or the ``row`` itself as a mapping."""
         self._called = _name_of(self._source)
         self._unit = unit
-        self._row: dict[str, Any] = {}
-        self._now: Mapping[str, Any] | None = None
-        self._facts: dict[str, dict[str, Any]] = {}
+        self._desired = ""
+        self._held: list[str] = []
 
     @property
     def request(self) -> Request:
@@ -86,22 +73,17 @@ class DecisionView(PartsView):
 
     def _arguments(self, source: Mapping[str, Any]) -> dict[str, Any]:
         given = {k: json.dumps(v) if k == "row" else v for k, v in source.items()}
-        unit = {"unit": self._unit} if self._unit else {}
-        return {"target": self._target, **given, **unit, **_ASKED, "trace": True}
+        chosen = {"unit": self._unit, "desired": self._desired, "immutable": tuple(self._held)}
+        named = {k: v for k, v in chosen.items() if v}
+        return {"target": self._target, **given, **named, **_ASKED, "trace": True}
 
     def requests(self) -> list[tuple[str, Request]]:
         """Return the commands for the row as it was, and as it is edited."""
         found = [("This row", self.request)]
-        if self._changed:
+        if self.changed_columns:
             edited_row = Request("explain.row", self._arguments({"row": self._row}))
             found.insert(0, ("The edited row", edited_row))
         return found
-
-    @property
-    def _changed(self) -> list[str]:
-        """Return the columns whose values were edited."""
-        before = self._result.get("row") or {}
-        return [name for name, value in self._row.items() if value != before.get(name)]
 
     def heading(self) -> Text:
         """Return the title: which row, and what was edited."""
@@ -109,9 +91,13 @@ class DecisionView(PartsView):
         if self._result.get("outcome") is not None:
             outcome = decisions.label(self._result["outcome"])
             shown.append(join(styled("outcome", "quiet"), styled(outcome)))
-        if self._changed:
-            n = len(self._changed)
+        if self.changed_columns:
+            n = len(self.changed_columns)
             shown.append(styled(f"{n} value{'s' * (n != 1)} edited", "warning"))
+        if self._desired:
+            shown.append(join(styled("wanted", "quiet"), styled(self._desired, "accent", 20)))
+        if self._held:
+            shown.append(join(styled("held", "quiet"), styled(", ".join(self._held), "accent", 30)))
         return join(*shown, gap="  ")
 
     def body(self) -> ComposeResult:
@@ -149,6 +135,8 @@ class DecisionView(PartsView):
             row=self._source.get("row"),
             index=self._source.get("index"),
             unit=self._unit or None,
+            desired=self._desired,
+            wishes={"immutable": list(self._held)},
             has_trace=True,
             **_ASKED,
         )
@@ -162,11 +150,6 @@ class DecisionView(PartsView):
         self.retitle()
         self.become("filled")
         self.call_after_refresh(self._fill)
-
-    @property
-    def answer(self) -> Mapping[str, Any]:
-        """Return what the model says of the row as it is now."""
-        return self._now if self._now is not None else self._result
 
     def _fill(self) -> None:
         self._fill_waterfall()
@@ -190,10 +173,16 @@ class DecisionView(PartsView):
 
     def _as_it_was(self, drawn: list[Text]) -> list[Text]:
         """Return a drawing of the row before it was edited, which is said."""
-        if not self._changed:
+        if not self.changed_columns:
             return drawn
         note = "Of the row as it was; r explains it as it is edited."
         return [styled(note, "warning"), styled(""), *drawn]
+
+    def show_answer(self) -> None:
+        """Show what the model says of the edited row."""
+        self._fill_waterfall()
+        for part in self.query(ChartPart):
+            part.redraw()
 
     def _fill_waterfall(self) -> None:
         """Show the steps; their order stays while values are edited, so that none jumps."""
@@ -209,7 +198,7 @@ class DecisionView(PartsView):
         room = decisions.over(answer, _MOST_COLUMNS)
         wide = self.app.size.width
         across = (wide * 5 // 9 if wide >= WIDE else wide) - NAME - VALUE - SHAP - 16
-        changed = set(self._changed)
+        changed = set(self.changed_columns)
         before = self._result.get("row") or {}
         rows = tuple(
             {
@@ -297,128 +286,42 @@ class DecisionView(PartsView):
         )
         return found.value or styled(DAMAGED, "warning")
 
-    # What if.
+    # Asking for more.
 
-    def _ask(self, row: dict[str, Any]) -> None:
-        """Ask the model about an edited row; the last of several askings counts."""
-        output = self._result.get("output") if self._result.get("probabilities") else None
-        self.aside(
-            lambda _: self._session.what_if(row, self._result["unit"], output),
-            lambda it: Answered(row, it),
-            "what-if",
-        )
-
-    @on(Answered)
-    def _answered_row(self, event: Answered) -> None:
-        event.stop()
-        if self.state != "filled":
-            return
-        if event.outcome.value is None:
-            if not self.is_asking and event.outcome.error is not None:
-                self.say(event.outcome.error.message)
-            return
-        self._row = dict(event.row)
-        self._now = event.outcome.value if self._changed else None
-        self.retitle()
-        self._fill_waterfall()
-        for part in self.query(ChartPart):
-            part.redraw()
-
-    @on(WaterfallPart.Picked)
-    def _picked(self, event: WaterfallPart.Picked) -> None:
-        event.stop()
-        self.action_edit()
-
-    def _selected_column(self) -> str | None:
-        """Return the column of the selected step; nothing can be edited without one."""
-        row = self.query_one("#why", WaterfallPart).selected
-        if self.state != "filled" or self._part != "why" or row is None:
-            self.say("Select a value in the first part: 1.")
-            return None
-        if row["name"] not in self._row:
-            self.say("This is a feature of several columns; edit those.")
-            return None
-        return str(row["name"])
-
-    def action_edit(self) -> None:
-        """Edit the selected value; the prediction follows every letter."""
+    def action_hold(self) -> None:
+        """Hold the selected column as it is in every change, or let it change again."""
         name = self._selected_column()
         if name is not None:
-            value = self._row[name]
-            text = "" if value is None else json.dumps(value) if isinstance(value, bool) else value
-            self.ask(f"value {name}", safe(name, 28), str(text), help_of(self._facts.get(name)))
+            self._held = (
+                [it for it in self._held if it != name]
+                if name in self._held
+                else [*self._held, name]
+            )
+            if name in self._held:
+                self.say(f"{name} is held as it is.", is_good=True)
+            self.action_again()
 
-    @on(Input.Changed)
-    def _typed_value(self, event: Input.Changed) -> None:
-        event.stop()
-        line = self.query_one(Correction)
-        if line.has_class("-open") and self._editing:
-            self._try(self._editing, event.value)
-
-    _editing = ""
-    """The column that is edited in the line."""
-
-    def ask(self, subject: str, prompt: str, value: str, help: str) -> None:
-        """Open the line in which a value is typed."""
-        self._editing = subject.removeprefix("value ")
-        self._before = dict(self._row)
-        super().ask(subject, prompt, value, help)
-
-    def _try(self, name: str, text: str) -> None:
-        found = attempt(lambda: edited(text, self._facts.get(name) or {}, self._before.get(name)))
-        if found.error is None and name in self._row:
-            self._ask({**self._row, name: found.value})
-
-    def given(self, subject: str, value: str) -> None:
-        """Keep the value that was typed, or say why it is none."""
-        name = subject.removeprefix("value ")
-        self._editing = ""
-        found = attempt(lambda: edited(value, self._facts.get(name) or {}, self._before.get(name)))
-        if found.error is not None:
-            self.say(f"{found.error.message} {found.error.hint}")
-            self._ask(self._before)
-        else:
-            self._ask({**self._before, name: found.value})
-
-    def ungiven(self, subject: str) -> None:
-        """Take back what was typed."""
-        self._editing = ""
-        self._ask(self._before)
-
-    def action_nudge(self, by: int) -> None:
-        """Put the next larger or smaller value in place of the selected one."""
-        name = self._selected_column()
-        if name is not None:
-            value = nudged(self._row[name], self._facts.get(name) or {}, by)
-            self._ask({**self._row, name: value})
-
-    def action_undo(self) -> None:
-        """Put the value back that the selected column had, or all."""
-        name = self._selected_column()
-        if name is not None and name in self._changed:
-            self._ask({**self._row, name: self._result["row"][name]})
-        elif self._changed:
-            self._ask(dict(self._result["row"]))
-
-    def action_apply(self) -> None:
-        """Put the values of the selected change into the row, and look what comes of it."""
-        found = self._result.get("counterfactuals") or ()
-        row = self.query_one("#changes", ListPart).selected if self._part == "changes" else None
-        it = (row or {}).get("it") or (found[0] if found else None)
-        if self.state != "filled" or it is None:
-            self.say("There is no change to apply.")
-            return
-        changed = {change["feature"]: change["after"] for change in it["changes"]}
-        self._ask({**self._result["row"], **changed})
-        self.action_part("why")
+    def action_desired(self) -> None:
+        """Ask which outcome the changes are to lead to."""
+        if self.state == "filled":
+            help = "A class, or for a number >=6, <=6 or 5..6; nothing: the most probable other."
+            self.ask(_DESIRED, "wanted", self._desired, help)
 
     def action_again(self) -> None:
         """Explain the row as it is edited: its own changes, similar rows and trace."""
         if self.state == "filled":
-            if self._changed:
+            if self.changed_columns:
                 self._source = {"row": dict(self._row)}
                 self._called = f"{self._called.removesuffix(_EDITED)}{_EDITED}"
             self.fetch()
+
+    def given(self, subject: str, value: str) -> None:
+        """Look for changes to the outcome that was typed, or keep a value."""
+        if subject == _DESIRED:
+            self._desired = value.strip()
+            self.action_again()
+        else:
+            super().given(subject, value)
 
     def action_unit(self) -> None:
         """Measure in the next unit that the model has."""
@@ -462,3 +365,9 @@ def _name_of(source: Mapping[str, Any]) -> str:
     if "index" in source:
         return f"row {source['index']:,}"
     return f"prediction {source['prediction']}" if "prediction" in source else "a row given"
+
+
+def _toggled(names: Sequence[str], name: str) -> list[str]:
+    """Return the names with one more, or without it when it was among them."""
+    left = [it for it in names if it != name]
+    return left if name in names else [*left, name]

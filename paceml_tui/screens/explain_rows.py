@@ -9,7 +9,7 @@ from textual.message import Message
 
 from paceml_tui import decisions
 from paceml_tui.charts import cell_text
-from paceml_tui.render import Block, Text, glyph, number, percent, stack, styled
+from paceml_tui.render import Block, Text, fit, glyph, number, percent, stack, styled
 from paceml_tui.screens.data_profile_parts import Lines
 from paceml_tui.screens.explain_parts import DAMAGED, AnswerPart
 from paceml_tui.tasks import Row, attempt
@@ -62,7 +62,7 @@ class RowsPart(AnswerPart):
 
 def _told(answer: Mapping[str, Any], width: int) -> Block:
     return stack(
-        decisions.verdict(answer),
+        fit(decisions.verdict(answer), width),
         styled(""),
         *decisions.waterfall(answer, width, 10),
         styled(""),

@@ -1,22 +1,28 @@
-"""The view of an explanation: features, the beeswarm, the whole model, in each of its states."""
+"""The Explain screen and the view of an explanation, in each of its states."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import asked_explained as asked
 import pytest
-import workspaces
 import workspaces_explained as made
 from conftest import LARGE, SMALL, running, settle, text_of
 from test_hostile import assert_harmless
 from test_runs_view import detail_of
 from views_kit import REFUSED, assert_small_and_back, held, press, refuse, words
 
+from local_stack.errors import UnavailableError
+from local_stack.explain.deciding import whatif
 from paceml_tui.app import PacemlApp
 from paceml_tui.screens import explain_documents
+from paceml_tui.screens.explain_decision import DecisionView
 from paceml_tui.screens.explain_view import ExplanationView
+from paceml_tui.tasks import Answer, Desk, Request
 from paceml_tui.widgets.chooser import Chooser
+
+HOSTILE = "[/nope]<b>\x1b]0;x\x07"
 
 
 @pytest.fixture
@@ -24,6 +30,30 @@ def explained(filled: Path) -> Path:
     """Return a workspace with an explanation and everything that is drawn of it."""
     made.fill_explained(filled)
     return filled
+
+
+@pytest.fixture
+def copied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what is copied from now on."""
+    found: list[str] = []
+    monkeypatch.setattr(PacemlApp, "copy_to_clipboard", lambda _, text: found.append(text))
+    return found
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+    """Let jobs of fairness and comparison answer at once; return what was asked for."""
+    found: list[Request] = []
+    answers = {"explain.fairness": asked.fairness, "explain.compare": asked.comparison}
+
+    def carry_out(_: Desk, request: Request, *__: Any) -> Answer:
+        found.append(request)
+        if request.command not in answers:
+            return Answer(error=UnavailableError("No job is carried out here."))
+        return Answer(answers[request.command]())
+
+    monkeypatch.setattr(Desk, "carry_out", carry_out)
+    return found
 
 
 async def open_view(pilot: Any, run: str = made.RUN) -> ExplanationView:
@@ -34,61 +64,46 @@ async def open_view(pilot: Any, run: str = made.RUN) -> ExplanationView:
     return view
 
 
-def lines_of(pilot: Any) -> list[str]:
-    return text_of(pilot).splitlines()
-
-
-async def test_features_are_bars_with_the_interval_of_shuffling_beside(explained: Path) -> None:
-    async with running(explained, SMALL, "4") as pilot:
-        await open_view(pilot)
+async def test_features_are_bars_and_lead_to_what_their_values_add(
+    explained: Path, copied: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(explained, SMALL, "3 j j j j") as pilot:
+        await press(pilot, "x")  # from the run to its explanation
+        view = pilot.app.screen
+        assert isinstance(view, ExplanationView)
+        await settle(pilot)
         shown = words(pilot)
         assert "300 rows a sample log-odds base -1.250" in shown
-        assert "1 features 6 2 beeswarm 3 model 4 rows" in shown
-        listed = [line.split() for line in lines_of(pilot) if "█" in line or "unused" in line]
+        assert "1 features 6 2 beeswarm 3 model 4 rows 5 fairness 6 compare" in shown
+        listed = [it.split() for it in text_of(pilot).splitlines() if "█" in it or "unused" in it]
         assert [line[0] for line in listed[:2]] == ["loan_amount", "income"]
         assert listed[0][2:] == ["0.362", "+0.121", "(0.10", "to", "0.14)"]
-        assert len(listed[0][1]) > len(listed[1][1]) or listed[0][1] > listed[1][1]
-        assert listed[-1][0] == "unused"
-        await press(pilot, "s", "s")  # by shuffling
-        assert words(pilot).index("loan_amount") < words(pilot).index("income")
-
-
-async def test_a_feature_shows_dependence_missing_values_and_partial_dependence(
-    explained: Path,
-) -> None:
-    async with running(explained, SMALL, "4") as pilot:
-        await open_view(pilot)
-        await press(pilot, "j", "enter")
+        assert listed[0][1].count("█") > listed[1][1].count("█")
+        await press(pilot, "y", "j", "enter")
+        assert copied == [f"paceml-tui explain dependence {made.RUN} loan_amount"]
         shown = words(pilot)
-        assert "SHAP value (log-odds) by value" in shown
-        assert "missing (12)" in shown
-        assert "Prediction (probability of yes) if all 200 rows had the value" in shown
-        assert shown.count("│") > 8  # both are drawn within the terminal
+        for text in ("SHAP value (log-odds) by value", "missing (12)", "if all 200 rows had"):
+            assert text in shown
+        assert shown.count("│") > 8  # both drawings are within the terminal
         await press(pilot, "escape", "j", "enter")
         shown = words(pilot)
-        for name in made.PURPOSES:
-            assert f"{name} (" in shown
+        assert [name for name in made.PURPOSES if f"{name} (" not in shown] == []
         assert "tone: age 18 ■■■■■ 79" in shown
         await press(pilot, "escape", "G", "enter")
         assert "No split of the model uses it" in words(pilot)
+        await press(pilot, "escape", "slash", *"age", "enter")
+        assert "1 of 6: age" in words(pilot)
+        given = made.document(unit="probability")
+        monkeypatch.setattr(explain_documents, "explained", lambda *_: given)
+        await press(pilot, "escape", "u")
+        await settle(pilot)
+        assert "300 rows a sample probability" in words(pilot)
+        await press(pilot, "2", "y", "c")
+        assert copied[-1] == f"paceml-tui explain model {made.RUN} --unit probability"
+        assert "--unit probability" in words(pilot)
 
 
-async def test_the_beeswarm_has_a_strip_for_every_feature(explained: Path) -> None:
-    async with running(explained, LARGE, "4") as pilot:
-        await open_view(pilot)
-        await press(pilot, "2")
-        shown = text_of(pilot)
-        for name in made.FEATURES:
-            assert name in shown
-        dots = sum(0x2801 <= ord(it) <= 0x28FF for it in shown)
-        assert dots > 200
-        assert "feature low ■■■■■ high" in shown
-        axis = next(line for line in reversed(shown.splitlines()) if "+0.776" in line)
-        rule = next(line for line in shown.splitlines() if line.strip().startswith("unused"))
-        assert abs(axis.index(" 0 ") + 1 - rule.index("⡇")) <= 1  # the rule stands over nought
-
-
-async def test_the_model_shows_interactions_rules_and_what_never_helps(explained: Path) -> None:
+async def test_all_rows_and_the_whole_model_are_drawn(explained: Path) -> None:
     expected = {
         "interactions": "age \u00d7 purpose",
         "rules": "agreement 0.910 on 100 rows it did not see (0.700",
@@ -98,6 +113,13 @@ async def test_the_model_shows_interactions_rules_and_what_never_helps(explained
     }
     async with running(explained, LARGE, "4") as pilot:
         view = await open_view(pilot)
+        await press(pilot, "2")
+        shown = text_of(pilot)
+        assert [name for name in made.FEATURES if name not in shown] == []
+        assert sum(0x2801 <= ord(it) <= 0x28FF for it in shown) > 200
+        axis = next(line for line in reversed(shown.splitlines()) if "+0.776" in line)
+        rule = next(line for line in shown.splitlines() if line.strip().startswith("unused"))
+        assert abs(axis.index(" 0 ") + 1 - rule.index("⡇")) <= 1  # the rule stands over nought
         await press(pilot, "3")
         for name, text in expected.items():
             assert view.listed is not None
@@ -107,71 +129,64 @@ async def test_the_model_shows_interactions_rules_and_what_never_helps(explained
             await press(pilot, "j")
 
 
-async def test_an_explanation_without_drawings_says_so(filled: Path) -> None:
-    async with running(filled, SMALL, "4") as pilot:
-        await press(pilot, "enter")
+async def test_what_is_explained_is_chosen_and_old_records_say_what_they_lack(
+    filled: Path, jobs: list[Request]
+) -> None:
+    async with running(filled, SMALL, "4 n") as pilot:
+        assert isinstance(pilot.app.screen, Chooser)
+        assert "wine-quality/2 Production" in words(pilot)
+        await press(pilot, "escape", "enter")  # the newest explanation, stored by its record
         assert isinstance(pilot.app.screen, ExplanationView)
+        await settle(pilot)
         assert "alcohol" in words(pilot)
         await press(pilot, "enter")
         assert "Nothing is drawn of it" in words(pilot)
-        await press(pilot, "escape", "3", "G", "enter")
+        await press(pilot, "escape", "3", "enter")
         assert "r explains it again" in words(pilot)
-        await press(pilot, "escape", "escape")
-        assert pilot.app.page.has_focus_within
-
-
-async def test_the_unit_and_commands(explained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    copied: list[str] = []
-    monkeypatch.setattr(PacemlApp, "copy_to_clipboard", lambda _, text: copied.append(text))
-    async with running(explained, SMALL, "4") as pilot:
-        view = await open_view(pilot)
-        await press(pilot, "y")
-        assert copied == [f"paceml-tui explain dependence {made.RUN} loan_amount"]
-        await press(pilot, "2", "y")
-        assert copied[-1] == f"paceml-tui explain model {made.RUN}"
-        monkeypatch.setattr(
-            explain_documents,
-            "explained",
-            lambda desk, target, unit="": made.document(unit=unit or "log-odds"),
-        )
-        await press(pilot, "u")
-        assert view.request.arguments["unit"] == "probability"
-        assert "300 rows a sample probability" in words(pilot)
-        await press(pilot, "c")
-        assert "--unit probability" in words(pilot)
-
-
-async def test_what_can_be_explained_is_chosen(explained: Path) -> None:
-    async with running(explained, SMALL, "4 n") as pilot:
-        assert isinstance(pilot.app.screen, Chooser)
-        assert "wine-quality/2 Production" in words(pilot)
-        assert "lightgbm-00" in words(pilot)
+        await press(pilot, "escape", "r")
+        await settle(pilot)
+        assert [it.command for it in jobs] == ["explain.model"]
+        assert "No job is carried out here." in words(pilot)
         await press(pilot, "escape")
-        assert "lightgbm-04" in words(pilot)
+        assert pilot.app.page.has_focus_within  # type: ignore[attr-defined]
 
 
-async def test_a_run_opens_its_explanation(explained: Path) -> None:
-    async with running(explained, SMALL, "3 j j j j") as pilot:
-        await press(pilot, "x")
-        assert isinstance(pilot.app.screen, ExplanationView)
-        assert "loan_amount" in words(pilot)
+async def test_groups_are_compared_and_explanations(explained: Path, jobs: list[Request]) -> None:
+    columns = [explain_documents.Choice("sex", "sensitive, string"), explain_documents.Choice("b")]
+    async with running(explained, SMALL, "4") as pilot:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(explain_documents, "group_columns", lambda *_: columns)
+            ways = [explain_documents.Choice("by:purpose", "", "groups of purpose")]
+            patch.setattr(explain_documents, "others", lambda *_: ways)
+            await open_view(pilot)
+            await press(pilot, "5")
+            assert "Press b to choose the columns" in words(pilot)
+            await press(pilot, "b", "enter")
+            await settle(pilot)
+            assert jobs[-1].arguments == {"target": made.RUN, "by": ("sex",)}
+            assert "1 limit broken" in words(pilot)
+            await press(pilot, "enter")
+            shown = words(pilot)
+            assert "men 100 60% (55-65) 30% (25-35)" in shown
+            assert "others 10 too few too few" in shown
+            await press(pilot, "escape", "j", "enter")
+            shown = words(pilot)
+            assert "'women' is selected 0.667 times as often as 'men', more than chance" in shown
+            assert "demographic parity 0.200 0.10 to 0.30 sure women, men" in shown
+            await press(pilot, "escape", "c")
+            assert "--by sex" in words(pilot)
+            await press(pilot, "escape", "6", "b", "enter")
+            assert "Rows with purpose" in words(pilot)
+            await press(pilot, "j", "enter")
+            await settle(pilot)
+            assert jobs[-1].arguments == {"target": made.RUN, "by": "purpose", "a": "home"}
+            await press(pilot, "enter")
+            assert "income lowers it by 30 points." in words(pilot)
 
 
-@pytest.mark.parametrize("word", [workspaces.HOSTILE[0], "<b>&\x1b]0;x\x07"])
-async def test_hostile_names_are_harmless(word: str, filled: Path) -> None:
-    made.fill_explained(filled, word=word)
-    async with running(filled, LARGE, "4") as pilot:
-        view = await open_view(pilot)
-        for key in "123":
-            await press(pilot, key)
-            for _ in range(6):
-                assert_harmless(text_of(pilot))
-                if view.listed is None:
-                    break
-                await press(pilot, "j")
-
-
-async def test_states(explained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_states(
+    explained: Path, monkeypatch: pytest.MonkeyPatch, jobs: list[Request]
+) -> None:
     async with running(explained, SMALL, "4") as pilot:
         with held(monkeypatch, explain_documents, "explained"):
             pilot.app.push_screen(ExplanationView(pilot.app.desk, made.RUN))
@@ -180,18 +195,8 @@ async def test_states(explained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         await settle(pilot)
         await settle(pilot)
         await assert_small_and_back(pilot)
-        pilot.app.pop_screen()
-        refuse(monkeypatch, explain_documents, "explained")
-        view = ExplanationView(pilot.app.desk, made.RUN)
-        pilot.app.push_screen(view)
-        await settle(pilot)
-        assert view.state == "failed"
-        assert REFUSED in words(pilot)
-
-
-async def test_a_damaged_document_is_said_not_drawn(explained: Path) -> None:
-    async with running(explained, SMALL, "4") as pilot:
-        view = await open_view(pilot)
+        view = pilot.app.screen
+        assert isinstance(view, ExplanationView)
         found = made.document()
         found["beeswarm"] = {"columns": ["a"], "shap": [[1.0]], "scaled": [], "n_rows": 1}
         found["dependences"] = [{"column": "loan_amount"}]
@@ -201,4 +206,47 @@ async def test_a_damaged_document_is_said_not_drawn(explained: Path) -> None:
         await press(pilot, "enter")
         assert "the document is damaged" in words(pilot)
         await press(pilot, "escape", "2")
-        assert view._part == "beeswarm"
+        assert "the document is damaged" in words(pilot)
+        monkeypatch.setattr(whatif, "Session", _Broken)
+        await press(pilot, "4")
+        assert "The process ended." in words(pilot)
+        pilot.app.pop_screen()
+        refuse(monkeypatch, explain_documents, "explained")
+        failing = ExplanationView(pilot.app.desk, made.RUN)
+        pilot.app.push_screen(failing)
+        await settle(pilot)
+        assert failing.state == "failed"
+        assert REFUSED in words(pilot)
+
+
+class _Broken(asked.Session):
+    def rows(self, start: int, n: int, only: str | None = None) -> dict[str, Any]:
+        raise UnavailableError("The process ended.", "Ask again.")
+
+
+async def test_hostile_names_are_harmless_in_every_part(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.fill_explained(filled, word=HOSTILE)
+    hostile = asked.Session(filled, "", HOSTILE)
+    monkeypatch.setattr(whatif, "Session", lambda *_: hostile)
+    answers = {"fairness": asked.fairness(HOSTILE), "compare": asked.comparison(HOSTILE)}
+    async with running(filled, LARGE, "4") as pilot:
+        view = await open_view(pilot)
+        for name in ("fairness", "compare"):
+            monkeypatch.setattr(Desk, "carry_out", lambda *_, n=name: Answer(answers[n]))
+            view.ask_part(name, {})
+            await settle(pilot)
+        for key in "123456":
+            await press(pilot, key)
+            for _ in range(3):
+                assert_harmless(text_of(pilot))
+                if view.listed is None:
+                    break
+                await press(pilot, "j")
+        await press(pilot, "4", "g", "enter")
+        assert isinstance(pilot.app.screen, DecisionView)
+        await settle(pilot)
+        for key in "12345":
+            await press(pilot, key)
+            assert_harmless(text_of(pilot))

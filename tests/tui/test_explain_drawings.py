@@ -1,0 +1,178 @@
+"""What is drawn of explanations: places and lengths are those of the numbers, in every width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import asked_explained as asked
+import pytest
+import workspaces_explained as made
+from test_hostile import assert_harmless
+
+from local_stack.errors import InputError
+from paceml_tui import contrasts, decisions, dependences, explanations, fairness
+from paceml_tui.evaluations import Picture
+from paceml_tui.plots import Span
+from paceml_tui.printing_explain import (
+    comparison_lines,
+    fairness_lines,
+    model_lines,
+    row_lines,
+)
+from paceml_tui.render import Text, cells, fit
+from paceml_tui.screens.explain_documents import source_of
+from paceml_tui.screens.explain_editing import edited, help_of, nudged
+from paceml_tui.swarms import levels, look, strip
+from paceml_tui.wording import axis, interval_bar
+
+HOSTILE = "<b>[/nope]\x1b]0;x\x07"
+
+
+def answer(**row: Any) -> dict[str, Any]:
+    given = {"income": 20_000, "age": 40, "purpose": "car"} | row
+    return asked.Session(None, "").explain(row=given)
+
+
+def everything(word: str = "") -> list[Callable[[int, int], list[Text]]]:
+    """Return every drawing of the four documents."""
+    document = made.document(word=word)
+    session = asked.Session(None, "", word)
+    found = session.explain(index=2)
+    pictures: list[Picture] = [
+        *explanations.pictures(document),
+        *fairness.pictures(asked.fairness(word)),
+        *contrasts.pictures(asked.comparison(word)),
+    ]
+    features = [
+        lambda w, h, name=name: dependences.feature(document, f"{word}{name}", w, h)
+        for name in made.FEATURES
+    ]
+    return [
+        lambda w, h: explanations.beeswarm(document, w, h),
+        lambda w, _: explanations.importance_lines(document, w),
+        *features,
+        *(it.draw for it in pictures),
+        lambda w, _: [fit(decisions.verdict(found), w), *decisions.waterfall(found, w)],
+        lambda w, _: decisions.reasons(found, w),
+        lambda w, _: [*decisions.counterfactuals(found, w), *decisions.held(found, w)],
+        lambda w, _: [*decisions.similar(found, w), *decisions.trace(found, w)],
+    ]
+
+
+@pytest.mark.parametrize("ascii_only", [False, True])
+@pytest.mark.parametrize("width", [60, 74, 150])
+def test_every_drawing_fits_and_obeys_nobody(
+    width: int, ascii_only: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PACEML_ASCII", "1" if ascii_only else "")
+    for word in ("", HOSTILE):
+        for draw in everything(word):
+            lines = draw(width, 18)
+            assert lines
+            for line in lines:
+                assert cells(line) <= width, line.plain
+                assert_harmless(line.plain)
+                if ascii_only and not word:
+                    assert line.plain.isascii(), line.plain
+
+
+def test_steps_lead_from_the_base_to_the_score() -> None:
+    found = answer()
+    listed = decisions.steps(found)
+    assert listed[0]["starts"] == found["base_value"]
+    assert listed[-1]["ends"] == pytest.approx(found["score"], abs=1e-12)
+    for before, after in pairwise(listed):
+        assert after["starts"] == before["ends"]
+    cut = decisions.steps(found, 1)
+    assert [it["name"] for it in cut] == ["income", "2 others"]
+    assert cut[-1]["ends"] == pytest.approx(found["score"], abs=1e-12)
+
+
+def test_a_bar_begins_where_the_one_before_ended() -> None:
+    room = Span(0.0, 10.0)
+    up = decisions.step_bar({"shap": 4, "starts": 2.0, "ends": 6.0}, room, 21).plain
+    down = decisions.step_bar({"shap": -3, "starts": 6.0, "ends": 3.0}, room, 21).plain
+    assert len(up) == len(down) == 21
+    ends = [index for index, mark in enumerate(up) if mark != " "]
+    assert (ends[0], ends[-1]) == (4, 12)  # 2 and 6 of 10, in 20 steps
+    back = [index for index, mark in enumerate(down) if mark != " "]
+    assert (back[0], back[-1]) == (6, 12)
+
+
+def test_the_mark_of_the_decision_stands_at_the_threshold() -> None:
+    shown = decisions.verdict(answer() | {"threshold": 0.25}).plain
+    drawn = shown[shown.index("  ") + 2 :][:20]
+    assert drawn.index("┃") == 5
+    turned = decisions.verdict(answer(income=80_000), answer())
+    assert turned.plain.endswith("was yes (73.1%)")
+    assert turned.plain.startswith("no  ")
+
+
+def test_an_interval_lies_where_its_numbers_do() -> None:
+    drawn = interval_bar(-5.0, 0.0, 10.0, Span(-10.0, 10.0), 21).plain
+    assert drawn == "     ─────●──────────"
+    above = interval_bar(2.0, 4.0, 6.0, Span(-10.0, 10.0), 21)
+    assert above.plain == "          │ ──●──    "
+    assert {span.style for span in above.spans} == {"accent"}  # surely not nought
+    assert axis(Span(-10.0, 10.0), 21).plain == "-10.0     0     +10.0"
+
+
+def test_a_strip_has_every_row_over_its_value() -> None:
+    (drawn,) = strip([(0.0, 0.1), (1.0, 0.9), (1.0, 0.9)], Span(0.0, 1.0), 11)
+    cells_of = [ord(it) - 0x2800 if it != " " else 0 for it in drawn.plain]
+    assert [bool(it) for it in cells_of] == [True, *[False] * 9, True]
+    assert cells_of[10].bit_count() == 2  # both rows of the last value are seen
+    tones = {span.style for span in drawn.spans}
+    assert {"ramp1", "ramp5"} <= tones
+    assert look(None) == ("quiet", "o")
+
+
+def test_levels_are_shares_of_rows_not_of_the_range() -> None:
+    assert levels([1.0, 2.0, 1_000.0, None]) == [0.0, 0.5, 1.0, None]
+    assert levels([3.0, 3.0, 5.0]) == [0.25, 0.25, 1.0]
+
+
+def test_values_are_read_by_the_type_of_their_column() -> None:
+    income, _, purpose = asked.Session(None, "").columns()
+    assert edited(" 12,500 ", income, 1) == 12_500
+    assert edited("", income, 1) is None
+    assert edited("stu", purpose, "car") == "study"
+    assert edited("no", {"type": "boolean"}, True) is False
+    for text, facts in (("1.5", income), ("nan", income), ("x", income), ("boat", purpose)):
+        with pytest.raises(InputError):
+            edited(text, facts, None)
+    with pytest.raises(InputError, match="study"):
+        edited("studi", purpose, "car")
+    assert nudged(20_000, income, 1) == 22_000
+    assert nudged(90_000, income, 1) == 90_000
+    assert nudged("study", purpose, 1) == "car"
+    assert nudged(True, {"type": "boolean"}, 1) is False
+    assert nudged(0.5, {"type": "double", "low": 0.0, "high": 1.0}, -1) == pytest.approx(0.45)
+    assert "10,000 to 90,000" in help_of(income)
+    assert "car, home, study" in help_of(purpose)
+
+
+def test_a_row_is_named_by_number_as_json_or_by_prediction() -> None:
+    assert source_of("1,204") == {"index": 1204}
+    assert source_of('{"age": 3}') == {"row": {"age": 3}}
+    assert source_of("p-12") == {"prediction": "p-12"}
+    with pytest.raises(InputError, match="JSON object"):
+        source_of("{'age': 3}")
+
+
+def test_the_command_line_prints_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    printed = "\n".join(model_lines(made.document()["explanation"]))
+    assert "agreement 0.910 on 100 rows it did" in printed
+    assert "loan_amount" in printed
+    row = answer() | {"run_id": "r" * 32, "data_version": "loans@1", "prediction_id": None}
+    printed = "\n".join(row_lines(row))
+    assert "base value, log-odds of yes" in printed
+    assert "1. 1 change to no (" in printed
+    assert "From the raw row to the features" in printed
+    printed = "\n".join(fairness_lines(asked.fairness()))
+    assert "'women' is selected 0.667 times as often as 'men'" in printed
+    assert "too few" in printed
+    assert "income lowers it by 30 points." in "\n".join(comparison_lines(asked.comparison()))
