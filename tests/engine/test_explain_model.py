@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from explain_kit import table
+from s3_kit import BUCKET, client
 
 from local_stack import catalog
 from local_stack.errors import InputError, NotFoundError
@@ -224,3 +225,28 @@ def test_an_unknown_feature_is_told_with_the_nearest(runs) -> None:
         depend(workspace, ids["two"], "a", color="bb")
     with pytest.raises(InputError, match="cannot colour itself"):
         depend(workspace, ids["two"], "a", color="a")
+
+
+# ------------------------------------------------------------------ a bucket
+
+
+@pytest.mark.slow
+def test_an_explanation_is_stored_in_a_bucket(s3_environment, s3_server, tmp_path: Path) -> None:
+    bucket = f"s3://{BUCKET}/{tmp_path.name}"
+    with Workspace.create(tmp_path / "ws", artifacts=bucket) as workspace:
+        table().write_parquet(tmp_path / "t.parquet")
+        catalog.call(workspace, "data.add", {"name": "t", "source": str(tmp_path / "t.parquet")})
+        target, text, dropped = PLANS["many"]
+        path = tmp_path / "r.yaml"
+        steps = f"features: [{{drop: {{columns: [day, {dropped}]}}}}]\n"
+        path.write_text(f"dataset: t\ntarget: {target}\ntask: classification\n{steps}{text}")
+        run = catalog.call(workspace, "runs.train", {"recipe": str(path)}).run_id
+        found = explain(workspace, run, rows=20)
+        held = workspace.get("explanations", run)["artifacts"]
+        assert set(held) == set(found.artifacts)
+        files = client(s3_server.url)
+        for row in held.values():
+            blob = Blob.of(row)
+            uri = workspace.artifacts.uri(blob)
+            assert uri.startswith(f"{bucket}/")
+            assert files.info(uri.removeprefix("s3://"))["size"] == blob.size
