@@ -152,7 +152,7 @@ def _models(workspace: Workspace, subject: Subject, names: tuple[str, str], aske
         )
     if list(map(str, one.classes)) != list(map(str, two.classes)):
         raise InputError("The models know different classes.", "Compare models of the same ones.")
-    side = version_side(workspace, subject.version, one.target)
+    side = version_side(workspace, subject.version)
     subjects = (subject, second)
     if names[0] == names[1]:
         raise InputError("A model differs in nothing from itself.", "Name another one.")
@@ -167,12 +167,12 @@ def _parts(workspace: Workspace, subject: Subject, asked: _Asked) -> _Pair:
         said = f"--{' and --'.join(ways)} exclude each other." if ways else "With what?"
         raise InputError(f"One thing is compared with one other. {said}", _WAYS)
     subjects = (subject, subject)
-    whole = version_side(workspace, subject.version, subject.model.target)
+    whole = version_side(workspace, subject.version)
     if asked.against is not None:
         if asked.has_parts:
             raise InputError("Two data versions are compared as a whole.", "Leave --a, --b out.")
         later = versions.find(workspace, asked.against)
-        sides = (whole, version_side(workspace, later, subject.model.target))
+        sides = (whole, version_side(workspace, later))
         return _Pair("data", sides, subjects)
     ends = (asked.a, asked.b, asked.since, asked.until)
     if asked.log is not None:

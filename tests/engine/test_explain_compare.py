@@ -274,6 +274,29 @@ def test_what_cannot_be_compared_is_said(
     assert caught.value.hint
 
 
+@pytest.mark.slow
+def test_the_drift_that_was_drawn_into_the_loans_is_what_is_told(tmp_path: Path) -> None:
+    """Columns and days are those that sample_data/README.md tells of."""
+    samples = Path(__file__).parents[2] / "sample_data"
+    with Workspace.create(tmp_path / "ws", actor="tester") as workspace:
+        for year in (2024, 2025):
+            given = {"name": "loans", "source": str(samples / f"loans_{year}.csv")}
+            catalog.call(workspace, "data.add", {**given, "target": "default", "tag": f"y{year}"})
+        recipe = {"recipe": str(samples / "loans-recipe.yaml")}
+        run = catalog.call(workspace, "runs.train", recipe).run_id
+        found = compare(workspace, run, against="loans@y2025")
+    assert (found.a.n_total, found.b.n_total) == (12_000, 12_000)  # without a target too
+    changes = {it.feature: it for it in found.columns}
+    assert {it.feature for it in found.columns[:4]} == {
+        *("credit_score", "rate", "n_open_accounts", "income"),
+    }
+    assert changes["credit_score"].high < 0 < changes["rate"].low
+    assert changes["n_open_accounts"].values[0].value == "0"
+    for name in ("age", "region", "employment", "purpose"):
+        assert abs(changes[name].moved) < 0.001
+    assert abs(changes["rate"].rest) < 0.1 * changes["rate"].moved
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_moved_and_rest_always_make_the_difference(data: Any) -> None:

@@ -24,6 +24,7 @@ from local_stack.explain.subject import subject_of
 from local_stack.runs.records import find_run
 from local_stack.serving.folder import folder_of
 from local_stack.stores.artifacts import Blob
+from local_stack.stores.journal import Draft
 from local_stack.workspace import Workspace
 
 __all__ = ["lender"]
@@ -197,6 +198,19 @@ def test_libraries_of_then_and_now_are_compared(lender: Workspace, monkeypatch: 
     then = {**now, "lightgbm": "4.0.0", "scikit-learn": "1.0"}
     causes = recalling._causes(replace(logged, environment=then), model, ["x"])
     assert causes[1] == f"lightgbm was 4.0.0, now {now['lightgbm']}."
+
+
+def test_the_environment_is_that_of_the_server_which_answered(workspace: Workspace):
+    for number, at in enumerate(("2026-01-01", "2026-02-01", "2026-03-01")):
+        body = {"started_at": at, "environment": {"numpy": f"{number}"}}
+        draft = Draft("serving.started", "endpoint:e", body if number else {}, [])
+        workspace.append(lambda _, draft=draft: draft)
+    then = {
+        at: recalling._environment_then(workspace, "e", at) for at in ("2026-01-15", "2026-02-15")
+    }
+    assert then == {"2026-01-15": {}, "2026-02-15": {"numpy": "1"}}
+    assert recalling._environment_then(workspace, "e", "2026-03-02") == {"numpy": "2"}
+    assert recalling._environment_then(workspace, "other", "2026-03-02") == {}
 
 
 def test_trees_are_explained_without_their_training_rows_and_others_are_not(lender: Workspace):

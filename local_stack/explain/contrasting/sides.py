@@ -81,16 +81,12 @@ class Explained:
         return self.matrix[:, column_groups(model.preparation)[column][0]]
 
 
-def version_side(
-    workspace: Workspace, version: versions.DataVersion, target: str, label: str = ""
-) -> Side:
-    """Return the rows of a data version that have a target."""
+def version_side(workspace: Workspace, version: versions.DataVersion) -> Side:
+    """Return every row of a data version, those whose target is not known yet included."""
     frame = versions.read(workspace, version).with_row_index(INDEX)
-    if target in frame.columns:
-        frame = frame.drop_nulls(target)
     if frame.height == 0:
-        raise InputError(f"{version.reference} has no row with a {target}.")
-    return Side(label or version.reference, version.reference, frame)
+        raise InputError(f"{version.reference} has no rows.")
+    return Side(version.reference, version.reference, frame)
 
 
 def log_side(workspace: Workspace, endpoint: str, model: Model) -> Side:
