@@ -227,7 +227,7 @@ columns:
   since: {immutable: true}
   home: {allowed: [own, rent]}
 checks:
-  - {name: dear, expression: "rate < 5 OR income < 5000"}
+  - {name: dear, expression: "income < 4000 OR home = 'own'"}
 """
 
 
@@ -298,16 +298,16 @@ def test_numbers_are_those_of_the_data_version_with_rows_that_have_no_target(
 def test_the_contract_and_the_data_set_hold_what_may_not_change(
     bank: tuple[Workspace, str],
 ) -> None:
-    n_found = n_pairs = 0
-    for index in range(0, 60, 8):
+    n_found = 0
+    for index in (4, 8, 24, 40, 60, 72):  # of 24 and 60 the income alone would do
         found = explain(bank, index=index, counterfactuals=4, decrease=["rate"])
         assert found["held"] == {"is_known": "sensitive", "since": "the contract"}
         before = found["row"]
         for way in found["counterfactuals"]:
             after = {**before, **{it["feature"]: it["after"] for it in way["changes"]}}
-            was_broken = before["rate"] >= 5 and (before["income"] or 0) >= 5000
-            assert was_broken or after["rate"] < 5 or (after["income"] or 0) < 5000
-            n_pairs += before["rate"] >= 5 and not was_broken
+            was_kept = (before["income"] or 0) < 4000 or before["home"] in ("own", None)
+            is_kept = (after["income"] or 0) < 4000 or after["home"] in ("own", None)
+            assert is_kept or not was_kept
             for it in way["changes"]:
                 n_found += 1
                 assert it["feature"] not in ("is_known", "since")
@@ -317,7 +317,6 @@ def test_the_contract_and_the_data_set_hold_what_may_not_change(
                 assert is_up or it["after"] > it["before"]
                 assert it["feature"] != "rate" or it["after"] < it["before"]
     assert n_found >= 5
-    assert n_pairs >= 3  # the condition between columns had something to say
     none = explain(bank, index=4, immutable=["income", "rate", "months", "home"])
     assert none["counterfactual"] is None
     assert none["held"]["rate"] == "asked for"
