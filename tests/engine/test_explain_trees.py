@@ -142,10 +142,10 @@ def test_lightgbms_random_forest_is_a_mean() -> None:
         ("label", "ensemble.ExtraTreesClassifier", {"n_estimators": 8, "class_weight": "balanced"}),
         ("y", "ensemble.GradientBoostingRegressor", {"n_estimators": 15}),
         ("label", "ensemble.GradientBoostingClassifier", {"n_estimators": 15, "subsample": 0.7}),
-        ("y", "ensemble.HistGradientBoostingRegressor", {"max_iter": 15}),
-        ("count", "ensemble.HistGradientBoostingRegressor", {"max_iter": 9, "loss": "poisson"}),
-        ("label", "ensemble.HistGradientBoostingClassifier", {"max_iter": 15}),
-        ("grade", "ensemble.HistGradientBoostingClassifier", {"max_iter": 9}),
+        ("y", "ensemble.HistGradientBoostingRegressor", {"max_iter": 8}),
+        ("count", "ensemble.HistGradientBoostingRegressor", {"max_iter": 5, "loss": "poisson"}),
+        ("label", "ensemble.HistGradientBoostingClassifier", {"max_iter": 8}),
+        ("grade", "ensemble.HistGradientBoostingClassifier", {"max_iter": 5}),
     ],
 )
 def test_scikit_learn_as_shap(target: str, name: str, params: dict[str, Any]) -> None:
@@ -179,7 +179,7 @@ def test_scikit_learn_where_shap_knows_nothing(
 def test_hist_gradient_boosting_with_gaps_as_shap() -> None:
     frame = table().select("y", "a", "b", "c")
     name = "sklearn.ensemble.HistGradientBoostingRegressor"
-    model, matrix = trained("y", name, frame, max_iter=9)
+    model, matrix = trained("y", name, frame, max_iter=5)
     assert np.isnan(matrix).any()
     check(model, matrix, shap.TreeExplainer(model.estimator).shap_values(matrix))
 
@@ -246,7 +246,7 @@ def test_other_models_have_no_trees() -> None:
 @pytest.mark.parametrize(
     ("file", "target", "estimator", "drop", "params"),
     [
-        ("wine-quality.csv", "quality", "lightgbm", (), {"n_estimators": 60}),
+        ("wine-quality.csv", "quality", "lightgbm", (), {"n_estimators": 30}),
         (
             "wine-quality.csv",
             "quality",
@@ -259,10 +259,10 @@ def test_other_models_have_no_trees() -> None:
             "quality",
             "sklearn.ensemble.HistGradientBoostingRegressor",
             (),
-            {"max_iter": 30},
+            {"max_iter": 8},
         ),
-        ("german_credit.csv", "default", "lightgbm", (), {"n_estimators": 60}),
-        ("titanic.csv", "survived", "lightgbm", ("name", "ticket", "cabin"), {"n_estimators": 60}),
+        ("german_credit.csv", "default", "lightgbm", (), {"n_estimators": 30}),
+        ("titanic.csv", "survived", "lightgbm", ("name", "ticket", "cabin"), {"n_estimators": 30}),
     ],
 )
 def test_real_data_as_shap(

@@ -118,7 +118,6 @@ def test_no_rows_and_no_splits_are_answered() -> None:
 def test_many_features_on_a_way_lose_no_digits() -> None:
     """A comb of 60 features: its values are those of a product, known without any tree."""
     n = 60
-    left = np.array([*(2 * k + 1 if k % 1 == 0 else 0 for k in range(n)), 0])
     nodes = np.arange(2 * n + 1)
     is_inner = (nodes % 2 == 0) & (nodes < 2 * n)
     left = np.where(is_inner, nodes + 1, -1)

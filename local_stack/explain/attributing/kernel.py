@@ -8,13 +8,12 @@ order as there, so that the values are the same bits. Threads take rows, never p
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from local_stack.explain.attributing.quadrature import ZERO
+from local_stack.explain.attributing.quadrature import ZERO, in_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
 BLOCK: Final = 64
 """Rows that are done together: what is known of them on a way stays in the fastest memory."""
+_AT_ONCE: Final = 16 * BLOCK
+"""Rows that a thread takes at a time."""
 _lock = threading.Lock()
 
 
@@ -67,24 +68,17 @@ def can_compile() -> bool:
         return _compiled() is not None
 
 
-def add_values(group: Group, given: Rules, columns: Floats, found: Floats, n_threads: int) -> None:
+def add_values(group: Group, given: Rules, columns: Floats, found: Floats) -> None:
     """Add a group's values of rows (n_features, n_rows) to (n_outputs, n_features, n_rows).
 
     Both have a multiple of :data:`BLOCK` rows.
     """
-    kernel = _compiled()
-    n_blocks = columns.shape[1] // BLOCK
-    edges = np.linspace(0, n_blocks, min(n_threads, n_blocks) + 1).astype(np.int64) * BLOCK
-    facts = _facts(group, given)
+    kernel, facts = _compiled(), _facts(group, given)
 
-    def some(place: int) -> None:
-        kernel(columns, edges[place], edges[place + 1], found, *facts)
+    def add(start: int, stop: int) -> None:
+        kernel(columns, start, stop, found, *facts)
 
-    if len(edges) == 2:
-        some(0)
-        return
-    with ThreadPoolExecutor(len(edges) - 1) as pool:
-        list(pool.map(some, range(len(edges) - 1)))
+    in_threads(add, columns.shape[1], _AT_ONCE)
 
 
 def _facts(group: Group, given: Rules) -> _Facts:
@@ -106,7 +100,7 @@ def _compiled() -> Any:
         return None
     kernel = numba.njit(nogil=True, error_model="numpy")(_kernel)
     try:
-        kernel(np.empty((1, 0)), np.int64(0), np.int64(0), np.empty((1, 1, 0)), *_example())
+        kernel(np.empty((1, 0)), 0, 0, np.empty((1, 1, 0)), *_example())
     except NumbaError:
         return None
     return kernel

@@ -23,7 +23,8 @@ implementations made them, this one or :mod:`kernel`: both do the same operation
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -37,14 +38,14 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Booleans = NDArray[np.bool_]
 
-_AT_ONCE: Final = 500_000
-"""Numbers of an intermediate array, about; so many rows are done at a time."""
-_FEWEST_COMPILED: Final = 8
+_AT_ONCE: Final = 200_000
+"""Numbers of an intermediate array, about: larger ones are twice as slow."""
+_FEWEST_COMPILED: Final = 5
 """Fewer rows are not done by machine code, which does 64 at a time."""
-_WORTH_COMPILING: Final = 250_000_000
+_WORTH_COMPILING: Final = 200_000_000
 """Points of nodes times rows that NumPy needs as long for as numba for its compilation.
 
-Measured by tests/benchmarks/bench_explain.py: 10 ns a point, and 2.5 s.
+Measured by tests/benchmarks/bench_explain.py: 11 ns a point, and 2.3 s, of CPU time.
 """
 ZERO: Final = 1e-35
 """Numbers nearer to zero than this are zero to LightGBM."""
@@ -131,8 +132,7 @@ class Rows:
             if self._is_compiled:
                 from local_stack.explain.attributing import kernel
 
-                n_threads = len(os.sched_getaffinity(0))
-                kernel.add_values(group, given, self._columns, found, n_threads)
+                kernel.add_values(group, given, self._columns, found)
             else:
                 add_values(group, given, self._columns, found)
         return np.ascontiguousarray(found[:, :, : self._n_rows].transpose(2, 1, 0))
@@ -157,10 +157,25 @@ def tree_shap(ensemble: Ensemble, matrix: Floats) -> Floats:
 
 def add_values(group: Group, given: Rules, columns: Floats, found: Floats) -> None:
     """Add a group's values of rows (n_features, n_rows) to (n_outputs, n_features, n_rows)."""
-    at_once = max(1, _AT_ONCE // given.on_left.size)
-    for start in range(0, columns.shape[1], at_once):
-        some = slice(start, start + at_once)
+
+    def add(start: int, stop: int) -> None:
+        some = slice(start, stop)
         found[:, :, some] += _values(group, given, columns[:, some], found.shape[0])
+
+    in_threads(add, columns.shape[1], max(1, _AT_ONCE // given.on_left.size))
+
+
+def in_threads(task: Callable[[int, int], None], n_rows: int, at_once: int) -> None:
+    """Do a task for the rows from one number to another, so many at once, on every core."""
+    starts = range(0, n_rows, at_once)
+    n_threads = min(len(starts), len(os.sched_getaffinity(0)))
+    if n_threads < 2:
+        for start in starts:
+            task(start, min(start + at_once, n_rows))
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        stops = (min(start + at_once, n_rows) for start in starts)
+        list(pool.map(task, starts, stops))
 
 
 def _values(group: Group, given: Rules, columns: Floats, n_outputs: int) -> Floats:
