@@ -50,7 +50,7 @@ _ERRORS = {
     "rmse": "RMSE",
     "r2": "R2",
     "mean_prediction": "predicted",
-    "mean_truth": "truth",
+    "mean_target": "truth",
 }
 _MIRRORED = ("false_negative_rate", "true_negative_rate", "score_minus_base_rate")
 """Metrics that say again what others say."""
@@ -60,6 +60,8 @@ _NAMES = {
     "equalized_odds": "equalised odds",
     "equal_opportunity": "equal opportunity",
 }
+_ROWS = {"test": "rows it did not learn from", "other": "rows of other data"}
+"""Which rows were looked at, as a person reads it."""
 
 
 def pictures(report: Values) -> list[Picture]:
@@ -107,7 +109,7 @@ def _title_of(table: Values, report: Values) -> str:
 
 
 def _how(report: Values, width: int, _: int) -> list[Text]:
-    where = "rows it did not learn from" if report["rows"] == "test" else "rows, learnt from too"
+    where = _ROWS.get(report["rows"], "rows, learnt from too")
     said = [
         f"{report['n_rows']:,} {where} of {report['data_version']}; {report['decision']}.",
         f"Groups of fewer than {report['min_rows']:,} rows are not compared. "

@@ -224,7 +224,7 @@ def test_thresholds_bins_combinations_and_other_rows(own: Workspace) -> None:
     other.write_csv(own.root.parent / "later.csv")
     call(own, "data.add", {"name": "later", "source": str(own.root.parent / "later.csv")})
     later = fair(own, by=["sex"], data="later", shap_rows=150)
-    assert (later.rows, later.n_rows) == ("all", 400)
+    assert (later.rows, later.n_rows) == ("other", 400)
     assert later.tables[0].shap_gaps is not None
     assert (later.tables[0].shap_gaps.n_rows, later.tables[0].shap_gaps.is_sample) == (150, True)
 

@@ -47,6 +47,11 @@ _SHOWN: Final = {
     "mean_target": "Mean target",
 }
 _DRAWN: Final = ("selection_rate", "true_positive_rate", "false_positive_rate", "mean_error", "mae")
+_ROWS: Final = {
+    "test": "held out from the training",
+    "all": "most of which the model learnt from",
+    "other": "of other data than the model learnt from",
+}
 _MOST_GAPS = 12
 _WIDTH = 240.0
 _BAR = 80.0
@@ -90,7 +95,7 @@ def _asset(package: str) -> str:
 
 def section(found: Values) -> Markup:
     """Return everything that a report tells, without a page around it."""
-    kind = "held out from the training" if found["rows"] == "test" else "all rows of the version"
+    kind = _ROWS.get(found["rows"], "")
     about = facts(
         [
             ("Run", value_of(found["run_id"]), False),

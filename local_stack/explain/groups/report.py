@@ -57,9 +57,9 @@ class FairnessTable(Result):
 class FairnessReport(Result):
     """How a model treats groups of rows.
 
-    ``rows`` says which they are: ``test`` (held out from the training) or ``all`` of the data
-    version. ``passed`` tells whether every limit is kept, None without limits; ``decision`` says
-    in words what a selection is.
+    ``rows`` says which they are: ``test`` (held out from the training), ``all`` of the version that
+    it learnt from, or ``other`` (all of another version). ``passed`` tells whether every limit is
+    kept, None without limits; ``decision`` says in words what a selection is.
     """
 
     run_id: str

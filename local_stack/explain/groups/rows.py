@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 TEST: Final = "test"
 ALL: Final = "all"
+OTHER: Final = "other"
+"""Rows held out from the training, all rows of its version, or all of another version."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,9 @@ def rows_of(workspace: Workspace, subject: Subject, progress: Progress) -> Rows:
         truth = numbers_of(series)
     else:
         truth = codes_of(labels_of(series), model.classes)
-    rows, kind, notes = kept, ALL, []
-    is_own = subject.version.reference == training_data(workspace, run).reference
-    if is_own:
+    rows, kind, notes = kept, OTHER, []
+    if subject.version.reference == training_data(workspace, run).reference:
+        kind = ALL
         recorded = workspace.get("runs", subject.run_id) or {}
         held = predictions.read(workspace, recorded.get("files"))
         if isinstance(held, str):
