@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cache, partial
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from local_stack.explain.attributing import ensembles, kernel, quadrature
 from local_stack.explain.attributing.ensembles import Ensemble, Tree, ensemble
 from local_stack.explain.attributing.interactions import tree_interactions
-from local_stack.explain.attributing.quadrature import tree_shap
+from local_stack.explain.attributing.quadrature import gauss_legendre, tree_shap
 from tests.engine.trees_kit import expected, interactions, random_rows, random_tree, shapley
 
 N = 4
@@ -113,6 +114,15 @@ def test_no_rows_and_no_splits_are_answered() -> None:
     stump = ensemble([constant], N, np.zeros(1))
     assert not tree_shap(stump, rows).any()
     assert stump.base.tolist() == [3.0]
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 16, 33])
+def test_the_rule_is_that_of_gauss_and_legendre(n: int) -> None:
+    points, weights = gauss_legendre(n)
+    expected_points, expected_weights = np.polynomial.legendre.leggauss(n)
+    np.testing.assert_allclose(points, (expected_points + 1) / 2, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(weights, expected_weights / 2, rtol=1e-12)
+    assert math.fsum(weights) == pytest.approx(1, abs=1e-15)
 
 
 def test_many_features_on_a_way_lose_no_digits() -> None:

@@ -22,11 +22,13 @@ implementations made them, this one or :mod:`kernel`: both do the same operation
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from decimal import Decimal, localcontext
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -73,9 +75,8 @@ def rules(group: Group) -> Rules:
 
     most = int(group.points.max())
     places, weights = np.full((most + 1, most), 0.5), np.zeros((most + 1, most))
-    for n in range(1, most + 1):
-        at, weight = np.polynomial.legendre.leggauss(n)
-        places[n, :n], weights[n, :n] = (at + 1) / 2, weight / 2
+    for n in np.unique(group.points).tolist():
+        places[n, :n], weights[n, :n] = gauss_legendre(n)
     t = places[group.points]
     above = group.path_fraction[:, None]
     passed = t + (1 - t) * above
@@ -83,6 +84,34 @@ def rules(group: Group) -> Rules:
     is_new = group.previous < 0
     scale = np.where(is_new[:, None], 1.0, above / passed**2)
     return Rules((t + left) / passed, left / passed, scale, weights[group.points])
+
+
+@cache
+def gauss_legendre(n: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the points in [0, 1] of the rule of n points, ascending, and their weights.
+
+    They are found with 40 digits, so that they are the same bits everywhere: what linear algebra
+    (NumPy's ``leggauss``) finds depends on the processor.
+    """
+    points, weights = [], []
+    with localcontext(prec=40):
+        for place in range(n, 0, -1):
+            x = Decimal(math.cos(math.pi * (place - 0.25) / (n + 0.5)))
+            slope = Decimal(1)
+            for _ in range(
+                6
+            ):  # Newton's method: each step doubles the digits, of which 3 are right
+                below, here = Decimal(1), x
+                for degree in range(2, n + 1):
+                    below, here = (
+                        here,
+                        ((2 * degree - 1) * x * here - (degree - 1) * below) / degree,
+                    )
+                slope = n * (x * here - below) / (x * x - 1)
+                x -= here / slope
+            points.append(float((x + 1) / 2))
+            weights.append(float(1 / ((1 - x * x) * slope * slope)))
+    return tuple(points), tuple(weights)
 
 
 def with_fixed(group: Group, given: Rules, feature: int, *, is_present: bool) -> Rules:
