@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from local_stack.command import command
 from local_stack.data import versions
@@ -22,8 +24,9 @@ from local_stack.explain.contrasting.sides import (
     units_of,
     version_side,
 )
-from local_stack.explain.subject import Subject, subject_of
+from local_stack.explain.subject import Subject, reads_target, subject_of
 from local_stack.progress import Progress, Step, silent
+from local_stack.results import now
 from local_stack.workspace import Workspace
 
 _WAYS = (
@@ -53,9 +56,21 @@ class _Asked:
 _NOTHING = _Asked(None, None, None, None, None, None, None, None)
 
 
+def _reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
+    """Return what a comparison depends on; a log grows, so that it is read every time."""
+    targets = [arguments[it] for it in ("target", "other") if arguments.get(it)]
+    data = [arguments[it] for it in ("data", "against") if arguments.get(it)]
+    return [
+        [reads_target(workspace, {"target": it}) for it in targets],
+        [versions.find(workspace, str(it)).reference for it in data],
+        now() if arguments.get("log") else None,
+    ]
+
+
 @command(
     "explain.compare",
     is_long=True,
+    reads=_reads,
     example="paceml-tui explain compare loans@Production --time day --since 2026-05",
 )
 def compare(

@@ -206,6 +206,17 @@ def test_samples_and_sides_of_few_rows_are_said(lender: Workspace) -> None:
     assert again == found
 
 
+def test_a_pipeline_repeats_it_when_models_data_or_the_log_changed(lender: Workspace) -> None:
+    reads = catalog.find("explain.compare").reads
+    one = {"target": "loans/1", "against": "loans@later"}
+    assert reads(lender, one) == reads(lender, one)
+    assert reads(lender, one) != reads(lender, {**one, "against": "loans@then"})
+    assert reads(lender, one) != reads(lender, {**one, "target": "loans/2"})
+    assert reads(lender, {"target": "loans/1", "log": "e"}) != reads(
+        lender, {"target": "loans/1", "log": "e"}
+    )
+
+
 def test_regressions_and_many_classes_have_their_own_measures(
     lender: Workspace, tmp_path: Path
 ) -> None:

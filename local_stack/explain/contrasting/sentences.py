@@ -140,7 +140,7 @@ def _ranks(columns: Sequence[ColumnChange]) -> list[str]:
         name = plain_name(it.feature)
         found.append(f"By importance {name} goes from number {it.rank_a} to {it.rank_b}.")
     if len(moved) > MOST:
-        found.append(f"So do {len(moved) - MOST} less important columns change their places.")
+        found.append(f"{len(moved) - MOST} more columns change their places by importance.")
     apart = [it for it in columns if it.correlation is not None and it.correlation < 0.5]
     names = ", ".join(plain_name(it.feature) for it in apart[:MOST])
     if names:
