@@ -86,6 +86,11 @@ def test_the_summary_names_threshold_and_average() -> None:
         "The model says 'bad': the probability of 'bad' is 0.600, at or above the threshold of "
         "0.5. From its average, -1, the columns take the log-odds of 'bad' to 0.4."
     )
+    told = summary(1.5, Measure("price", "target"), base=123_456.7, score=0.123456)
+    assert told == (
+        "The model says 1.5. From its average, 123,457, the columns take the predicted price to "
+        "0.1235."
+    )
 
 
 # ------------------------------------------------------------------ answers

@@ -156,8 +156,8 @@ def summary(
             where = "at or above" if probability >= threshold else "below"
             said += f", {where} the threshold of {threshold:.3g}"
     return (
-        f"{said}. From its average, {signed(base)}, the columns take {measure.noun} "
-        f"to {signed(score)}."
+        f"{said}. From its average, {_level(base)}, the columns take {measure.noun} "
+        f"to {_level(score)}."
     )
 
 
@@ -194,6 +194,13 @@ def number(amount: float) -> str:
     if amount >= 1000:
         return f"{amount:,.0f}" if amount < 1e15 else f"{amount:.2e}"
     return f"{amount:.3g}"
+
+
+def _level(value: float) -> str:
+    """Return a score with four digits, and a large one to the whole."""
+    if 1000 <= abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
 
 
 def _factor(shap: float) -> str:
