@@ -184,6 +184,9 @@ def test_the_first_class_is_the_second_with_the_other_sign(own: Workspace) -> No
     for one, other in zip(good.shap_gaps.groups, bad.shap_gaps.groups, strict=True):
         assert one.difference == pytest.approx(-other.difference)
         assert one.mean_score == pytest.approx(-other.mean_score)
+        gaps = [{it.feature: it.gap for it in side.columns} for side in (one, other)]
+        assert gaps[0] == pytest.approx({name: -gap for name, gap in gaps[1].items()})
+        assert max(one.additivity_error, other.additivity_error) < 1e-9
     metrics = (good.overall.metrics, bad.overall.metrics)
     assert metrics[0]["selection_rate"] == pytest.approx(1 - metrics[1]["selection_rate"])
     assert metrics[0]["true_positive_rate"] == pytest.approx(metrics[1]["true_negative_rate"])

@@ -11,7 +11,9 @@ import pytest
 from fairness_kit import EXACT, rows
 
 from local_stack.errors import InputError
+from local_stack.explain.attributing.attributions import Attributions
 from local_stack.explain.groups import disparities, metrics
+from local_stack.explain.groups.gaps import shap_gaps
 from local_stack.explain.groups.grouping import Grouping, bins_of, group
 from local_stack.explain.groups.metrics import Decisions
 from local_stack.explain.groups.thresholds import Costs, costs_of
@@ -296,6 +298,32 @@ def test_small_groups_are_counted_and_left_out() -> None:
     assert "few" not in {
         name for it in disparities.gaps_of(large) for name in (it.lowest, it.highest)
     }
+
+
+# ------------------------------------------------------------------ SHAP gaps
+
+
+def test_intervals_of_shap_gaps_are_welchs() -> None:
+    from scipy import stats
+
+    generator = np.random.default_rng(6)
+    values = generator.normal(size=(90, 2, 1)) * [[[1.0], [3.0]]]
+    raw = 0.3 + values.sum(axis=1)
+    shap = Attributions(("x", "z"), ("y",), values, np.array([0.3]), raw, "log-odds", "exact")
+    named = Grouping(("g",), ("a", "b", "few"), np.repeat([0, 1, 2], [30, 50, 10]))
+    told = shap_gaps(shap, named, None, min_rows=20, n_total=90)
+    assert [it.group for it in told.groups] == ["a", "b"]
+    for place, group_gap in enumerate(told.groups):
+        inside = named.codes == place
+        for it in group_gap.columns:
+            column = values[:, ("x", "z").index(it.feature), 0]
+            welch = stats.ttest_ind(column[inside], column[~inside], equal_var=False)
+            assert (it.low, it.high) == pytest.approx(tuple(welch.confidence_interval()), rel=1e-9)
+            assert it.is_significant == (welch.pvalue < 0.05)
+        assert group_gap.difference == pytest.approx(raw[inside].mean() - raw[~inside].mean())
+        assert group_gap.additivity_error < 1e-12
+    twice = shap_gaps(shap, named, np.full(90, 2.0), min_rows=20, n_total=90)
+    assert twice.groups[0].columns[0].low == pytest.approx(told.groups[0].columns[0].low)
 
 
 # ------------------------------------------------------------------ groups

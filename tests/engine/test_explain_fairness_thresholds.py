@@ -47,7 +47,7 @@ def by_hand(
 
 def test_policies_are_what_deciding_by_their_thresholds_gives() -> None:
     found, named = small()
-    costs = Costs(fp=1, fn=4, tp=-0.5, tn=0)
+    costs = Costs(fp=1, fn=4, tp=-0.5, tn=0.25)
     told = simulate(found, named, named.names, costs, 0.5)
     assert told is not None
     for policy in told.policies:
