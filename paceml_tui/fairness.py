@@ -206,7 +206,7 @@ def _drawn(table: Values, name: str, word: str, width: int) -> list[Text]:
         return []
     room = min(_NAME, max(cells(_group_name(it)) for it in kept))
     across = max(10, min(60, width - room - 2))
-    shown = [styled(""), title(f"{word} with its interval", width)]
+    shown = [styled(""), title(f"{word}, with intervals", width)]
     for it in kept:
         low, high = it["intervals"][name]
         line = interval_bar(low, it["metrics"][name], high, over, across)
