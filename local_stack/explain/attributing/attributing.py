@@ -72,8 +72,11 @@ class Explainer:
     def _link(self) -> Link | None:
         """Return how the model's own scores become predictions; None: no exact way to explain."""
         some = some_of(self.background)
-        found = self._scores(some)
-        return None if found is None else link_of(self.model, found[2], some)
+        if linear.is_linear(self.model):
+            return link_of(self.model, linear.linear_values(self.model, some, some)[2], some)
+        if trees.has_trees(self.model):
+            return link_of(self.model, trees.scores(self.model, some), some)
+        return None
 
     @property
     def is_quick(self) -> bool:
