@@ -126,7 +126,7 @@ def test_interactions_are_the_mean_of_shaps_interaction_values() -> None:
 
     model = trained("y")
     rows = rows_of(model)
-    names = ["word", "b", "a"]
+    names = ["word", "b", "a", "noise", "c"]
     found = interactions(model, rows.matrix, names, 0, "target")
     some = np.unique(np.linspace(0, len(rows) - 1, 200).round().astype(int))
     assert (found.columns, found.n_rows) == (tuple(names), len(some))
@@ -136,6 +136,11 @@ def test_interactions_are_the_mean_of_shaps_interaction_values() -> None:
     np.testing.assert_allclose(found.matrix, means, rtol=1e-6, atol=1e-9)
     strongest = interactions(model, rows.matrix, ["a", "b", "c", "noise"], 0, "target").matrix
     off = np.array(strongest) - np.diag(np.diag(strongest))
+    some_of_them = interactions(model, rows.matrix, names[:3], 0, "target")
+    apart = ~np.eye(3, dtype=bool)
+    np.testing.assert_allclose(
+        np.array(some_of_them.matrix)[apart], means[:3, :3][apart], rtol=1e-6, atol=1e-9
+    )
     assert np.unravel_index(off.argmax(), off.shape) == (0, 1)
 
 

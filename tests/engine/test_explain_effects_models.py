@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from explain_kit import STEPS, table
 
+from local_stack.explain.attributing.trees import ensemble_of
 from local_stack.explain.effects import whole
 from local_stack.explain.subject import Subject
 from local_stack.results import plain
@@ -97,6 +98,19 @@ def test_every_kind_of_model_is_explained_as_a_whole(name: str) -> None:
     assert any("--rows" in note for note in told.notes) == (name in SLOW)
     again = whole.explained(asked, "t@1", frame, asked.attributions(frame)).explanation
     assert plain(again) == plain(told)
+
+
+@pytest.mark.slow
+def test_fewer_rows_of_many_deep_trees_are_explained(monkeypatch) -> None:
+    asked = subject("extra")
+    assert whole.rows_to_explain(asked, None, None) == whole.MOST_ROWS
+    work = ensemble_of(asked.model).work
+    monkeypatch.setattr(whole, "_SECONDS", 50.5 * whole._TREE_COST * work)
+    assert whole.rows_to_explain(asked, None, None) == 50
+    assert whole.rows_to_explain(asked, 70, None) == 70
+    frame = asked.sample(50)
+    notes = whole.explained(asked, "t@1", frame, asked.attributions(frame)).explanation.notes
+    assert any(note.startswith("50 of 300 rows are explained") for note in notes)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from local_stack.explain.attributing.attributions import column_groups
-from local_stack.explain.attributing.interactions import interaction_values
+from local_stack.explain.attributing.interactions import tree_interactions
 from local_stack.explain.attributing.linear import is_linear
 from local_stack.explain.attributing.trees import ensemble_of
 from local_stack.explain.effects.parts import Interactions
@@ -37,7 +37,8 @@ def interactions(
     matrix
         Features of the rows to choose from, (n_rows, n_features).
     columns
-        Names, the most important first; the first 20 are told.
+        Names, the most important first; the first 20 are told. What these add together with the
+        others is then part of the diagonal.
     output
         Which of the model's outputs.
     unit
@@ -51,16 +52,14 @@ def interactions(
             return "A weighted sum of features has no interactions."
         return "SHAP interaction values are told of trees that split by one feature at a time only."
     groups = column_groups(model.preparation)
-    by_work = _WORK / max(1, ensemble.work * 2 * ensemble.n_features)
-    by_size = _NUMBERS / (len(groups) ** 2 * ensemble.n_outputs)
-    most = max(FEWEST_ROWS, int(min(MOST_ROWS, by_work, by_size)))
-    some = evenly(len(matrix), most)
-    found = interaction_values(model, matrix[some])
-    assert found is not None
-    names = list(groups)
     shown = list(columns[:MOST_COLUMNS])
-    places = [names.index(name) for name in shown]
-    means = np.abs(found[..., output]).mean(axis=0)[np.ix_(places, places)]
+    asked = [groups[name] for name in shown]
+    n_features = sum(map(len, asked))
+    by_work = _WORK / max(1, ensemble.work * 2 * n_features)
+    by_size = _NUMBERS / (len(shown) ** 2 * ensemble.n_outputs)
+    some = evenly(len(matrix), max(FEWEST_ROWS, int(min(MOST_ROWS, by_work, by_size))))
+    found = tree_interactions(ensemble, matrix[some], asked)
+    means = np.abs(found[..., output]).mean(axis=0)
     return Interactions(
         columns=tuple(shown),
         matrix=tuple(tuple(line) for line in means.tolist()),

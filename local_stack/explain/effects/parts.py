@@ -124,7 +124,7 @@ class Interactions(Result):
     """Mean absolute SHAP interaction values of ``n_rows`` rows.
 
     ``matrix`` is square and symmetric in the order of ``columns`` (the most important ones);
-    the diagonal holds the main effects.
+    the diagonal holds the main effects, with what a column adds together with those left out.
     """
 
     columns: tuple[str, ...]

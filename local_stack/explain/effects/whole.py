@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from local_stack.errors import InputError, nearest
 from local_stack.explain.attributing.attributing import BACKGROUND_ROWS
 from local_stack.explain.attributing.sampled import PERMUTATIONS, is_enumerated
+from local_stack.explain.attributing.trees import ensemble_of
 from local_stack.explain.effects import partial, permutation, surrogate
 from local_stack.explain.effects.dependence import beeswarm, dependence
 from local_stack.explain.effects.interactions import interactions, used_features
@@ -43,6 +44,8 @@ MOST_COLUMNS: Final = 40
 """Columns that are drawn."""
 MOST_PARTIALS: Final = 20
 _SECONDS: Final = 60.0
+_TREE_COST: Final = 2e-9
+"""Seconds for a row and a unit of :attr:`Ensemble.work`, on two busy cores."""
 
 
 @dataclass
@@ -62,7 +65,8 @@ class _Notes:
 def rows_to_explain(subject: Subject, rows: int | None, unit: str | None) -> int:
     """Return how many rows to explain: those asked for, else 5,000, or fewer of a slow model.
 
-    A sampled explainer asks the model thousands of times for each row; it gets about a minute.
+    A sampled explainer asks the model thousands of times for each row, and trees may be many and
+    deep; both get about a minute.
     """
     if rows is not None:
         if rows < 1:
@@ -70,14 +74,22 @@ def rows_to_explain(subject: Subject, rows: int | None, unit: str | None) -> int
         return rows
     explainer = subject.explainer
     if explainer.is_quick and (unit is None or unit == explainer.units[0]):
-        return MOST_ROWS
+        return _tree_rows(subject.model)
     probe = explainer.attribute(subject.background[:1], unit)
     if not is_sampled(probe):
-        return MOST_ROWS
+        return _tree_rows(subject.model)
     n_columns = len(probe.columns)
     coalitions = 2**n_columns if is_enumerated(n_columns) else 2 * PERMUTATIONS * n_columns
     asked = affordable(subject.model, _SECONDS) // (coalitions * BACKGROUND_ROWS)
     return max(FEWEST_ROWS, min(MOST_ROWS, asked))
+
+
+def _tree_rows(model: Model) -> int:
+    """Return how many rows are worth the time of trees; 5,000 of another model."""
+    ensemble = ensemble_of(model)
+    if ensemble is None:
+        return MOST_ROWS
+    return max(FEWEST_ROWS, min(MOST_ROWS, int(_SECONDS / (_TREE_COST * max(1, ensemble.work)))))
 
 
 def is_sampled(found: Attributions) -> bool:
@@ -130,10 +142,11 @@ def explained(
         notes.told.append(
             f"Drawn are the {MOST_COLUMNS} most important of {len(importance)} columns."
         )
-    if is_sampled(found) and frame.height < subject.frame.height:
+    is_slow = is_sampled(found) or _tree_rows(model) < MOST_ROWS
+    if is_slow and frame.height < subject.frame.height:
         notes.told.append(
-            f"{frame.height} of {subject.frame.height:,} rows are explained, as each takes "
-            "thousands of predictions of this model; --rows N explains more."
+            f"{frame.height:,} of {subject.frame.height:,} rows are explained, as each takes long "
+            "for this model; --rows N explains more."
         )
     progress(Step("Dependence on each column", 0, len(columns)))
     rows = Rows(model, frame)
