@@ -32,7 +32,7 @@ from local_stack.runs.fairness import (
 from local_stack.stores.journal import Draft
 from local_stack.workspace import Workspace
 
-_SHAP_ROWS, _SHAP_ROWS_SAMPLED = 1_000, 200
+_SHAP_ROWS, _SHAP_ROWS_SAMPLED = 1_000, 100
 
 
 def _reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
@@ -97,7 +97,7 @@ def fairness(
         Refuse (exit 4) what breaks it, as demographic_parity_difference=0.1; repeat it.
     shap_rows
         Explain at most this many rows for the SHAP gaps; 0 leaves them out. 1,000 when left out,
-        or 200 where SHAP values can only be sampled.
+        or 100 where SHAP values can only be sampled, which takes long.
     html
         Write a page to this file, too.
 
