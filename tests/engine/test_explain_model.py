@@ -13,7 +13,7 @@ from explain_kit import table
 from s3_kit import BUCKET, client
 
 from local_stack import catalog
-from local_stack.errors import InputError, NotFoundError
+from local_stack.errors import InputError, NotFoundError, UnavailableError
 from local_stack.explain.effects.parts import KINDS
 from local_stack.explain.effects.permutation import unseen
 from local_stack.results import plain
@@ -44,6 +44,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict[str,
     later = frame.head(60).with_columns(label=pl.lit("yes"))
     later.write_parquet(folder / "u.parquet")
     catalog.call(workspace, "data.add", {"name": "u", "source": str(folder / "u.parquet")})
+    frame.tail(50).drop("y").write_parquet(folder / "new.parquet")
+    catalog.call(workspace, "data.add", {"name": "new", "source": str(folder / "new.parquet")})
     found = {}
     for name, (target, text, dropped) in PLANS.items():
         path = folder / f"{name}.yaml"
@@ -172,6 +174,23 @@ def test_rows_of_another_version_are_explained(runs) -> None:
     assert found.n_total == 60
     assert found.background.data_version.startswith("t@")
     assert (found.permutation.rows, found.permutation.n_rows) == ("other", 60)
+
+
+def test_rows_without_a_target_are_explained_but_for_the_permutation_importance(
+    runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, ids = runs
+
+    def down(*_: Any) -> None:
+        raise UnavailableError("MLflow is away.")
+
+    monkeypatch.setattr(type(workspace.tracking), "log_artifacts", down)
+    found = explain(workspace, ids["none held out"], data="new")
+    assert (found.permutation, found.n_rows) == (None, 50)
+    assert any("has no y" in note for note in found.notes)
+    assert found.notes[-1] == "MLflow is away."
+    held = workspace.get("explanations", ids["none held out"])
+    assert (held["dataset"], held["n_rows"]) == ("new", 50)
 
 
 @pytest.mark.parametrize(
