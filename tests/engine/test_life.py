@@ -33,7 +33,6 @@ ESTIMATORS = {
     "estimator: sklearn.linear_model.ElasticNet\nparams: {alpha: 0.5}\n",
     "forest": "estimator: sklearn.ensemble.RandomForestRegressor\n"
     "params: {n_estimators: 10, max_depth: 4}\n",
-    "neighbours": "estimator: sklearn.neighbors.KNeighborsRegressor\nparams: {n_neighbors: 5}\n",
 }
 
 
@@ -168,13 +167,6 @@ def test_linear_shap_values_equal_shaps_linear_explainer(lived):
     masker = shap.maskers.Independent(matrix, max_samples=len(matrix))
     expected = shap.LinearExplainer(model.estimator, masker).shap_values(matrix)
     np.testing.assert_allclose(found.values[:, :, 0], expected, rtol=1e-9, atol=1e-9)
-
-
-@pytest.mark.parametrize("name", ["forest", "neighbours"])
-def test_other_estimators_are_explained_additively(lived, name):
-    _, matrix, found = shap_of(lived, name)
-    assert found.values.shape == (*matrix.shape, 1)
-    np.testing.assert_allclose(found.base + found.values.sum(axis=1), found.raw, atol=1e-6)
 
 
 def test_explaining_stores_the_values_and_orders_features_by_importance(own):

@@ -70,7 +70,8 @@ def test_a_run_is_trained_repeated_registered_and_served(
         assert list(one.predictions) == pytest.approx([expected[2]], rel=1e-12)
 
 
-@pytest.mark.parametrize("estimator", ["xgboost", slow("catboost")])
+@pytest.mark.slow
+@pytest.mark.parametrize("estimator", BOTH)
 def test_two_workers_tune_as_one_does(workspace: Workspace, tmp_path: Path, estimator: str) -> None:
     add_beans(workspace, tmp_path)
     recipe = put_recipe(tmp_path, RECIPE.format(estimator=estimator))

@@ -78,7 +78,10 @@ def test_params_of_trees_leave_the_others_to_lightgbm() -> None:
 @pytest.mark.parametrize(
     ("name", "target", "task", "metric", "peer"),
     [
-        ("german_credit", "default", "classification", "log_loss", 0.6010),
+        pytest.param(
+            *("german_credit", "default", "classification", "log_loss", 0.6010),
+            marks=pytest.mark.slow,
+        ),
         ("titanic", "survived", "classification", "log_loss", 0.4877),
     ],
 )
