@@ -199,6 +199,18 @@ def test_values_of_the_predicted_class_add_up_to_its_score() -> None:
     np.testing.assert_allclose(found.importance, np.abs(found.values).mean(axis=0).sum(axis=1))
 
 
+@pytest.mark.parametrize("target", ["y", "label", "grade"])
+def test_a_row_has_the_same_bits_alone_and_among_others(target: str) -> None:
+    name = "LinearRegression" if target == "y" else "LogisticRegression"
+    model, matrix = trained(target, f"sklearn.linear_model.{name}", ONE_HOT)
+    explainer = Explainer(model, matrix)
+    together = explainer.attribute(matrix)
+    for number in range(0, len(matrix), 7):
+        alone = explainer.attribute(matrix[number : number + 1])
+        np.testing.assert_array_equal(alone.values[0], together.values[number])
+        np.testing.assert_array_equal(alone.raw[0], together.raw[number])
+
+
 def test_a_unit_that_a_model_does_not_have_is_refused_with_those_it_has() -> None:
     model, matrix = trained("label", "sklearn.svm.LinearSVC", ONE_HOT)
     with pytest.raises(InputError, match="not measured in 'probability'") as refused:

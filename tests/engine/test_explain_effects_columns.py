@@ -235,7 +235,7 @@ def test_columns_that_do_not_help_are_told_with_a_reason() -> None:
         "same": "constant",
     }
     assert told["b"].message == "Shuffling b makes the log loss better by 0.02 (0.01 to 0.03)."
-    assert "by 0 (-0.1 to 0.1)" in told["c"].message
+    assert "costs 0 (-0.1 to 0.1) of log loss" in told["c"].message
     used = frozenset({0, 1, 2})
     assert {it.column: it.code for it in unhelpful(rows, importance, found, used)}["noise"] == (
         "unused"

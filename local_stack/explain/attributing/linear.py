@@ -32,7 +32,7 @@ def linear_values(
     """Return values (n_rows, n_features, n_outputs), base (n_outputs,), raw (n_rows, n_outputs).
 
     A value is the coefficient times the distance to the mean of the background, as shap's
-    ``LinearExplainer`` has it.
+    ``LinearExplainer`` has it. Those of a row have the same bits however many rows there are.
     """
     import numpy as np
 
@@ -43,4 +43,8 @@ def linear_values(
     )
     mean = background.mean(axis=0)
     values = (matrix - mean)[:, :, None] * coefficients.T[None]
-    return values, coefficients @ mean + intercepts, matrix @ coefficients.T + intercepts
+    # One feature after the other: the sums of linear algebra depend on how many rows there are.
+    raw = np.repeat(np.asarray(intercepts, dtype=np.float64)[None], len(matrix), axis=0)
+    for column, weights in zip(matrix.T, coefficients.T, strict=True):
+        raw += column[:, None] * weights
+    return values, coefficients @ mean + intercepts, raw

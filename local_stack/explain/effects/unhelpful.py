@@ -49,7 +49,7 @@ def unhelpful(
             yield Finding(name, "harmful", message)
         elif item is not None and item.low <= 0 and share <= NEGLIGIBLE:
             message = (
-                f"Shuffling {name} makes the {metric} worse {_by(item)}, which may be nothing, "
+                f"Shuffling {name} costs {_by(item)[3:]} of {metric}, which may be nothing, "
                 f"and its SHAP values are {share:.1%} of all."
             )
             yield Finding(name, "unhelpful", message)

@@ -97,20 +97,23 @@ def is_sampled(found: Attributions) -> bool:
     return found.error is not None or "background rows" in found.method
 
 
+def check_output(outputs: Sequence[str], output: str | None) -> None:
+    """Raise :class:`InputError` for an output that a model does not have."""
+    if output is not None and output not in outputs:
+        raise InputError(
+            f"The SHAP values of this model are not told of '{output}'.",
+            nearest(output, outputs) or f"They are told of: {', '.join(outputs)}.",
+        )
+
+
 def chosen_output(found: Attributions, output: str | None) -> int:
     """Return the place of the output that is drawn: the one named, or that of most rows."""
     import numpy as np
 
-    if output is None:
-        if len(found.outputs) == 1:
-            return 0
-        return int(np.bincount(found.predicted, minlength=len(found.outputs)).argmax())
-    if output not in found.outputs:
-        raise InputError(
-            f"The SHAP values of this model are not told of '{output}'.",
-            nearest(output, found.outputs) or f"They are told of: {', '.join(found.outputs)}.",
-        )
-    return found.outputs.index(output)
+    check_output(found.outputs, output)
+    if output is not None:
+        return found.outputs.index(output)
+    return int(np.bincount(found.predicted, minlength=len(found.outputs)).argmax())
 
 
 def explained(
