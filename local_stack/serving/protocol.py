@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, Protocol
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -90,11 +90,12 @@ class Table:
     """The rows of a request, by column: ``n_rows`` values each, None for what is missing.
 
     It holds only columns that the model knows. A nullable column that the request left out is
-    all None; any other is absent, for the schema check to name.
+    all None; any other is absent, for the schema check to name. ``params`` are those of the body.
     """
 
     columns: dict[str, list[Any]]
     n_rows: int
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 def parse(body: bytes, content_type: str | None, inputs: Sequence[Input], max_rows: int) -> Table:
@@ -219,16 +220,20 @@ def _from_json(body: bytes, inputs: Sequence[Input], max_rows: int) -> Table:
         raise malformed(
             f"The body must hold exactly one of {', '.join(FORMATS)}; it holds {len(given)}."
         )
-    if not isinstance(document.get("params") or {}, dict):
+    params = document.get("params") or {}
+    if not isinstance(params, dict):
         raise malformed("params must be a JSON object.")
-    value = document[given[0]]
-    if given[0] == "dataframe_split":
+    return replace(_rows_of(given[0], document[given[0]], inputs, max_rows), params=params)
+
+
+def _rows_of(kind: str, value: Any, inputs: Sequence[Input], max_rows: int) -> Table:
+    if kind == "dataframe_split":
         return _split(value, inputs, max_rows)
-    if given[0] == "inputs" and isinstance(value, dict):
+    if kind == "inputs" and isinstance(value, dict):
         return _by_column(value, inputs, max_rows)
     if not isinstance(value, list):
-        raise malformed(f"{given[0]} must be a list of rows.")
-    if given[0] == "dataframe_records" or all(isinstance(row, dict) for row in value):
+        raise malformed(f"{kind} must be a list of rows.")
+    if kind == "dataframe_records" or all(isinstance(row, dict) for row in value):
         return _records(value, inputs, max_rows)
     return _unnamed(value, inputs, max_rows)
 

@@ -16,7 +16,7 @@ from local_stack.errors import InputError
 from local_stack.explain.single import RowExplainer, RowExplanation, predicted
 from local_stack.results import iso, now
 from local_stack.serving.folder import EndpointConfig
-from local_stack.serving.protocol import Refusal, overloaded, parse, unprocessable
+from local_stack.serving.protocol import Refusal, Table, malformed, overloaded, parse, unprocessable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,8 @@ class Scorer:
             When the body or its rows cannot be used.
         """
         started = time.perf_counter()
-        rows, predictions = self._predicted(body, content_type, self._config.max_rows)
+        table = parse(body, content_type, self._inputs, self._config.max_rows)
+        rows, predictions = self._predicted(table)
         return self._scored(rows, [_plain(it) for it in predictions], started)
 
     def explain(
@@ -86,7 +87,8 @@ class Scorer:
         deadline
             When nobody waits any more, by ``time.monotonic()``.
         unit
-            What to measure in; by default as the model itself adds up.
+            What to measure in; by default what ``params`` of the body say, or else as the model
+            itself adds up.
 
         Raises
         ------
@@ -94,12 +96,16 @@ class Scorer:
             When the body or its rows cannot be used, or the model cannot be explained.
         """
         started = time.perf_counter()
-        rows, predictions = self._predicted(body, content_type, self._config.max_explained_rows)
+        table = parse(body, content_type, self._inputs, self._config.max_explained_rows)
+        asked = table.params.get("unit")
+        if not isinstance(asked, str | None):
+            raise malformed("params.unit must be a text, such as log-odds or probability.")
+        rows, predictions = self._predicted(table)
         explanations = []
         for row, prediction in zip(rows, predictions, strict=True):
             if time.monotonic() > deadline:
                 raise overloaded("The explanations took too long; send fewer rows.")
-            explanations.append(self._explained(row, prediction, unit))
+            explanations.append(self._explained(row, prediction, unit or asked))
         plain = [_plain(it) for it in predictions]
         return self._scored(rows, plain, started, tuple(explanations))
 
@@ -111,11 +117,8 @@ class Scorer:
         except InputError as error:
             raise Refusal(422, "EXPLANATION_UNAVAILABLE", str(error)) from None
 
-    def _predicted(
-        self, body: bytes, content_type: str | None, max_rows: int
-    ) -> tuple[list[dict[str, Any]], list[Any]]:
-        """Return the validated rows in ``body``, and what the model says of them."""
-        table = parse(body, content_type, self._inputs, max_rows)
+    def _predicted(self, table: Table) -> tuple[list[dict[str, Any]], list[Any]]:
+        """Return the validated rows of a request, and what the model says of them."""
         with _explained():
             columns = self._model.preparation.validate(table.columns)
         rows = [

@@ -135,7 +135,11 @@ class PredictionSegments:
                     if line["id"] == prediction_id:
                         return Request(endpoint, stem, tuple(lines), place)
                 last = len(lines) - 1
-                nearest = f"It was a request of {last + 1} rows: {request}.0 to {request}.{last}."
+                nearest = (
+                    f"It was a request of {last + 1} rows: {request}.0 to {request}.{last}."
+                    if last
+                    else f"It was a request of one row: {lines[0]['id']}."
+                )
             start = data.find(_opening(request)) if len(request) >= _SHORTEST else -1
             if start >= 0 and not nearest:
                 nearest = f"Did you mean '{last_line(_line_at(data, start), stem)['id']}'?"

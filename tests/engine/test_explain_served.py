@@ -97,6 +97,12 @@ async def test_every_format_and_every_refusal_is_that_of_invocations(lender: Wor
         assert (euros.status_code, euros.json()["error_code"]) == (422, "EXPLANATION_UNAVAILABLE")
         assert "Ask for one of: log-odds, probability." in euros.json()["message"]
         assert "\x1b" not in euros.text
+        told = await at.client.post(
+            "/explain", json={**bodies[0], "params": {"unit": "probability"}}
+        )
+        assert {it["unit"] for it in told.json()["explanations"]} == {"probability"}
+        odd = await at.client.post("/explain", json={**bodies[0], "params": {"unit": 3}})
+        assert (odd.status_code, "params.unit" in odd.text) == (400, True)
         wrong = await at.client.post("/explain", content=b"x", headers={"content-type": "a/b"})
         assert wrong.status_code == 415
 
