@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from local_stack.errors import InputError, StackError
@@ -13,6 +14,9 @@ from local_stack.results import plain
 from paceml_tui import narration, printing
 from paceml_tui.opening import Call, open_workspace
 from paceml_tui.safe import safe
+
+if TYPE_CHECKING:
+    from local_stack.workspace import Workspace
 
 _MARKS = {"done": "✓", "skipped": "=", "failed": "✗", "not_run": "-"}
 
@@ -33,9 +37,12 @@ def run(call: Call) -> int:
         except StackError as error:
             if report is not None and error.result is not None:
                 write_reports(report, plain(error.result), error)
+                write_pages(workspace, report, plain(error.result))
             raise
+        if report is not None:
+            write_reports(report, plain(result), None)
+            write_pages(workspace, report, plain(result))
     if report is not None:
-        write_reports(report, plain(result), None)
         narration.say(f"The reports are in {report}.")
     if call.is_json:
         printing.result("batch", result, is_json=True)
@@ -59,6 +66,22 @@ def write_reports(folder: Path, result: dict[str, Any], error: StackError | None
     _write(folder / "report.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
     _write(folder / "junit.xml", _junit(result))
     _write(folder / "summary.md", summary(result) + "\n")
+
+
+def write_pages(workspace: Workspace, folder: Path, result: dict[str, Any]) -> None:
+    """Copy the reports of explained runs into ``folder``, as ``<step>-<name>.html``."""
+    from local_stack.stores.artifacts import Blob
+
+    for step in result["steps"]:
+        made = step["result"] if isinstance(step["result"], dict) else {}
+        pages = [name for name in made.get("artifacts") or () if str(name).endswith(".html")]
+        row = workspace.get("explanations", str(made.get("run_id"))) if pages else None
+        for name in pages:
+            blob = ((row or {}).get("artifacts") or {}).get(name)
+            if blob is not None:
+                label = re.sub(r"[^A-Za-z0-9_-]+", "-", step["id"])
+                text = workspace.artifacts.read(Blob.of(blob)).decode("utf-8")
+                _write(folder / f"{label}-{Path(name).name}", text)
 
 
 def summary(result: dict[str, Any]) -> str:

@@ -117,9 +117,16 @@ def fairness(
     extra = dict(limit_of(text) for text in limit)
     columns = _columns(workspace, subject, by)
     asked = _asked(subject, columns, is_own=not by, intersect=intersect, min_rows=min_rows)
+    edges = bins_of(bins)
+    for name in edges:
+        if name not in columns:
+            raise InputError(
+                f"--bins names '{name[:100]}', by which no groups are compared.",
+                nearest(name, columns) or f"Add: --by {name[:100]}",
+            )
     chosen = replace(
         asked,
-        bins={**asked.bins, **bins_of(bins)},
+        bins={**asked.bins, **edges},
         positive=asked.positive if positive is None else positive,
         limits={**asked.limits, **extra},
     )
@@ -179,7 +186,7 @@ def _columns(workspace: Workspace, subject: Subject, by: tuple[str, ...]) -> tup
         if name not in names:
             raise InputError(
                 f"{subject.version.reference} has no column '{name[:100]}' to compare groups by.",
-                nearest(name, names),
+                nearest(name, names) if ":" not in name else f"Edges are given with --bins {name}",
             )
         if name == target:
             raise InputError(f"'{name}' is what is predicted, so its values are no groups.")

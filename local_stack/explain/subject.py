@@ -128,6 +128,11 @@ def target_run(workspace: Workspace, target: str) -> Row:
     """Return the run behind a run id or a registered model, which must have a model."""
     try:
         run = find_run(workspace, target)
+        if run["lifecycle"] == "deleted":  # a registered version keeps its model, this one may not
+            raise InputError(
+                f"Run {run['run_id']} is deleted.",
+                f"Restore it with: paceml-tui runs restore {run['run_id'][:8]}",
+            )
     except NotFoundError:
         name = target.partition("/")[0].rpartition("@")[0] or target.partition("/")[0]
         if workspace.get("models", name) is None:

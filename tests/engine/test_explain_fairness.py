@@ -241,6 +241,8 @@ def test_what_is_asked_wrongly_ends_in_a_sentence(own: Workspace) -> None:
         ({"by": ["sex"], "min_rows": 0}, "1 or more"),
         ({"by": ["sex"], "shap_rows": -1}, "0 or more"),
         ({"by": ["sex"], "bins": ["sex:1"]}, "holds no numbers"),
+        ({"by": ["sex"], "bins": ["age:40"]}, "by which no groups are compared"),
+        ({"by": ["age:40"]}, "has no column 'age:40'"),
         ({"by": ["sex"], "limit": ["four_fifth=true"]}, "Did you mean 'four_fifths'"),
         ({"by": ["sex"], "html": str(own.root)}, "holds the workspace"),
     ]:

@@ -20,6 +20,7 @@ from local_stack.results import plain
 from local_stack.runs import records
 from local_stack.stores.artifacts import Blob
 from local_stack.workspace import Workspace
+from paceml_tui import batch
 
 HOSTILE = "<img src=x>[/red]\x1b[31m"
 PLANS = {
@@ -269,3 +270,23 @@ def test_an_explanation_is_stored_in_a_bucket(s3_environment, s3_server, tmp_pat
             uri = workspace.artifacts.uri(blob)
             assert uri.startswith(f"{bucket}/")
             assert files.info(uri.removeprefix("s3://"))["size"] == blob.size
+
+
+def test_a_pipeline_leaves_the_report_in_its_folder_and_a_deleted_run_is_refused(
+    runs, tmp_path: Path
+) -> None:
+    workspace, found = runs
+    result = explain(workspace, found["none held out"], rows=40)
+    step = {"id": "why ../me", "result": plain(result)}
+    batch.write_pages(workspace, tmp_path, {"steps": [step, {"id": "other", "result": None}]})
+    (page,) = tmp_path.iterdir()
+    assert page.name == "why-me-report.html"
+    kept = stored(workspace, found["none held out"], "report.html").read_bytes()
+    assert page.read_bytes() == kept
+    catalog.call(workspace, "runs.delete", {"runs": [found["none held out"]]})
+    try:
+        with pytest.raises(InputError, match="is deleted") as refused:
+            explain(workspace, found["none held out"])
+        assert "runs restore" in str(refused.value.hint)
+    finally:
+        catalog.call(workspace, "runs.restore", {"runs": [found["none held out"]]})
