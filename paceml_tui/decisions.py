@@ -45,7 +45,8 @@ def verdict(found: Values, before: Values | None = None) -> Text:
     likely = likelihood(found)
     if likely is not None:
         parts.append(bar(likely, 20, mark=_turn(found)))
-        parts.append(join(percent(likely), styled(f"{safe(found['output'], 20)}", "quiet")))
+        what = f"probability of {safe(found['output'], 20)}"
+        parts.append(join(percent(likely), styled(what, "quiet")))
         if found.get("threshold") is not None:
             parts.append(styled(f"from {found['threshold']:.4g} on", "quiet"))
     elif found["unit"] != "target":

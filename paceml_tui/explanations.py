@@ -155,7 +155,7 @@ def beeswarm(document: Values, width: int, height: int) -> list[Text]:
         return [styled("There is nothing to draw.", "quiet")]
     room = min(_NAME, max(cells(styled(name)) for name in columns), max(8, width // 3))
     across = max(10, width - room - 1)
-    lines_each = max(1, min(3, (height - 3) // min(len(columns), 10)))
+    lines_each = min(3, max(1 + (height > 30), (height - 3) // len(columns)))
     shown = [_over(explained, found["n_rows"], width)]
     for name, shap, scaled in zip(columns, found["shap"], found["scaled"], strict=True):
         drawn = strip(zip(shap, scaled, strict=True), over, across, lines_each)

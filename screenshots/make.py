@@ -43,6 +43,9 @@ SEARCH = "search: {trials: 16, space: {num_leaves: [4, 63], learning_rate: {log:
 CHANGED = {"params.num_leaves": "31", "calibrate": "isotonic", "": "early_stopping=50"}
 """What the picture of a branch changes."""
 
+ASKED = {"fairness": {"by": ("age", "employment")}, "compare": {"against": "loans@y2025"}}
+"""What the pictures of groups and of a comparison ask for."""
+
 IMPORTED = "sample_data/loans_2025.csv"
 """What the picture of the import looks at."""
 SETTLE_SECONDS = 3.0
@@ -75,7 +78,45 @@ async def picture_screens(root: Path) -> None:
             await asyncio.sleep(6 * SETTLE_SECONDS)  # a comparison, or a profile, is a job
             await picture(pilot, name)
             await pilot.press(*["escape"] * 5)
+        await picture_explanation(pilot)
         await picture_training(pilot, root)
+
+
+async def picture_explanation(pilot: Any) -> None:
+    """Draw the explanation of the model: features, all rows, one that is edited, groups, years."""
+    await pilot.press("4", "enter")
+    await asyncio.sleep(2 * SETTLE_SECONDS)
+    view = pilot.app.screen
+    for name, keys in {"explain-features": "j", "explain-beeswarm": "2"}.items():
+        await pilot.press(*keys.split())
+        await asyncio.sleep(SETTLE_SECONDS)
+        await picture(pilot, name)
+    for part, asked in ASKED.items():
+        await pilot.press(str(view.PARTS.index(part) + 1))
+        view.ask_part(part, asked)
+        await answered(view.answer_part(part))
+        await pilot.press("j")
+        await asyncio.sleep(SETTLE_SECONDS)
+        await picture(pilot, f"explain-{part}")
+    await pilot.press("4")
+    await answered(view.query_one("#rows"))
+    await pilot.press("o", "end", "enter")
+    await asyncio.sleep(3 * SETTLE_SECONDS)
+    await picture(pilot, "explain-rows")
+    await pilot.press("enter")
+    await asyncio.sleep(3 * SETTLE_SECONDS)
+    await pilot.press("3", "a")
+    await asyncio.sleep(SETTLE_SECONDS)
+    await picture(pilot, "explain-row")
+    await pilot.press(*["escape"] * 3)
+
+
+async def answered(part: Any) -> None:
+    """Wait until a part has its answer, not for ever."""
+    for _ in range(120):
+        if not part.is_waiting:
+            return
+        await asyncio.sleep(1)
 
 
 async def picture_training(pilot: Any, root: Path) -> None:

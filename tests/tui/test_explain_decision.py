@@ -50,7 +50,7 @@ async def test_a_row_is_explained_edited_and_turned(
         await settle(pilot)
         shown = words(pilot)
         assert "row 0 outcome yes" in shown
-        assert "80.2% yes" in shown
+        assert "80.2% probability of yes" in shown
         steps = [it.split() for it in text_of(pilot).splitlines() if "█" in it][1:]
         assert [it[0] for it in steps] == ["income", "purpose", "age"]
         assert [it[-1] for it in steps] == ["-1.00", "+0.800", "-0.400"]
