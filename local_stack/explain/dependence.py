@@ -81,17 +81,20 @@ def dependence(
     """
     import numpy as np
 
+    from local_stack.explain.attributing.units import told_of
     from local_stack.explain.effects import dependence as effects
     from local_stack.explain.effects import partial, whole
     from local_stack.explain.effects.rows import Rows
 
     progress(Step("Reading the model and its rows"))
     subject = subject_of(workspace, target)
+    whole.check_output(subject.model, output)
     n_rows = whole.rows_to_explain(subject, rows, unit)
     frame = subject.sample(n_rows if rows is not None else min(POINTS, n_rows))
     asked = Rows(subject.model, frame)
     _check(feature, subject.explainer.columns, asked, color)
     found = subject.attributions(frame, unit=unit, progress=progress)
+    found = told_of(subject.model, found, output)
     shown = whole.chosen_output(found, output)
     one = found.of_output(shown)
     told = effects.dependence(asked, one, feature, most=POINTS, colour=color)
@@ -100,7 +103,7 @@ def dependence(
     part = None
     if feature in raw:
         some = subject.frame[partial.some_rows(subject.model, subject.frame.height, 1)]
-        part = partial.partial_dependence(Rows(subject.model, some), feature, shown)
+        part = partial.partial_dependence(Rows(subject.model, some), feature, found.outputs[shown])
     values = one.values[:, one.columns.index(feature), 0]
     is_missing = np.isnan(asked.described[feature].numbers)
     return FeatureDependence(

@@ -82,7 +82,7 @@ def model(
         Let the workers of a Dask cluster do it, as tcp://HOST:PORT; the values are the same.
     """
     from local_stack.data.profiling.page import check_place, publish
-    from local_stack.explain.attributing.attributing import output_names
+    from local_stack.explain.attributing.units import told_of
     from local_stack.explain.effects import whole
     from local_stack.explain.reporting import writing
 
@@ -91,11 +91,12 @@ def model(
         check_place(html)
     progress(Step("Reading the model and its rows"))
     subject = subject_of(workspace, target, data)
-    whole.check_output(output_names(subject.model), output)
+    whole.check_output(subject.model, output)
     frame = subject.sample(whole.rows_to_explain(subject, rows, unit))
     with on_cluster(cluster) as workers:
         progress(Step("SHAP values", 0, frame.height))
         found = subject.attributions(frame, unit=unit, workers=workers, progress=progress)
+    found = told_of(subject.model, found, output)
     learnt_from = training_data(workspace, subject.run).reference
     told = whole.explained(subject, learnt_from, frame, found, output=output, progress=progress)
     with workspace.scratch() as scratch:

@@ -181,7 +181,7 @@ def test_a_classifier_without_probabilities_is_told_by_the_labels_it_gives() -> 
     found = said(model, rows.matrix)
     assert said_unit(model) == GIVEN
     np.testing.assert_array_equal(found.argmax(axis=1), model.outputs(rows.matrix))
-    part = partial.partial_dependence(rows, "a", 2)
+    part = partial.partial_dependence(rows, "a", "2")
     assert (part.output, part.unit) == ("2", GIVEN)
     sampled = rows_of(trained("label", "sklearn.svm.SVC", "a", "b"), 5)
     assert values_of(sampled).unit == "decision function"

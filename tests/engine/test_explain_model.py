@@ -290,3 +290,24 @@ def test_a_pipeline_leaves_the_report_in_its_folder_and_a_deleted_run_is_refused
         assert "runs restore" in str(refused.value.hint)
     finally:
         catalog.call(workspace, "runs.restore", {"runs": [found["none held out"]]})
+
+
+def test_the_first_of_two_classes_is_told_of_too(runs) -> None:
+    workspace, found = runs
+    second = catalog.call(workspace, "explain.dependence", {"target": found["two"], "feature": "a"})
+    first = catalog.call(
+        workspace,
+        "explain.dependence",
+        {"target": found["two"], "feature": "a", "output": "no", "unit": "probability"},
+    )
+    assert (first.output, second.output, first.partial.output) == ("no", "yes", "no")
+    np.testing.assert_allclose(1 - np.array(first.partial.mean), second.partial.mean, atol=1e-12)
+    same = catalog.call(
+        workspace,
+        "explain.dependence",
+        {"target": found["two"], "feature": "a", "unit": "probability"},
+    )
+    np.testing.assert_allclose(first.dependence.shap, -np.array(same.dependence.shap), atol=1e-12)
+    assert first.base_value == pytest.approx(1 - same.base_value, abs=1e-12)
+    with pytest.raises(InputError, match="not told of 'maybe'"):
+        explain(workspace, found["two"], output="maybe")

@@ -133,6 +133,16 @@ def can_rescale(model: Model, link: Link) -> bool:
     return model.record.calibration is None or not (link.is_joint or len(model.classes) > 2)
 
 
+def told_of(model: Model, found: Attributions, output: str | None) -> Attributions:
+    """Return the same attributions, turned around where ``output`` is the first of two classes."""
+    if len(model.classes) != 2 or output != str(model.classes[0]):
+        return found
+    is_signed = found.unit != DECISION or hasattr(model.estimator, "decision_function")
+    at = 0.0 if found.unit != PROBABILITY and is_signed else 1.0
+    base, raw = at - found.base, at - found.raw
+    return replace(found, outputs=(output,), values=-found.values, base=base, raw=raw)
+
+
 def in_predictions(model: Model, found: Attributions, link: Link, wanted: Array) -> Attributions:
     """Return attributions of raw scores as those of predictions, in their unit.
 

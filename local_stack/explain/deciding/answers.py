@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from local_stack.errors import InputError, nearest
-from local_stack.explain.attributing.attributions import DECISION, PROBABILITY, column_groups
+from local_stack.explain.attributing.attributions import column_groups
+from local_stack.explain.attributing.units import told_of
 from local_stack.explain.deciding.reasons import (
     Contribution,
     Measure,
@@ -166,18 +167,7 @@ def _of_class(
     if len(found.outputs) > 1:
         wanted = output if output is not None else str(prediction)
         return found.of_output(names.index(wanted))
-    if output is None or output == found.outputs[0] or not names:
-        return found
-    at = 1.0 if found.unit == PROBABILITY else 0.0
-    if found.unit == DECISION and not _is_signed(model):
-        at = 1.0  # the values are those of a label that is given or not
-    return replace(
-        found, outputs=(output,), values=-found.values, base=at - found.base, raw=at - found.raw
-    )
-
-
-def _is_signed(model: Model) -> bool:
-    return hasattr(model.estimator, "decision_function")
+    return told_of(model, found, output)
 
 
 def _contributions(

@@ -39,14 +39,14 @@ _ENDS: Final = (0.01, 0.99)
 
 
 def partial_dependence(
-    rows: Rows, column: str, output: int = 0, grid: Values | None = None
+    rows: Rows, column: str, output: str | None = None, grid: Values | None = None
 ) -> Partial:
     """Return the mean prediction, and that of each row, as a raw column takes other values.
 
     Parameters
     ----------
     output
-        Which of the model's outputs.
+        Which of the model's outputs, or the first of two classes; the first output for None.
     grid
         Raw values of the column; at most 20 that occur when left out: all of them, or quantiles
         from the 1st to the 99th percentile, or the most frequent categories. A missing one
@@ -57,7 +57,11 @@ def partial_dependence(
     (described,) = [it for it in rows.model.inputs if it.name == column]
     values = _grid(rows, described) if grid is None else grid
     matrices = [rows.changed(column, _repeated(values, place, rows)) for place in _places(values)]
-    lines = said(rows.model, np.concatenate(matrices))[:, output].reshape(len(matrices), len(rows))
+    names = output_names(rows.model)
+    said_all = said(rows.model, np.concatenate(matrices))
+    one = said_all[:, names.index(output) if output in names else 0]
+    is_turned = output is not None and output not in names
+    lines = (1 - one if is_turned else one).reshape(len(matrices), len(rows))
     shown = evenly(len(rows), ICE_LINES)
     return Partial(
         column=column,
@@ -65,7 +69,7 @@ def partial_dependence(
         grid=plain(described.type, values),
         mean=tuple(lines.mean(axis=1).tolist()),
         ice=tuple(tuple(line) for line in lines[:, shown].T.tolist()),
-        output=output_names(rows.model)[output],
+        output=names[0] if output is None else output,
         unit=said_unit(rows.model),
         n_rows=len(rows),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from local_stack.errors import InputError, nearest
-from local_stack.explain.attributing.attributing import BACKGROUND_ROWS
+from local_stack.explain.attributing.attributing import BACKGROUND_ROWS, output_names
 from local_stack.explain.attributing.sampled import PERMUTATIONS, is_enumerated
 from local_stack.explain.attributing.trees import ensemble_of
 from local_stack.explain.effects import partial, permutation, surrogate
@@ -97,8 +97,9 @@ def is_sampled(found: Attributions) -> bool:
     return found.error is not None or "background rows" in found.method
 
 
-def check_output(outputs: Sequence[str], output: str | None) -> None:
+def check_output(model: Model, output: str | None) -> None:
     """Raise :class:`InputError` for an output that a model does not have."""
+    outputs = tuple(str(label) for label in model.classes) or output_names(model)
     if output is not None and output not in outputs:
         raise InputError(
             f"The SHAP values of this model are not told of '{output}'.",
@@ -107,10 +108,12 @@ def check_output(outputs: Sequence[str], output: str | None) -> None:
 
 
 def chosen_output(found: Attributions, output: str | None) -> int:
-    """Return the place of the output that is drawn: the one named, or that of most rows."""
+    """Return the place of the output that is drawn: the one named, or that of most rows.
+
+    The first of two classes has a place when the values are told of it (:func:`told_of`).
+    """
     import numpy as np
 
-    check_output(found.outputs, output)
     if output is not None:
         return found.outputs.index(output)
     return int(np.bincount(found.predicted, minlength=len(found.outputs)).argmax())
@@ -132,7 +135,7 @@ def explained(
     learnt_from
         The data version that the model learnt from, as NAME@VERSION.
     frame, found
-        The explained rows, and their SHAP values in all outputs.
+        The explained rows, and their SHAP values in all outputs, told of ``output``.
     output
         The output to draw, by its name.
     """
@@ -158,7 +161,7 @@ def explained(
         progress(Step("Dependence on each column", number, len(columns)))
         dependences.append(dependence(rows, one, column, most=DRAWN_ROWS))
     shuffled = _permutation(subject, learnt_from, notes, progress)
-    partials = _partials(model, subject.frame, columns, shown, progress)
+    partials = _partials(model, subject.frame, columns, found.outputs[shown], progress)
     progress(Step("Interactions"))
     unit = subject.explainer.units[0]
     together = notes.or_note(interactions(model, rows.matrix, columns, shown, unit))
@@ -259,7 +262,7 @@ def _permutation(
 
 
 def _partials(
-    model: Model, frame: pl.DataFrame, columns: Sequence[str], output: int, progress: Progress
+    model: Model, frame: pl.DataFrame, columns: Sequence[str], output: str, progress: Progress
 ) -> tuple[Partial, ...]:
     """Return the partial dependence on the most important raw columns."""
     raw = {column.name for column in model.inputs}
