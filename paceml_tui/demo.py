@@ -121,7 +121,8 @@ def _trained(result: Any) -> str:
 
 def _explained(result: Any) -> str:
     top = ", ".join(item["feature"] for item in result["importance"][:3])
-    return f"most important: {top} (in {result['unit']}, {result['n_rows']} rows)"
+    exact = f"SHAP values add up to {result['additivity_error']:.0e}"
+    return f"most important: {top} (in {result['unit']}, {result['n_rows']} rows; {exact})"
 
 
 def _drifted(result: Any) -> str:

@@ -257,7 +257,7 @@ def interactions(it: Values, width: int, height: int) -> list[Text]:
 
 def _shade(share: float, width: int) -> Text:
     scale = _SHADES[is_ascii()]
-    mark = scale[max(1, min(4, round(share * 4)))] if share > 0.02 else scale[0]
+    mark = scale[max(1, min(4, round(share * 4)))] if share > 0.06 else scale[0]
     return styled(mark * (width - 1) + " ", "accent", 0)
 
 

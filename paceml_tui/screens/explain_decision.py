@@ -50,6 +50,7 @@ class DecisionView(WhatIfView):
     BINDINGS = keys.bindings("decision")
     SCOPES = ("decision",)
     NOUN = "row"
+    WORD = "explain"
     PARTS = PARTS
     DOES: ClassVar[str] = "Explaining the row..."
     STOP: ClassVar[tuple[str, str]] = ("Stop explaining?", "What was computed so far is lost.")

@@ -69,6 +69,7 @@ class ExplanationView(AnswersView):
     BINDINGS = keys.bindings("explanation")
     SCOPES = ("explanation",)
     NOUN = "explanation"
+    WORD = "explain"
     PARTS = PARTS
     FILTERED = "features"
     DOES: ClassVar[str] = "Explaining the model..."

@@ -194,6 +194,8 @@ _SCOPES = {
     "correct": "Correcting",
     "label": "The label queue",
     "classes": "Classes",
+    "explanation": "The explanation",
+    "decision": "The row",
 }
 
 _ABOUT = {

@@ -40,6 +40,8 @@ class View(ModalScreen[Any]):
     """Scopes of the keys that the footer shows."""
     NOUN: ClassVar[str] = ""
     """What is being read while nothing can be shown yet."""
+    WORD: ClassVar[str] = "data"
+    """The screen that the view belongs to, whose word its help begins with."""
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(classes="-loading")
@@ -206,7 +208,7 @@ class View(ModalScreen[Any]):
 
     def action_help(self) -> None:
         """Show every key that works here."""
-        self.app.push_screen(help_dialog("data", (*self.scopes(), "view")))
+        self.app.push_screen(help_dialog(self.WORD, (*self.scopes(), "view")))
 
     async def action_jobs(self) -> None:
         """Open the jobs."""

@@ -11,9 +11,9 @@ import asked_explained as asked
 import pytest
 import workspaces_explained as made
 from conftest import LARGE, SMALL, running, settle, text_of
-from test_explain_view import open_view
+from test_explain_view import open_view, press
 from test_runs_view import detail_of
-from views_kit import press, words
+from views_kit import words
 
 from local_stack.explain.deciding import whatif
 from paceml_tui.screens.explain_decision import DecisionView
