@@ -307,6 +307,7 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("run", "relative", "o", "relative", "relative", "Open its parent, or the selected run.", 4),
     Key("run", "data", "v", "data", "data", "To the version of the data it was made of.", 5),
     Key("run", "branch", "b", "branch", "branch", "Train a variant with changed values.", 3),
+    Key("run", "explain", "x", "explain", "explain", "Why its model predicts what it does."),
     Key("run", "copy", "y", "copy", "copy", "Copy the selected value, or the run's id."),
     Key("run", "repeat", "c", "repeat", "as command", "The command for this."),
     Key("run", "back", "escape,q", "back", "back", "From a detail to its list, and out.", 6),
@@ -360,6 +361,7 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("explanation", "sort", "s", "sort", "sort", "Sort by the next column."),
     Key("explanation", "reverse", "S", "reverse", "reverse", "Turn the order round."),
     Key("explanation", "by", "b", "by", "compare by", "Groups to compare, or another one.", 3),
+    Key("explanation", "positive", "p", "positive", "positive", "The class whose groups count."),
     Key("explanation", "only", "o", "only", "predicted", "Only rows with one prediction, or all."),
     Key("explanation", "go", "colon", "go_to", "row", "A row by number, JSON or prediction id.", 4),
     Key("explanation", "later", "greater_than_sign", "page(1)", "next rows", "The next rows."),
@@ -394,6 +396,7 @@ KEYS: Final[tuple[Key, ...]] = (
         "registry", "register", "n", "ask('registry.register')", "register", "Register a model.", 1
     ),
     Key("registry", "promote", "P", "ask('registry.promote')", "promote", "Move a version on.", 2),
+    Key("registry", "explain", "x", "explain", "explain", "Why it predicts what it does.", 3),
     Key("serving", "start", "n", "ask('serving.start')", "start", "Start an endpoint.", 1),
     Key("serving", "stop", "x", "stop", "stop", "Stop the selected endpoint (asks).", 2),
     Key(

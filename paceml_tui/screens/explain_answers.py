@@ -242,11 +242,24 @@ class AnswersView(PartsView):
 
         self.app.push_screen(Chooser(f"Rows with {column}", choices), take)
 
+    def action_positive(self) -> None:
+        """Ask which class counts as selected, and compare the groups by it."""
+        if "fairness" not in self._asked:
+            self.say("Compare the groups of a column first: b.")
+            return
+        self.action_part("fairness")
+        now = str(self._asked["fairness"].arguments.get("positive") or "")
+        help = "The class that people hope for, such as one who is given the credit."
+        self.ask("positive", "selected is", now, help)
+
     def values_of(self, column: str) -> Sequence[str]:
         """Return the values of a column that rows can be told apart by."""
         raise NotImplementedError
 
     def given(self, subject: str, value: str) -> None:
-        """Compare what was before a time with what came then."""
+        """Compare what was before a time with what came then, or groups by another class."""
+        if subject == "positive" and value.strip():
+            given = dict(self._asked["fairness"].arguments)
+            self.ask_part("fairness", {**given, "positive": value.strip()})
         if subject == "since" and value.strip():
             self.ask_part("compare", {"time": self._time, "since": value.strip()})

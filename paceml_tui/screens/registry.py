@@ -63,6 +63,15 @@ class RegistryScreen(RecordsScreen):
         stage = "Production" if row["stage"] == "Staging" else "Staging"
         return {"name": row["name"], "version": str(row["version"]), "stage": stage}
 
+    def action_explain(self) -> None:
+        """Show why the selected version predicts what it does."""
+        from paceml_tui.screens.explain_view import ExplanationView
+
+        row = self.selected
+        if row is not None:
+            name = self.name_of(row)
+            self.app.push_screen(ExplanationView(self.desk, name, name))
+
     def repeats(self, row: Row) -> Request:
         """Return the command that shows the selected version."""
         return Request("registry.show", {"name": self.name_of(row)})

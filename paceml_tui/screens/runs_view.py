@@ -409,6 +409,13 @@ class RunView(PartsView):
             name = (self._result.get("run") or {}).get("name") or self._called
             runs_begin.branch(self, self.desk, self._run_id, name, self._went_on)
 
+    def action_explain(self) -> None:
+        """Show why the model of this run predicts what it does."""
+        from paceml_tui.screens.explain_view import ExplanationView
+
+        name = (self._result.get("run") or {}).get("name") or self._called
+        self.app.push_screen(ExplanationView(self.desk, self._run_id, name))
+
     def action_copy(self) -> None:
         """Copy the value that is selected, or the id of the run."""
         row = self.listed.selected if self.listed is not None else None

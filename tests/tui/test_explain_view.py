@@ -143,7 +143,12 @@ async def test_all_rows_and_the_whole_model_are_drawn(explained: Path) -> None:
 async def test_what_is_explained_is_chosen_and_old_records_say_what_they_lack(
     filled: Path, jobs: list[Request]
 ) -> None:
-    async with running(filled, SMALL, "4 n") as pilot:
+    async with running(filled, SMALL, "5 x") as pilot:
+        await settle(pilot)  # of a version whose run has no model
+        assert isinstance(pilot.app.screen, ExplanationView)
+        assert "wine-quality/2" in words(pilot)
+        await press(pilot, "escape", "4")
+        await press(pilot, "n")
         assert isinstance(pilot.app.screen, Chooser)
         assert "wine-quality/2 Production" in words(pilot)
         await press(pilot, "escape", "enter")  # the newest explanation, stored by its record
@@ -184,8 +189,10 @@ async def test_groups_are_compared_and_explanations(explained: Path, jobs: list[
             shown = words(pilot)
             assert "'women' is selected 0.667 times as often as 'men', more than chance" in shown
             assert "demographic parity 0.200 0.10 to 0.30 sure women, men" in shown
-            await press(pilot, "escape", "c")
-            assert "--by sex" in words(pilot)
+            await press(pilot, "escape", "p", *"no", "enter")
+            assert jobs[-1].arguments == {"target": made.RUN, "by": ("sex",), "positive": "no"}
+            await press(pilot, "c")
+            assert "--by sex --positive no" in words(pilot)
             await press(pilot, "escape", "6", "b")
             await press(pilot, "enter")
             assert "Rows with purpose" in words(pilot)
