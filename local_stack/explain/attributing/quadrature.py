@@ -184,8 +184,23 @@ def tree_shap(ensemble: Ensemble, matrix: Floats) -> Floats:
     return Rows(ensemble, matrix).values((it, rules(it)) for it in ensemble.groups)
 
 
+@cache
+def _keep_memory() -> None:
+    """Let glibc keep the memory of intermediate arrays for the next ones, once a process.
+
+    Else each is asked of the system anew, which takes as long as the work. It keeps what is as
+    large as the largest array that it got back from the system, up to 32 MB; this one is never
+    written to, so that it takes no memory.
+    """
+    import numpy as np
+
+    np.empty(3_500_000)
+
+
 def add_values(group: Group, given: Rules, columns: Floats, found: Floats) -> None:
     """Add a group's values of rows (n_features, n_rows) to (n_outputs, n_features, n_rows)."""
+
+    _keep_memory()
 
     def add(start: int, stop: int) -> None:
         some = slice(start, stop)
