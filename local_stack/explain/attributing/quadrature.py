@@ -199,7 +199,6 @@ def _keep_memory() -> None:
 
 def add_values(group: Group, given: Rules, columns: Floats, found: Floats) -> None:
     """Add a group's values of rows (n_features, n_rows) to (n_outputs, n_features, n_rows)."""
-
     _keep_memory()
 
     def add(start: int, stop: int) -> None:
