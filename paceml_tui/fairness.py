@@ -268,12 +268,16 @@ def _disparity(it: Values) -> list[Text]:
         interval = styled(f"{ends[0]} to {ends[1]}", "quiet")
     sure = {True: styled("sure", "warning"), False: styled("chance", "quiet")}
     return [
-        styled(it["name"].removesuffix("_difference").replace("_", " "), limit=34),
+        styled(_worded(it["name"].removesuffix("_difference")), limit=34),
         number(it["value"], 3),
         interval,
         sure.get(it.get("is_significant"), styled("")),  # type: ignore[arg-type]
         styled(f"{safe(it['lowest'], 18)}, {safe(it['highest'], 18)}"),
     ]
+
+
+def _worded(name: str) -> str:
+    return name.replace("_", " ").replace("equalized", "equalised")
 
 
 def _limits(table: Values, width: int) -> list[Text]:
@@ -282,7 +286,7 @@ def _limits(table: Values, width: int) -> list[Text]:
     rows = [
         [
             status("passed" if it["passed"] else "failed"),
-            styled(it["name"].replace("_", " "), limit=34),
+            styled(_worded(it["name"]), limit=34),
             join(styled("observed", "quiet"), _plain(it["observed"])),
             join(styled("required", "quiet"), _plain(it["required"])),
         ]
