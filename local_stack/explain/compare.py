@@ -118,8 +118,8 @@ def compare(
     until
         The last time that belongs to the second part.
     rows
-        Explain at most this many rows of each side, a seeded sample; by default 5,000, or 100
-        where SHAP values have to be sampled.
+        Explain at most this many rows of each side, a seeded sample; by default 5,000, or fewer
+        where each takes long.
     unit
         Measure in log-odds, probability or target; by default in that of the predictions.
     output

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from local_stack.command import command
 from local_stack.errors import InputError, NotFoundError, nearest
+from local_stack.explain.affording import rows_to_explain
 from local_stack.explain.effects.parts import Dependence, Partial
 from local_stack.explain.subject import reads_target, subject_of
 from local_stack.progress import Progress, Step, silent
@@ -89,7 +90,7 @@ def dependence(
     progress(Step("Reading the model and its rows"))
     subject = subject_of(workspace, target)
     whole.check_output(subject.model, output)
-    n_rows = whole.rows_to_explain(subject, rows, unit)
+    n_rows = rows_to_explain(subject, rows, unit)
     frame = subject.sample(n_rows if rows is not None else min(POINTS, n_rows))
     asked = Rows(subject.model, frame)
     _check(feature, subject.explainer.columns, asked, color)

@@ -14,6 +14,7 @@ from local_stack.data import versions
 from local_stack.data.assessing.sensitive import trait_of
 from local_stack.data.checkout import outside
 from local_stack.errors import InputError, RefusedError, nearest
+from local_stack.explain.affording import rows_to_explain
 from local_stack.explain.groups.disparities import measured_of
 from local_stack.explain.groups.grouping import bins_of
 from local_stack.explain.groups.report import FILE, FairnessReport, Plan, measure, places_of
@@ -32,7 +33,7 @@ from local_stack.runs.fairness import (
 from local_stack.stores.journal import Draft
 from local_stack.workspace import Workspace
 
-_SHAP_ROWS, _SHAP_ROWS_SAMPLED = 1_000, 100
+_SHAP_ROWS, _SHAP_SECONDS = 1_000, 30.0
 
 
 def _reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
@@ -97,7 +98,7 @@ def fairness(
         Refuse (exit 4) what breaks it, as demographic_parity_difference=0.1; repeat it.
     shap_rows
         Explain at most this many rows for the SHAP gaps; 0 leaves them out. 1,000 when left out,
-        or 100 where SHAP values can only be sampled, which takes long.
+        or fewer where each takes long.
     html
         Write a page to this file, too.
 
@@ -131,7 +132,7 @@ def fairness(
         limits={**asked.limits, **extra},
     )
     if shap_rows is None:
-        shap_rows = _SHAP_ROWS if subject.explainer.is_quick else _SHAP_ROWS_SAMPLED
+        shap_rows = min(_SHAP_ROWS, rows_to_explain(subject, None, None, _SHAP_SECONDS))
     plan = Plan(chosen, threshold, _costs(subject, costs), chosen.limits, shap_rows)
     _check(subject, plan, has_costs=costs is not None)
     rows = rows_of(workspace, subject, progress)

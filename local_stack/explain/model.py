@@ -15,6 +15,7 @@ from local_stack.command import command
 from local_stack.data import versions
 from local_stack.data.checkout import outside
 from local_stack.errors import UnavailableError
+from local_stack.explain.affording import rows_to_explain
 from local_stack.explain.effects.parts import Explained, ModelExplanation
 from local_stack.explain.subject import Subject, reads_target, subject_of, training_data
 from local_stack.progress import Progress, Step, silent
@@ -92,7 +93,7 @@ def model(
     progress(Step("Reading the model and its rows"))
     subject = subject_of(workspace, target, data)
     whole.check_output(subject.model, output)
-    frame = subject.sample(whole.rows_to_explain(subject, rows, unit))
+    frame = subject.sample(rows_to_explain(subject, rows, unit))
     with on_cluster(cluster) as workers:
         progress(Step("SHAP values", 0, frame.height))
         found = subject.attributions(frame, unit=unit, workers=workers, progress=progress)

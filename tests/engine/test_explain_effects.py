@@ -11,9 +11,10 @@ from sklearn.inspection import permutation_importance as sklearn_permutation_imp
 from sklearn.utils import check_random_state
 
 from local_stack.evaluation.split import Keys, Split, hold_out
+from local_stack.explain.affording import affordable
 from local_stack.explain.effects import partial, permutation
 from local_stack.explain.effects.parts import CATEGORICAL, DATE, NUMERIC
-from local_stack.explain.effects.rows import GIVEN, Rows, affordable, said, said_unit
+from local_stack.explain.effects.rows import GIVEN, Rows, said, said_unit
 from local_stack.preparation.fitting import raw_columns
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from explain_kit import STEPS, table
 
+from local_stack.explain import affording
 from local_stack.explain.attributing.trees import ensemble_of
 from local_stack.explain.effects import whole
 from local_stack.explain.subject import Subject
@@ -75,8 +76,8 @@ def subject(name: str) -> Subject:
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_of_model_is_explained_as_a_whole(name: str) -> None:
     asked = subject(name)
-    most = whole.rows_to_explain(asked, None, None)
-    assert most == whole.MOST_ROWS if name not in SLOW else most >= whole.FEWEST_ROWS
+    most = affording.rows_to_explain(asked, None, None)
+    assert most == affording.MOST_ROWS if name not in SLOW else most >= affording.FEWEST_ROWS
     frame = asked.sample(12)
     found = asked.attributions(frame)
     told = whole.explained(asked, "t@1", frame, found).explanation
@@ -103,11 +104,11 @@ def test_every_kind_of_model_is_explained_as_a_whole(name: str) -> None:
 @pytest.mark.slow
 def test_fewer_rows_of_many_deep_trees_are_explained(monkeypatch) -> None:
     asked = subject("extra")
-    assert whole.rows_to_explain(asked, None, None) == whole.MOST_ROWS
+    assert affording.rows_to_explain(asked, None, None) == affording.MOST_ROWS
     work = ensemble_of(asked.model).work
-    monkeypatch.setattr(whole, "_SECONDS", 50.5 * whole._TREE_COST * work)
-    assert whole.rows_to_explain(asked, None, None) == 50
-    assert whole.rows_to_explain(asked, 70, None) == 70
+    monkeypatch.setattr(affording, "SECONDS", 50.5 * affording.TREE_COST * work)
+    assert affording.rows_to_explain(asked, None, None) == 50
+    assert affording.rows_to_explain(asked, 70, None) == 70
     frame = asked.sample(50)
     notes = whole.explained(asked, "t@1", frame, asked.attributions(frame)).explanation.notes
     assert any(note.startswith("50 of 300 rows are explained") for note in notes)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from local_stack.data import versions
 from local_stack.errors import InputError, nearest
+from local_stack.explain.affording import rows_to_explain
 from local_stack.explain.attributing.attributing import attribute
 from local_stack.explain.attributing.attributions import (
     DECISION,
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-ROWS: Final = 5_000
-SAMPLED_ROWS: Final = 100
+_SECONDS: Final = 20.0
+"""What the SHAP values of a side may take when nobody says how many rows."""
 """Most rows of a side where each SHAP value has to be sampled."""
 INDEX: Final = "paceml.row"
 """Column with the number of a row in its data version; no data set has a column of that name."""
@@ -180,7 +181,7 @@ def attributed(
     side: Side, subject: Subject, units: tuple[str, ...], rows: int | None, progress: Progress
 ) -> Explained:
     """Return a side with the SHAP values of every output, for a seeded sample of its rows."""
-    most = rows or (ROWS if subject.explainer.is_quick else SAMPLED_ROWS)
+    most = rows_to_explain(subject, rows, units[0], _SECONDS / len(units))
     frame = side.frame if side.frame.height <= most else side.frame.sample(most, seed=0)
     matrix = subject.matrix(frame)
     found = {

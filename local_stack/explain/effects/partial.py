@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from local_stack.explain.affording import affordable
 from local_stack.explain.attributing.attributing import output_names
 from local_stack.explain.effects.parts import Partial
 from local_stack.explain.effects.rows import (
     Rows,
-    affordable,
     evenly,
     frequent,
     kind_of,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -195,36 +195,6 @@ def evenly(n_rows: int, most: int) -> NDArray[np.int64]:
     import numpy as np
 
     return np.unique(np.linspace(0, n_rows - 1, min(n_rows, most)).round().astype(np.int64))
-
-
-def affordable(model: Model, seconds: float) -> int:
-    """Return how many rows a model predicts in about ``seconds``.
-
-    The estimate is made of the size of the model, not of a clock, so that the same model is
-    always asked for the same rows.
-    """
-    import numpy as np
-
-    if model.is_booster:
-        cost = 3e-11 * len(model.content)
-    elif hasattr(model.estimator, "estimators_"):
-        cost = 3e-7 * np.size(model.estimator.estimators_)
-    else:  # neighbours, support vectors and weights: each number of theirs is looked at
-        cost = 3e-10 * _held_bytes(vars(model.estimator).values())
-    return int(seconds / (2e-6 + cost))
-
-
-def _held_bytes(values: Iterable[Any]) -> int:
-    """Return the size of the arrays among values, and in lists among them."""
-    import numpy as np
-
-    found = 0
-    for value in values:
-        if isinstance(value, np.ndarray):
-            found += value.nbytes
-        elif isinstance(value, list | tuple):
-            found += _held_bytes(value)
-    return found
 
 
 def plain(kind: str, values: Values) -> tuple[Value, ...]:

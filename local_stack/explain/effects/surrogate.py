@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from local_stack.explain.affording import affordable
 from local_stack.explain.effects.parts import CATEGORICAL, DATE, Leaf, Surrogate
-from local_stack.explain.effects.rows import Described, Rows, affordable, evenly, frequent
+from local_stack.explain.effects.rows import Described, Rows, evenly, frequent
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from local_stack.errors import InputError, nearest
+from local_stack.explain.affording import MOST_ROWS, is_sampled, tree_rows
 from local_stack.explain.attributing.attributing import BACKGROUND_ROWS, output_names
-from local_stack.explain.attributing.sampled import PERMUTATIONS, is_enumerated
-from local_stack.explain.attributing.trees import ensemble_of
 from local_stack.explain.effects import partial, permutation, surrogate
 from local_stack.explain.effects.dependence import beeswarm, dependence
 from local_stack.explain.effects.interactions import interactions, used_features
@@ -23,7 +22,7 @@ from local_stack.explain.effects.parts import (
     Permutation,
     Surrogate,
 )
-from local_stack.explain.effects.rows import Rows, affordable
+from local_stack.explain.effects.rows import Rows
 from local_stack.explain.effects.unhelpful import unhelpful
 from local_stack.progress import Progress, Step, silent
 
@@ -36,16 +35,11 @@ if TYPE_CHECKING:
 
 Part = TypeVar("Part", Interactions, Surrogate)
 
-MOST_ROWS: Final = 5_000
-FEWEST_ROWS: Final = 20
 DRAWN_ROWS: Final = 500
 """Rows of a beeswarm and of each dependence plot."""
 MOST_COLUMNS: Final = 40
 """Columns that are drawn."""
 MOST_PARTIALS: Final = 20
-_SECONDS: Final = 60.0
-_TREE_COST: Final = 2e-9
-"""Seconds for a row and a unit of :attr:`Ensemble.work`, on two busy cores."""
 
 
 @dataclass
@@ -60,41 +54,6 @@ class _Notes:
             self.told.append(found)
             return None
         return found
-
-
-def rows_to_explain(subject: Subject, rows: int | None, unit: str | None) -> int:
-    """Return how many rows to explain: those asked for, else 5,000, or fewer of a slow model.
-
-    A sampled explainer asks the model thousands of times for each row, and trees may be many and
-    deep; both get about a minute.
-    """
-    if rows is not None:
-        if rows < 1:
-            raise InputError(f"--rows needs at least 1 row, not {rows}.")
-        return rows
-    explainer = subject.explainer
-    if explainer.is_quick and (unit is None or unit == explainer.units[0]):
-        return _tree_rows(subject.model)
-    probe = explainer.attribute(subject.background[:1], unit)
-    if not is_sampled(probe):
-        return _tree_rows(subject.model)
-    n_columns = len(probe.columns)
-    coalitions = 2**n_columns if is_enumerated(n_columns) else 2 * PERMUTATIONS * n_columns
-    asked = affordable(subject.model, _SECONDS) // (coalitions * BACKGROUND_ROWS)
-    return max(FEWEST_ROWS, min(MOST_ROWS, asked))
-
-
-def _tree_rows(model: Model) -> int:
-    """Return how many rows are worth the time of trees; 5,000 of another model."""
-    ensemble = ensemble_of(model)
-    if ensemble is None:
-        return MOST_ROWS
-    return max(FEWEST_ROWS, min(MOST_ROWS, int(_SECONDS / (_TREE_COST * max(1, ensemble.work)))))
-
-
-def is_sampled(found: Attributions) -> bool:
-    """Return whether values come of asking the model with rows of the background."""
-    return found.error is not None or "background rows" in found.method
 
 
 def check_output(model: Model, output: str | None) -> None:
@@ -148,7 +107,7 @@ def explained(
         notes.told.append(
             f"Drawn are the {MOST_COLUMNS} most important of {len(importance)} columns."
         )
-    is_slow = is_sampled(found) or _tree_rows(model) < MOST_ROWS
+    is_slow = is_sampled(found) or tree_rows(model) < MOST_ROWS
     if is_slow and frame.height < subject.frame.height:
         notes.told.append(
             f"{frame.height:,} of {subject.frame.height:,} rows are explained, as each takes long "
