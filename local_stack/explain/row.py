@@ -93,6 +93,9 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
+_WITHOUT_ROWS = "counterfactuals and similar rows are not looked for."
+
+
 @command(
     "explain.row",
     is_long=True,
@@ -162,7 +165,10 @@ def row(
             "for, and no fewer than 0."
         )
     progress(Step("Loading the model and its rows"))
-    inquiry = Inquiry(workspace, subject_of(workspace, target))
+    subject = subject_of(workspace, target, needs_rows=index is not None)
+    if subject.lacks:
+        counterfactuals = similar = 0
+    inquiry = Inquiry(workspace, subject)
     asked = Questions(
         unit=unit,
         output=output,
@@ -247,7 +253,7 @@ def _result(
         held=ways.held if ways else {},
         similar=alike,
         trace=steps,
-        notes=source.notes,
+        notes=(*source.notes, *((f"{subject.lacks}: {_WITHOUT_ROWS}",) if subject.lacks else ())),
     )
 
 

@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from local_stack.data import versions
-from local_stack.errors import InputError, NotFoundError
+from local_stack.errors import DamagedError, InputError, NotFoundError, UnavailableError
 from local_stack.explain.attributing.attributing import Explainer, attribute, some_of
+from local_stack.explain.attributing.trees import has_trees
 from local_stack.preparation.fitting import raw_columns
 from local_stack.progress import Progress, silent
 from local_stack.registry import load, resolve
@@ -43,6 +44,8 @@ class Subject:
     version: versions.DataVersion
     frame: pl.DataFrame
     background: NDArray[np.float64]
+    lacks: str = ""
+    """Why there are no rows, where :func:`subject_of` may do without."""
 
     @property
     def run_id(self) -> str:
@@ -83,13 +86,17 @@ class Subject:
         )
 
 
-def subject_of(workspace: Workspace, target: str, data: str | None = None) -> Subject:
+def subject_of(
+    workspace: Workspace, target: str, data: str | None = None, *, needs_rows: bool = True
+) -> Subject:
     """Return the model of a run id or of MODEL[@STAGE|/VERSION], with its rows.
 
     Parameters
     ----------
     data
         Another data version than the one it learnt from, as NAME[@VERSION|@TAG].
+    needs_rows
+        Whether a model of trees, which know their rows, is no use where those are not here.
 
     Raises
     ------
@@ -101,12 +108,26 @@ def subject_of(workspace: Workspace, target: str, data: str | None = None) -> Su
     run = target_run(workspace, target)
     model = load(workspace, Tree.of(run["model"]))
     version = training_data(workspace, run)
-    rows = _rows(workspace, version, run["target"])
+    try:
+        rows = _rows(workspace, version, run["target"])
+    except (NotFoundError, UnavailableError, DamagedError) as error:
+        if needs_rows or not has_trees(model):
+            raise
+        lacks = f"The rows of {version.reference} are not here ({error.message})"
+        return Subject(run, model, version, *_nothing(model), lacks)
     background = some_of(model.matrix(raw_columns(rows, model.inputs)), _BACKGROUND)
     if data is not None:
         version = versions.find(workspace, data)
         rows = _rows(workspace, version, run["target"])
     return Subject(run, model, version, rows, background)
+
+
+def _nothing(model: Model) -> tuple[pl.DataFrame, NDArray[np.float64]]:
+    """Return no rows, and a background that shows the link of trees."""
+    import numpy as np
+    import polars as pl
+
+    return pl.DataFrame(), np.zeros((1, len(model.features)))
 
 
 def _rows(workspace: Workspace, version: versions.DataVersion, target: str) -> pl.DataFrame:

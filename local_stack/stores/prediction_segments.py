@@ -120,13 +120,18 @@ class PredictionSegments:
         NotFoundError
             With the nearest id, or what an id looks like.
         DamagedError
-            The segment that holds it is not the one that was recorded.
+            It is in no segment that is whole, and one is not the one that was recorded.
         """
         request = prediction_id.partition(".")[0]
         opening, alone = _opening(f"{request}."), _opening(request) + b'"'
         nearest, n_gone = "", 0
+        torn: DamagedError | None = None
         for endpoint, stem, row in self._likely_first(request):
-            data = _read(folder_of(self._root, endpoint) / "log", stem, row)
+            try:
+                data = _read(folder_of(self._root, endpoint) / "log", stem, row)
+            except DamagedError as error:  # it hides no other
+                torn = torn or error
+                continue
             n_gone += row is not None and not data
             start = max(data.find(alone), data.find(opening))
             if start >= 0:
@@ -143,6 +148,8 @@ class PredictionSegments:
             start = data.find(_opening(request)) if len(request) >= _SHORTEST else -1
             if start >= 0 and not nearest:
                 nearest = f"Did you mean '{last_line(_line_at(data, start), stem)['id']}'?"
+        if torn is not None:
+            raise torn
         gone = f" {n_gone} recorded segments of the log are gone." if n_gone else ""
         raise NotFoundError(
             f"No logged prediction has the id '{prediction_id[:80]}'.{gone}",

@@ -24,6 +24,7 @@ from local_stack.errors import InputError, NotFoundError, UnavailableError
 from local_stack.explain.deciding.inquiry import Inquiry
 from local_stack.explain.deciding.whatif import Session
 from local_stack.explain.subject import subject_of
+from local_stack.results import plain
 from local_stack.runs.fit import fit
 from local_stack.runs.recipe import parse_recipe
 from local_stack.workspace import Workspace
@@ -95,6 +96,25 @@ def test_a_row_by_its_number_and_the_same_row_as_json(bank: tuple[Workspace, str
     assert 8 not in [it["index"] for it in first["similar"]["rows"]]
     assert first["trace"]["ending"][-1] == f"The prediction is '{first['prediction']}'."
     assert {it["feature"] for it in first["contributions"]} == set(first["row"])
+
+
+def test_a_row_is_explained_by_trees_when_the_rows_of_the_version_are_gone(
+    bank: tuple[Workspace, str],
+) -> None:
+    first = explain(bank, index=8, counterfactuals=0)
+    path = versions.table_path(bank[0], versions.find(bank[0], "loans"))
+    path.rename(path.with_name("away"))
+    try:
+        workspace, run = bank
+        again = catalog.find("explain.row").call(workspace, run, row=first["row"], similar=3)
+        assert plain(again.contributions) == first["contributions"]
+        assert (again.counterfactual, again.similar) == (None, None)
+        assert "The rows of loans@" in again.notes[-1]
+        assert "counterfactuals and similar rows are not looked for" in again.notes[-1]
+        with pytest.raises(NotFoundError):
+            explain(bank, index=8)
+    finally:
+        path.with_name("away").rename(path)
 
 
 def test_numbers_are_those_of_the_data_version_with_rows_that_have_no_target(

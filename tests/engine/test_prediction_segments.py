@@ -91,6 +91,7 @@ def test_a_segment_that_is_not_the_recorded_one_is_not_read(workspace: Workspace
     (log / "one.jsonl").write_bytes(line(REQUEST, REQUEST, prediction=2.6))
     with pytest.raises(DamagedError, match="segment one is not the one that was recorded"):
         reader(workspace).find(REQUEST)
+    assert reader(workspace).find(OTHER).segment == "two"
     with pytest.raises(DamagedError, match="segment one"):
         prediction_log.read(workspace, "a")
     (log / "one.jsonl").unlink()

@@ -60,11 +60,19 @@ class Answer(Result):
     adverse: tuple[str, ...]
 
 
-def read_row(model: Model, text: str) -> dict[str, Any]:
-    """Return the JSON object in a text; raise :class:`InputError` where there is none."""
+def read_row(model: Model, text: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON object in a text, or the row of a caller in Python.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    if isinstance(text, Mapping):
+        return dict(text)
     try:
         found = json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         found = None
     if not isinstance(found, dict):
         names = ", ".join(f'"{plain_name(it.name)}": ...' for it in model.inputs[:2])
