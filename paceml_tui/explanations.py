@@ -41,7 +41,7 @@ _CODES = {
     "harmful": "better without it",
     "unhelpful": "not noticed",
 }
-_NEGLIGIBLE = "None: shuffling any column makes the predictions worse."
+_NEGLIGIBLE = "None stands out: each is used, and may matter when it is shuffled."
 
 
 def feature_rows(document: Values) -> list[dict[str, Any]]:
