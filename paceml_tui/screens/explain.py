@@ -177,13 +177,12 @@ def _first(row: Row) -> Text:
 COLUMNS = (
     Column(
         "run",
-        lambda row: styled(row["run_name"] or row["run_id"]),
+        lambda row: join(
+            styled(row["run_name"] or row["run_id"]), styled(row["experiment"], "quiet", 20)
+        ),
         order="run_name",
         rank=0,
-        most=30,
-    ),
-    Column(
-        "experiment", lambda row: value_text(row["experiment"]), order="experiment", rank=7, most=18
+        most=36,
     ),
     Column("models", lambda row: styled(row["models"]), order="models", is_wide=True, rank=4),
     Column("first feature", _first, rank=2, most=22),
