@@ -337,7 +337,7 @@ def test_a_process_that_died_starts_anew_and_closing_ends_it(bank: tuple[Workspa
         threading.Timer(0.3, session.close).start()
         with pytest.raises(UnavailableError, match="closed"):
             session.what_if(row)
-    assert not _is_alive(last)
+    assert _ends(last)
     with pytest.raises(UnavailableError, match="closed"):
         session.what_if(row)
 
@@ -358,6 +358,13 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
+def _ends(pid: int) -> bool:
+    until = time.monotonic() + 20
+    while _is_alive(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    return not _is_alive(pid)
+
+
 @pytest.mark.slow
 def test_the_process_ends_when_whoever_asked_is_killed(bank: tuple[Workspace, str]) -> None:
     workspace, run = bank
@@ -373,10 +380,7 @@ def test_the_process_ends_when_whoever_asked_is_killed(bank: tuple[Workspace, st
         pid = int(asker.stdout.readline())
         assert _is_alive(pid)
         asker.kill()
-    until = time.monotonic() + 20
-    while _is_alive(pid) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not _is_alive(pid)
+    assert _ends(pid)
 
 
 def test_the_side_of_a_screen_imports_nothing_heavy() -> None:
