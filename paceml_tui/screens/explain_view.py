@@ -373,6 +373,11 @@ class ExplanationView(AnswersView):
         self._unit = other
         self.fetch()
 
+    def fail(self, error: StackError) -> None:
+        """Show why it cannot be explained; r tries again in the unit of the model itself."""
+        self._unit = ""
+        super().fail(error)
+
     def action_again(self) -> None:
         """Explain the model again."""
         if self.state != "loading":
