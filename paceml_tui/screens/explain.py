@@ -25,7 +25,6 @@ from paceml_tui.render import (
     value_text,
 )
 from paceml_tui.screens import explain_documents as documents
-from paceml_tui.screens.explain_view import ExplanationView
 from paceml_tui.tasks import Outcome, Request, Row, attempt
 from paceml_tui.widgets.chooser import Choice, Chooser, Chosen
 from paceml_tui.widgets.dialog import error_dialog
@@ -96,6 +95,8 @@ class ExplainScreen(RecordsScreen):
         )
 
     def _open(self, target: str, called: str) -> None:
+        from paceml_tui.screens.explain_view import ExplanationView  # not before the first frame
+
         self.app.push_screen(ExplanationView(self.desk, target, called))
 
     def open_detail(self) -> None:
