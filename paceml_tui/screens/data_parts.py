@@ -144,10 +144,13 @@ class PartsView(ResultView):
         """Return the names of the parts, each with its key, and how much there is in it."""
         counts, present = self.counts(), self.present()
         named = [(at, it) for at, it in enumerate(self.PARTS, 1) if it in present]
+        room = self.app.size.width - 4
         whole = join(*(self._tab(at, it, counts.get(it)) for at, it in named), gap="  ")
-        if cells(whole) <= self.app.size.width - 4:
+        if cells(whole) <= room:
             return whole
-        return join(*(self._tab(at, it, None) for at, it in named), gap="  ")
+        names = [self._tab(at, it, None) for at, it in named]
+        spaced = join(*names, gap="  ")
+        return spaced if cells(spaced) <= room else join(*names, gap=" ")
 
     def _tab(self, place: int, name: str, n: int | None) -> Text:
         counted = number(n) if n is not None else styled("")
