@@ -87,17 +87,29 @@ def document(desk: Desk, artifacts: Mapping[str, Any], path: str) -> dict[str, A
     return found if isinstance(found, dict) else {}
 
 
-def targets(desk: Desk, *, but: str = "") -> list[Choice]:
-    """Return what can be explained: registered versions, then runs that have a model."""
+def targets(desk: Desk, *, but: str = "", target: str | None = None) -> list[Choice]:
+    """Return what can be explained: registered versions, then runs that have a model.
+
+    Parameters
+    ----------
+    but
+        A run that is left out, with the versions made of it.
+    target
+        What the models must predict; None: anything.
+    """
+
+    def wanted(it: Row) -> bool:
+        return it["run_id"] != but and target in (None, it["target"])
+
     versions = [
         Choice(f"{it['name']}/{it['version']}", _about(it), _titled(it))
         for it in desk.query(_VERSIONS)
-        if it["run_id"] != but
+        if wanted(it)
     ]
     runs = [
         Choice(str(it["run_id"]), _about(it), f"{it['name'] or it['run_id']}")
         for it in desk.query(_RUNS)
-        if it["run_id"] != but
+        if wanted(it)
     ]
     return [*versions, *runs]
 
@@ -173,8 +185,7 @@ def others(desk: Desk, run: str) -> list[Choice]:
     version, target = _version(desk, run)
     models = [
         Choice(f"other:{it.name}", it.note, it.title)
-        for it in targets(desk, but=run)
-        if f", {target}" in it.note
+        for it in targets(desk, but=run, target=target)
     ]
     versions = [
         Choice(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import asked_explained as asked
 import pytest
+import workspaces
 import workspaces_explained as made
+import workspaces_filled
 from conftest import LARGE, SMALL, running, settle, text_of
 from test_hostile import assert_harmless
 from test_runs_view import detail_of
@@ -16,6 +19,7 @@ from views_kit import REFUSED, assert_small_and_back, held, refuse, words
 
 from local_stack.errors import UnavailableError
 from local_stack.explain.deciding import whatif
+from local_stack.workspace import Workspace
 from paceml_tui.app import PacemlApp
 from paceml_tui.screens import explain_documents
 from paceml_tui.screens.explain_decision import DecisionView
@@ -70,6 +74,38 @@ async def open_view(pilot: Any, run: str = made.RUN) -> ExplanationView:
     await settle(pilot)
     await settle(pilot)
     return view
+
+
+def test_what_can_be_compared_is_read_from_the_records(filled: Path) -> None:
+    desk, run = Desk(filled), workspaces_filled.run_id(0)
+    try:
+        columns = explain_documents.group_columns(desk, run)
+        assert "colour" in [it.name for it in columns]
+        assert "quality" not in [it.name for it in columns]  # it is what is predicted
+        ways = [explain_documents.way_of(it.name) for it in explain_documents.others(desk, run)]
+        assert ("other", "wine-quality/2") in ways
+        assert ("other", run) not in ways
+        assert ("against", "wine@0f31b9a7e4c0") in ways
+        assert ("log", "wine-quality") in ways
+        assert explain_documents.targets(desk, target="qual") == []
+        assert explain_documents.fairness_of(desk, run) == {}
+        with Workspace.open(filled, actor="ada") as workspace:
+            blob = workspace.artifacts.put_bytes(json.dumps(asked.fairness()).encode())
+            record = workspaces.row(
+                "fairness",
+                run_id=run,
+                measurement="m",
+                artifacts={explain_documents.FAIRNESS: blob.to_dict()},
+                created_at=workspaces.at(hours=1),
+            )
+            workspaces.append(workspace, "explain.fairness", f"run:{run}", record)
+        desk.workspace.metadata.follow()
+        kept = explain_documents.fairness_of(desk, run)
+        assert kept["tables"][0]["by"] == "sex"
+        request = explain_documents.fairness_request(run, kept)
+        assert request.arguments == {"target": run, "by": ("sex",)}
+    finally:
+        desk.close()
 
 
 async def test_features_are_bars_and_lead_to_what_their_values_add(
