@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Stage = Literal["None", "Staging", "Production", "Archived"]
 STAGES: tuple[str, ...] = get_args(Stage)
+_STAGES_ARE = f"Stages: {', '.join(STAGES)}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ def promote(
         Why; it is kept in the audit.
     """
     if stage not in STAGES:
-        raise InputError(f"'{stage}' is not a stage.", nearest(stage, STAGES))
+        raise InputError(f"'{stage}' is not a stage.", nearest(stage, STAGES) or _STAGES_ARE)
     moved = resolve(workspace, f"{name}/{version}")
     gates = _gates(workspace, moved, stage)
     if not all(gate.passed for gate in gates):
@@ -396,7 +397,7 @@ def _in_stage(workspace: Workspace, name: str, stage: str) -> str:
         raise _unknown(workspace, name)
     match = next((known for known in STAGES if known.lower() == stage.lower()), None)
     if match is None:
-        raise InputError(f"'{stage}' is not a stage.", nearest(stage, STAGES))
+        raise InputError(f"'{stage}' is not a stage.", nearest(stage, STAGES) or _STAGES_ARE)
     rows = workspace.metadata.find("model_versions", name=name, stage=match)
     if not rows:
         raise NotFoundError(

@@ -98,6 +98,22 @@ def test_real_rows_flip_by_the_smallest_changes(shared_data: Path, name: str, as
     assert n_flipped == n_tried
 
 
+def test_what_was_missing_becomes_as_usual_as_it_may_be() -> None:
+    known = np.arange(1.0, 201)
+    frame = pl.DataFrame(
+        {
+            "x": [None] * 100 + known.tolist(),
+            "told": ["no"] * 100 + ["yes" if 60 <= it <= 180 else "no" for it in known],
+        }
+    )
+    params = {"n_estimators": 20, "num_leaves": 4, "min_child_samples": 5}
+    case = Case(frame, "told", params=params)
+    (way,) = find(case, 0, "yes").counterfactuals
+    (change,) = way.changes
+    assert (change.feature, change.before) == ("x", None)
+    assert change.after == pytest.approx(np.median(known), abs=1)
+
+
 # ------------------------------------------------------------------ against brute force
 
 

@@ -223,13 +223,18 @@ def test_thresholds_bins_combinations_and_other_rows(own: Workspace) -> None:
     assert not whole.tables[0].disparities
     assert "fewer than 400 rows" in whole.notes[-1]
     other = people(100).with_columns(pl.lit("bad").alias("outcome"))
-    other = pl.concat([other, people(300)])
+    other = pl.concat([other, people(300)]).with_columns(
+        batch=pl.when(pl.int_range(pl.len()) < 100).then(pl.lit("first")).otherwise(pl.lit("rest"))
+    )
     other.write_csv(own.root.parent / "later.csv")
     call(own, "data.add", {"name": "later", "source": str(own.root.parent / "later.csv")})
     later = fair(own, by=["sex"], data="later", shap_rows=150)
     assert (later.rows, later.n_rows) == ("other", 400)
     assert later.tables[0].shap_gaps is not None
     assert (later.tables[0].shap_gaps.n_rows, later.tables[0].shap_gaps.is_sample) == (150, True)
+    batches = fair(own, by=["batch"], data="later", shap_rows=0)  # none of the first was good
+    assert "true_positive_rate" not in batches.tables[0].groups[-1].metrics
+    assert "1 of 2 groups have no row that is" in batches.notes[-1]
 
 
 def test_what_is_asked_wrongly_ends_in_a_sentence(own: Workspace) -> None:

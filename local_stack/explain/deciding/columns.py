@@ -91,6 +91,12 @@ class Axis:
 
         return np.asarray(np.interp(codes, self.values, self._shares))
 
+    def usual(self, values: Array) -> float:
+        """Return the one of some values that is nearest to the median of the training rows."""
+        import numpy as np
+
+        return float(values[np.abs(self._place(values) - 0.5).argmin()])
+
     def code_of(self, value: Any) -> float:
         """Return the number of a validated raw value; a new category is given the next place."""
         if value is None or value != value:

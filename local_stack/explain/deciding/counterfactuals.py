@@ -362,14 +362,21 @@ class _Search:
         return draft
 
     def _shrunk(self, draft: _Draft, place: int) -> _Draft:
-        """Bring a number to the nearest training value with the outcome, by ever finer steps."""
+        """Bring a number to the nearest training value with the outcome, by ever finer steps.
+
+        What was missing becomes as usual as it may be: it is brought to the median.
+        """
         import numpy as np
 
-        origin, now = self.origin[place], draft.coded[place]
-        if not self.setting.space.axes[place].is_ordered or np.isnan(origin):
+        axis, now, values = self.setting.space.axes[place], draft.coded[place], self.values[place]
+        origin = self.origin[place]
+        if not axis.is_ordered or np.isnan(now):
             return draft
-        values = self.values[place]
-        between = values[(values > min(origin, now)) & (values < max(origin, now))]
+        is_between = (values > min(origin, now)) & (values < max(origin, now))
+        if np.isnan(origin):
+            origin = axis.usual(values)
+            is_between = (values >= min(origin, now)) & (values <= max(origin, now))
+        between = values[is_between & (values != now)]
         between = between if now > origin else between[::-1]  # the nearest to the origin first
         while len(between):
             steps = _spread(np.arange(len(between), dtype=np.int64), _AT_ONCE)

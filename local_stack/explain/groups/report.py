@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FILE: Final = "explain/fairness.json"
 """The whole report, below the artefacts of a run."""
 _MOST_CLASSES = 20
+_RATES = {"true_positive_rate", "false_positive_rate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,18 @@ def _notes(subject: Subject, plan: Plan, tables: Sequence[FairnessTable]) -> lis
             found.append(
                 f"By {table.by}, {len(few)} of {len(table.groups)} groups have fewer than "
                 f"{plan.fairness.min_rows} rows and are not compared."
+            )
+        bare = [
+            it
+            for it in table.groups
+            if it.is_enough and table.positive and not set(it.metrics) >= _RATES
+        ]
+        if bare:
+            about = f" for '{table.positive}'" if table.positive is not None else ""
+            found.append(
+                f"By {table.by}{about}, {len(bare)} of {len(table.groups)} groups have no row that "
+                "is, or none that is not, what is selected; the rates that they lack are left out "
+                "of the differences."
             )
     return found
 
