@@ -34,7 +34,7 @@ from paceml_tui.widgets.table import Column
 from paceml_tui.wording import told
 
 if TYPE_CHECKING:
-    from local_stack.explain.deciding.whatif import Session
+    from local_stack.explain.whatif import Session
 
 PARTS = ("why", "reasons", "changes", "similar", "trace")
 """The parts in the order of their keys 1 to 5."""

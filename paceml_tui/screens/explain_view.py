@@ -38,7 +38,7 @@ from paceml_tui.widgets.records import Copied
 from paceml_tui.widgets.view import IsLeft
 
 if TYPE_CHECKING:
-    from local_stack.explain.deciding.whatif import Session
+    from local_stack.explain.whatif import Session
 
 PARTS = ("features", "beeswarm", "model", "rows", "fairness", "compare")
 """The parts in the order of their keys, from 1."""
@@ -255,7 +255,7 @@ class ExplanationView(AnswersView):
     @property
     def session(self) -> Session:
         """Return the process that answers questions about rows; its first answer takes a while."""
-        from local_stack.explain.deciding.whatif import Session
+        from local_stack.explain.whatif import Session
 
         if self._session is None:
             self._session = Session(self.desk.root, self.run_id)

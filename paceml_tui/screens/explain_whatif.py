@@ -19,7 +19,7 @@ from paceml_tui.tasks import Desk, Outcome, attempt
 from paceml_tui.widgets.correction import Correction
 
 if TYPE_CHECKING:
-    from local_stack.explain.deciding.whatif import Session
+    from local_stack.explain.whatif import Session
 
 _VALUE = "value "
 """What the subject of a line begins with in which the value of a column is typed."""

@@ -22,8 +22,8 @@ from local_stack import catalog
 from local_stack.data import versions
 from local_stack.errors import InputError, NotFoundError, UnavailableError
 from local_stack.explain.deciding.inquiry import Inquiry
-from local_stack.explain.deciding.whatif import Session
 from local_stack.explain.subject import subject_of
+from local_stack.explain.whatif import Session
 from local_stack.results import plain
 from local_stack.runs.fit import fit
 from local_stack.runs.recipe import parse_recipe
@@ -370,7 +370,7 @@ def test_the_process_ends_when_whoever_asked_is_killed(bank: tuple[Workspace, st
     workspace, run = bank
     program = (
         "import sys, time; from pathlib import Path\n"
-        "from local_stack.explain.deciding.whatif import Session\n"
+        "from local_stack.explain.whatif import Session\n"
         "session = Session(Path(sys.argv[1]), sys.argv[2]); session.start()\n"
         "print(session.pid, flush=True); time.sleep(60)\n"
     )
@@ -385,7 +385,7 @@ def test_the_process_ends_when_whoever_asked_is_killed(bank: tuple[Workspace, st
 
 def test_the_side_of_a_screen_imports_nothing_heavy() -> None:
     program = (
-        "import sys, local_stack.explain.deciding.whatif\n"
+        "import sys, local_stack.explain.whatif\n"
         "heavy = {'numpy', 'polars', 'lightgbm', 'sklearn', 'duckdb', 'mlflow', 'shap'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -15,7 +15,7 @@ from test_explain_view import open_view, press
 from test_runs_view import detail_of
 from views_kit import words
 
-from local_stack.explain.deciding import whatif
+from local_stack.explain import whatif
 from paceml_tui.screens.explain_decision import DecisionView
 from paceml_tui.screens.explain_rows import RowsPart
 

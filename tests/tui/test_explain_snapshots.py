@@ -12,7 +12,7 @@ import workspaces
 import workspaces_explained as made
 from conftest import LARGE, SMALL, settle
 
-from local_stack.explain.deciding import whatif
+from local_stack.explain import whatif
 from paceml_tui.app import PacemlApp
 from paceml_tui.screens.explain_view import ExplanationView
 from paceml_tui.tasks import Answer, Desk

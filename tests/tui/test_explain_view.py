@@ -18,7 +18,7 @@ from textual.pilot import Pilot
 from views_kit import REFUSED, assert_small_and_back, held, refuse, words
 
 from local_stack.errors import UnavailableError
-from local_stack.explain.deciding import whatif
+from local_stack.explain import whatif
 from local_stack.workspace import Workspace
 from paceml_tui.app import PacemlApp
 from paceml_tui.screens import explain_documents
