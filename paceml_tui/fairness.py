@@ -266,7 +266,7 @@ def _disparity(it: Values) -> list[Text]:
     if it.get("low") is not None:
         ends = [number(it[end], 2).plain for end in ("low", "high")]
         interval = styled(f"{ends[0]} to {ends[1]}", "quiet")
-    sure = {True: styled("sure", "warning"), False: styled("chance", "quiet")}
+    sure = {True: styled("clear", "warning"), False: styled("chance", "quiet")}
     return [
         styled(_worded(it["name"].removesuffix("_difference")), limit=34),
         number(it["value"], 3),

@@ -224,7 +224,7 @@ async def test_groups_are_compared_and_explanations(explained: Path, jobs: list[
             await press(pilot, "escape", "j", "enter")
             shown = words(pilot)
             assert "'women' is selected 0.667 times as often as 'men', more than chance" in shown
-            assert "demographic parity 0.200 0.10 to 0.30 sure women, men" in shown
+            assert "demographic parity 0.200 0.10 to 0.30 clear women, men" in shown
             await press(pilot, "escape", "p", *"no", "enter")
             assert jobs[-1].arguments == {"target": made.RUN, "by": ("sex",), "positive": "no"}
             await press(pilot, "c")
