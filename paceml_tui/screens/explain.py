@@ -187,9 +187,6 @@ COLUMNS = (
     ),
     Column("models", lambda row: styled(row["models"]), order="models", is_wide=True, rank=4),
     Column("first feature", _first, rank=2, most=22),
-    Column(
-        "base", lambda row: number(row["base_value"]), order="base_value", is_number=True, rank=6
-    ),
     Column("rows", lambda row: number(row["n_rows"]), order="n_rows", is_number=True, rank=3),
     Column("created", lambda row: moment(row["created_at"]), order="created_at", rank=1),
 )
