@@ -47,7 +47,7 @@ def test_a_missing_number_is_filled_and_scaled_in_words() -> None:
     median = fill.writes["income"]
     assert abs(median - case.frame["income"].median()) < 500  # that of the training rows
     assert fill.text == (
-        f"fill what is missing with {median:,.0f}: income missing -> income {median:,.0f}"
+        f"fill what is missing with {median:.0f}: income missing -> income {median:.0f}"
     )
     homes = next(it for it in found.steps if it.operation == "one_hot")
     assert sum(homes.writes.values()) == 1

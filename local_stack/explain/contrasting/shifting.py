@@ -226,9 +226,6 @@ def _span(low: Any, high: Any) -> str:
     return _word(low) if low == high else f"{_word(low)} to {_word(high)}"
 
 
-_YEARS: Final = 10_000
-
-
 def _word(value: Any) -> str:
     """Return a number or a time as a sentence can hold it."""
     import numpy as np
@@ -238,6 +235,4 @@ def _word(value: Any) -> str:
         is_day = value == value.astype("datetime64[D]")
         return day if is_day else str(value.astype("datetime64[s]"))
     number = float(value)
-    if number.is_integer() and abs(number) < _YEARS:  # 1987 may be a year
-        return f"{number:.0f}"
     return signed(number) if number.is_integer() else f"{number:.4g}"

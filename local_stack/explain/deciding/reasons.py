@@ -161,6 +161,9 @@ def summary(
     )
 
 
+_NO_YEARS: Final = 10_000
+
+
 def shown(value: Any) -> str:
     """Return a value from outside as a sentence can hold it: short, printable, texts quoted."""
     if value is None:
@@ -181,11 +184,11 @@ def plain_name(name: str) -> str:
 
 
 def signed(value: float) -> str:
-    """Return a number of data: whole ones whole, others with six digits."""
+    """Return a number of data: whole ones whole, others with six digits; 1987 may be a year."""
     if not math.isfinite(value):
         return "missing"
     if float(value).is_integer() and abs(value) < 1e15:
-        return f"{int(value):,}"
+        return f"{int(value):,}" if abs(value) >= _NO_YEARS else f"{int(value)}"
     return f"{value:,.6g}"
 
 
