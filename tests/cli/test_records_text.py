@@ -46,6 +46,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
     return run
 
 
+@pytest.mark.slow
 def test_a_repetition_says_bit_identical_and_exits_0(program):
     ended = program("runs", "reproduce", "latest")
     assert ended.returncode == 0, ended.stderr

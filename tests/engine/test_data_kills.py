@@ -379,7 +379,7 @@ def is_unacknowledged(rest: list[list[str]], lives: list[Path], acks: Path) -> b
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("n_kills", [9, pytest.param(90, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_kills", [6, pytest.param(90, marks=pytest.mark.slow)])
 def test_kills_of_people_who_label(workspace, tmp_path, n_kills):
     source = tmp_path / "reviews.csv"
     source.write_text("id\n" + "".join(f"{n}\n" for n in range(100_000)))

@@ -158,6 +158,7 @@ def test_a_server_that_refuses_is_told_in_a_sentence_without_the_token(
         assert store.get_run(run).data.tags["team"] == "green"
 
 
+@pytest.mark.slow
 def test_a_server_that_is_down_keeps_nobody_waiting_and_the_doctor_writes_later(
     workspace: Workspace, server: Server, run: str
 ) -> None:

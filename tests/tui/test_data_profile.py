@@ -399,7 +399,11 @@ def hostile_profile(result: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x45"])
+@pytest.mark.parametrize(
+    "size",
+    [SMALL, pytest.param(LARGE, marks=pytest.mark.slow)],
+    ids=["80x24", "160x45"],
+)
 async def test_hostile_profiles_are_harmless(size: tuple[int, int], houses: Path) -> None:
     result = hostile_profile(result_of(houses))
     async with running(houses, size, "2") as pilot:

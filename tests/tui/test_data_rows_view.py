@@ -205,7 +205,11 @@ async def test_a_cell_is_shown_in_full_and_copied(tables: Path) -> None:
         assert pilot.app.clipboard == "x" * 300
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x45"])
+@pytest.mark.parametrize(
+    "size",
+    [SMALL, pytest.param(LARGE, marks=pytest.mark.slow)],
+    ids=["80x24", "160x45"],
+)
 async def test_hostile_rows_are_harmless(size: tuple[int, int], tables: Path) -> None:
     async with running(tables, size, "2") as pilot:
         view = await see(pilot, "hostile")
