@@ -77,9 +77,8 @@ class Subject:
     ) -> Attributions:
         """Return the SHAP values of rows of the data version; see :func:`attribute`."""
         return attribute(
-            self.model,
+            self.explainer,
             self.matrix(frame),
-            self.background,
             unit=unit,
             workers=workers,
             progress=progress,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from local_stack.explain.attributing.attributing import attribute
+from local_stack.explain.attributing.attributing import Explainer, attribute
 from local_stack.explain.attributing.attributions import Attributions
 from local_stack.explain.effects.rows import Rows
 from local_stack.runs.fit import fit
@@ -79,4 +79,4 @@ def rows_of(model: Model, n_rows: int | None = None) -> Rows:
 
 def values_of(rows: Rows) -> Attributions:
     """Return the SHAP values of rows."""
-    return attribute(rows.model, rows.matrix, rows.matrix[:50])
+    return attribute(Explainer(rows.model, rows.matrix[:50]), rows.matrix)

@@ -64,7 +64,7 @@ def test_a_pipeline_has_the_values_of_shaps_linear_explainer_in_raw_columns() ->
     groups = column_groups(model.preparation)
     assert list(groups) == ["a", "b", "word"]
     assert len(groups["word"]) == 3
-    found = attribute(model, matrix, matrix)
+    found = attribute(Explainer(model, matrix), matrix)
     summed = np.column_stack([expected[:, places].sum(axis=1) for places in groups.values()])
     np.testing.assert_allclose(found.values[:, :, 0], summed, **EXACT)
     assert (found.unit, found.columns) == ("log-odds", ("a", "b", "word"))
@@ -75,7 +75,7 @@ def test_a_pipeline_has_the_values_of_shaps_linear_explainer_in_raw_columns() ->
 def test_a_feature_of_several_columns_stands_under_its_own_name() -> None:
     step = {"expression": {"ratio": "pl.col('a') / (pl.col('b') * pl.col('b') + 1)"}}
     model, matrix = trained("y", "sklearn.linear_model.Ridge", step, ONE_HOT)
-    found = attribute(model, matrix, matrix)
+    found = attribute(Explainer(model, matrix), matrix)
     assert set(found.columns) == {"a", "b", "word", "ratio"}
     assert found.additivity_error < 1e-12
 
@@ -98,7 +98,7 @@ def test_few_columns_have_the_values_of_shaps_exact_explainer(target: str, estim
         said = model.outputs(flat)[:, None] if target == "y" else model.probabilities(flat)
         return np.asarray(said.reshape(len(asked), len(background), -1).mean(axis=1))
 
-    found = attribute(model, matrix[:3], background)
+    found = attribute(Explainer(model, background), matrix[:3])
     assert found.is_exact
     assert found.unit == ("target" if target == "y" else "probability")
     masker = shap.maskers.Independent(np.zeros((1, len(groups))))
@@ -148,15 +148,15 @@ def test_log_odds_become_probabilities_that_add_up() -> None:
 @pytest.mark.parametrize("estimator", ["lightgbm", "sklearn.linear_model.LogisticRegression"])
 def test_calibrated_probabilities_add_up(method: str, estimator: str) -> None:
     model, matrix = trained("label", estimator, ONE_HOT, calibrate=method)
-    found = attribute(model, matrix, matrix, unit="probability")
+    found = attribute(Explainer(model, matrix), matrix, unit="probability")
     assert found.additivity_error < 1e-12
     np.testing.assert_allclose(found.raw[:, 0], model.probabilities(matrix)[:, 1])
 
 
 def test_probabilities_of_many_classes_are_integrated_along_the_way() -> None:
     model, matrix = trained("grade", "sklearn.linear_model.LogisticRegression", ONE_HOT)
-    odds = attribute(model, matrix[:5], matrix)
-    found = attribute(model, matrix[:5], matrix, unit="probability")
+    odds = attribute(Explainer(model, matrix), matrix[:5])
+    found = attribute(Explainer(model, matrix), matrix[:5], unit="probability")
     assert found.outputs == ("0", "1", "2", "3")
     for number in range(5):
         moved, values = odds.raw[number] - odds.base, odds.values[number]
@@ -180,17 +180,17 @@ def test_probabilities_of_many_classes_are_integrated_along_the_way() -> None:
 )
 def test_a_model_of_the_logarithm_says_so(estimator: str, params: dict[str, Any]) -> None:
     model, matrix = trained("count", estimator, ONE_HOT, params=params)
-    found = attribute(model, matrix, matrix)
+    found = attribute(Explainer(model, matrix), matrix)
     assert found.unit == "log target"
     np.testing.assert_allclose(np.exp(found.raw[:, 0]), model.outputs(matrix))
-    there = attribute(model, matrix, matrix, unit="target")
+    there = attribute(Explainer(model, matrix), matrix, unit="target")
     np.testing.assert_allclose(there.raw[:, 0], model.outputs(matrix))
     assert there.additivity_error < 1e-9
 
 
 def test_values_of_the_predicted_class_add_up_to_its_score() -> None:
     model, matrix = trained("grade", "lightgbm", {"drop": {"columns": ["word"]}})
-    found = attribute(model, matrix, matrix)
+    found = attribute(Explainer(model, matrix), matrix)
     assert found.values.shape == (len(matrix), 2, 4)
     assert found.additivity_error < 1e-9
     one = found.for_predicted()
@@ -214,7 +214,7 @@ def test_a_row_has_the_same_bits_alone_and_among_others(target: str) -> None:
 def test_a_unit_that_a_model_does_not_have_is_refused_with_those_it_has() -> None:
     model, matrix = trained("label", "sklearn.svm.LinearSVC", ONE_HOT)
     with pytest.raises(InputError, match="not measured in 'probability'") as refused:
-        attribute(model, matrix, matrix, unit="probability")
+        attribute(Explainer(model, matrix), matrix, unit="probability")
     assert "decision function" in str(refused.value.hint)
 
 
@@ -226,7 +226,7 @@ def test_a_model_without_an_answer_everywhere_is_told_in_a_sentence() -> None:
         params={"radius": 0.02},
     )
     with pytest.raises(InputError, match="no number for rows that are mixed"):
-        attribute(model, matrix[:2], matrix)
+        attribute(Explainer(model, matrix), matrix[:2])
 
 
 def is_trainable(path: str) -> bool:

@@ -12,7 +12,7 @@ import pytest
 import shap
 import xgboost
 
-from local_stack.explain.attributing.attributing import attribute
+from local_stack.explain.attributing.attributing import Explainer, attribute
 from local_stack.explain.attributing.interactions import interaction_values
 from local_stack.explain.attributing.trees import ensemble_of, has_trees, tree_values
 from local_stack.preparation.fitting import raw_columns
@@ -128,7 +128,7 @@ def test_lightgbms_random_forest_is_a_mean() -> None:
     model, matrix = trained("y", "lightgbm", **SMALL, **params)
     found = model.estimator.predict(matrix, pred_contrib=True)
     check(model, matrix, split(found, 1) / model.estimator.num_trees(), EXACT)
-    assert attribute(model, matrix, matrix).unit == "target"
+    assert attribute(Explainer(model, matrix), matrix).unit == "target"
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_xgboost_as_its_own_contributions(target: str, params: dict[str, Any]) -
     data = xgboost.DMatrix(matrix, enable_categorical=True, **kinds)
     found = booster.predict(data, pred_contribs=True)
     check(model, matrix, split(found, model.record.n_outputs), 2e-6)
-    assert attribute(model, matrix, matrix).unit != "probability"
+    assert attribute(Explainer(model, matrix), matrix).unit != "probability"
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_catboost_with_statistics_of_categories_has_its_own_values() -> None:
     values, base, raw = tree_values(model, matrix)
     np.testing.assert_allclose(base + values.sum(axis=1), raw, rtol=0, atol=EXACT)
     assert np.abs(values[:, 3]).max() > 0
-    assert attribute(model, matrix, matrix).unit == "log-odds"
+    assert attribute(Explainer(model, matrix), matrix).unit == "log-odds"
 
 
 def test_interactions_as_shap() -> None:

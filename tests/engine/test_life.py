@@ -16,7 +16,7 @@ from local_stack import catalog, doctor, pipeline, registry, tower
 from local_stack.data import adding, versions
 from local_stack.drift import check
 from local_stack.errors import InputError, NotFoundError, RefusedError, UnavailableError
-from local_stack.explain.attributing.attributing import attribute
+from local_stack.explain.attributing.attributing import Explainer, attribute
 from local_stack.explain.model import model as explain_model
 from local_stack.preparation.fitting import raw_columns
 from local_stack.runs import records, train
@@ -148,7 +148,7 @@ def shap_of(workspace: Workspace, name: str):
     model = registry.load(workspace, Tree.of(run["model"]))
     frame = versions.read(workspace, versions.find(workspace, "diabetes")).head(60)
     matrix = model.matrix(raw_columns(frame, model.inputs))
-    return model, matrix, attribute(model, matrix, matrix)
+    return model, matrix, attribute(Explainer(model, matrix), matrix)
 
 
 def test_lightgbm_shap_values_equal_shaps_tree_explainer(lived):

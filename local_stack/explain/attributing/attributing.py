@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -104,21 +105,40 @@ class Explainer:
         InputError
             The model's values cannot be told in that unit, or it predicts nothing for a row.
         """
-        if unit is not None and unit not in self.units:
-            raise InputError(
-                f"The SHAP values of this model are not measured in '{unit}'.",
-                f"Ask for one of: {', '.join(self.units)}.",
+        wanted = unit or self.units[0]
+        return self.in_units(matrix, (wanted,))[wanted]
+
+    def in_units(self, matrix: Array, units: Sequence[str]) -> dict[str, Attributions]:
+        """Return :meth:`attribute` in several units; what they have in common is done once."""
+        for unit in units:
+            if unit not in self.units:
+                raise InputError(
+                    f"The SHAP values of this model are not measured in '{unit}'.",
+                    f"Ask for one of: {', '.join(self.units)}.",
+                )
+        model, link = self.model, self._link
+        found: dict[str, Attributions] = {}
+        own: Attributions | None = None
+        for unit in units:
+            is_told = link is not None and is_final(model, link, unit)
+            if link is None or (is_told and not can_rescale(model, link)):
+                found[unit] = self._sampled(matrix, unit)
+                continue
+            own = own or self._own(matrix, link)
+            found[unit] = (
+                in_predictions(model, own, link, calibrated(model, matrix)) if is_told else own
             )
-        link, wanted = self._link, unit or self.units[0]
-        if link is None or (
-            is_final(self.model, link, wanted) and not can_rescale(self.model, link)
-        ):
-            return self._sampled(matrix, wanted)
-        scores = self._scores(matrix)
-        assert scores is not None
-        values, base, raw = scores
-        method = linear.METHOD if linear.is_linear(self.model) else trees.METHOD
-        found = Attributions(
+        return found
+
+    def _own(self, matrix: Array, link: Link) -> Attributions:
+        """Return the attributions of the model's own scores, exactly."""
+        if linear.is_linear(self.model):
+            method = linear.METHOD
+            values, base, raw = linear.linear_values(self.model, matrix, self.background)
+        else:
+            method = trees.METHOD
+            values, base, raw = trees.tree_values(self.model, matrix)
+        return Attributions(
             columns=self.columns,
             outputs=output_names(self.model),
             values=summed(values, self._places),
@@ -127,15 +147,6 @@ class Explainer:
             unit=link.unit,
             method=method,
         )
-        if is_final(self.model, link, wanted):
-            return in_predictions(self.model, found, link, calibrated(self.model, matrix))
-        return found
-
-    def _scores(self, matrix: Array) -> tuple[Array, Array, Array] | None:
-        """Return values (n_rows, n_features, n_outputs), base and the model's own scores."""
-        if linear.is_linear(self.model):
-            return linear.linear_values(self.model, matrix, self.background)
-        return trees.tree_values(self.model, matrix) if trees.has_trees(self.model) else None
 
     def _sampled(self, matrix: Array, unit: str) -> Attributions:
         """Every other model: its predictions by coalitions or permutations, with their errors."""
@@ -176,9 +187,8 @@ class Explainer:
 
 
 def attribute(
-    model: Model,
+    explainer: Explainer,
     matrix: Array,
-    background: Array,
     *,
     unit: str | None = None,
     workers: Cluster | None = None,
@@ -191,7 +201,7 @@ def attribute(
     workers
         Workers of a cluster that do the blocks.
     """
-    explainer = Explainer(model, background)
+    model, background = explainer.model, explainer.background
     if workers is None and explainer.is_quick:
         return explainer.attribute(matrix, unit)
     size = _BLOCK if explainer.is_quick else min(_BLOCK, _SLOW_BLOCK)

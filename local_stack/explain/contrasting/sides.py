@@ -16,6 +16,7 @@ from local_stack.explain.attributing.attributions import (
     Attributions,
     column_groups,
 )
+from local_stack.explain.attributing.units import told_of
 from local_stack.explain.contrasting.choosing import chosen, since
 from local_stack.explain.contrasting.shifting import decided_values
 from local_stack.preparation.table import raw_columns
@@ -184,10 +185,12 @@ def attributed(
     most = rows_to_explain(subject, rows, units[0], _SECONDS / len(units))
     frame = side.frame if side.frame.height <= most else side.frame.sample(most, seed=0)
     matrix = subject.matrix(frame)
-    found = {
-        unit: attribute(subject.model, matrix, subject.background, unit=unit, progress=progress)
-        for unit in units
-    }
+    explainer = subject.explainer
+    found = (
+        explainer.in_units(matrix, units)
+        if explainer.is_quick
+        else {it: attribute(explainer, matrix, unit=it, progress=progress) for it in units}
+    )
     return Explained(side, subject, frame, matrix, found)
 
 
@@ -225,7 +228,7 @@ def of_output(side: Explained, output: str) -> Explained:
     place = [str(label) for label in model.classes].index(output)
     is_single = len(model.classes) == 2
     found = {
-        unit: _second(it, place) if is_single else it.of_output(place)
+        unit: told_of(model, it, output) if is_single else it.of_output(place)
         for unit, it in side.found.items()
     }
     decisions = (model.outputs(side.matrix) == place).astype(np.float64)
@@ -237,14 +240,6 @@ def of_output(side: Explained, output: str) -> Explained:
             first.values[:, :, 0], float(first.base[0]), first.raw[:, 0], decisions, at_base
         )
     return replace(side, found=found, decisions=decisions, steps=steps)
-
-
-def _second(found: Attributions, place: int) -> Attributions:
-    """Return the values of the second of two classes, or turned around for the first one."""
-    if place == 1:
-        return found
-    whole = 1.0 if found.unit == PROBABILITY else 0.0
-    return replace(found, values=-found.values, base=whole - found.base, raw=whole - found.raw)
 
 
 def _decided_at_base(model: Model, found: Mapping[str, Attributions], place: int) -> float:

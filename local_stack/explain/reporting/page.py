@@ -6,8 +6,6 @@ would make the file too large is left out, and a sentence says so.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Final
@@ -20,6 +18,7 @@ from local_stack.data.profiling.page_html import (
     joined,
     length,
     plain_number,
+    scriptless,
     tag,
 )
 from local_stack.explain.attributing.attributions import LOG_ODDS
@@ -74,18 +73,7 @@ def html(
 
 def _document(parts: Sequence[tuple[str, str, Markup]], title: str) -> str:
     style = _style()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     links = joined(tag("a", word, href=f"#{key}") for key, word, _ in parts)
-    head = tag(
-        "head",
-        Markup('<meta charset="utf-8">'),
-        Markup(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
-        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Markup('<meta name="color-scheme" content="light dark">'),
-        tag("title", title),
-        Markup(f"<style>{style}</style>"),
-    )
     sections_ = joined(
         tag("section", tag("h2", word) if key != "overview" else None, part, id=key)
         for key, word, part in parts
@@ -102,7 +90,7 @@ def _document(parts: Sequence[tuple[str, str, Markup]], title: str) -> str:
         tag("main", sections_),
         tag("footer", "Made by PACE-ML. This file loads nothing from anywhere."),
     )
-    return f'<!doctype html>\n<html lang="en">{head}{body}</html>\n'
+    return scriptless(title, style, body)
 
 
 def _style() -> str:
