@@ -52,6 +52,33 @@ def test_a_killed_worker_loses_and_doubles_nothing(cluster):
     assert cluster.workers[1].pid in {pid for _, pid in found.values()}
 
 
+def plus(left: int, right: int, *, progress) -> int:
+    time.sleep(0.3)
+    return left + right
+
+
+def test_data_whose_only_holder_is_killed_is_sent_again(cluster):
+    pool = Cluster(cluster.address)
+    try:
+        seven = pool.send(7)
+        deadline = time.monotonic() + 60
+        while len(holders := pool.client.who_has([seven.future])[seven.future.key]) > 1:
+            assert time.monotonic() < deadline, "the scheduler keeps every copy"
+            time.sleep(0.2)
+        for number in range(6):
+            pool.submit(Task(number, plus, (seven, number)))
+        time.sleep(0.4)  # some are done, but nobody has asked for them
+        pid = pool.client.run(os.getpid, workers=list(holders))[holders[0]]
+        print("kill -9", pid, "which holds the data")
+        os.kill(pid, signal.SIGKILL)
+        found = {}
+        while len(found) < 6:
+            found |= {task.key: outcome.value for task, outcome in pool.ended(0.2)}
+    finally:
+        pool.close()
+    assert found == {number: 7 + number for number in range(6)}
+
+
 def test_trials_and_folds_equal_those_of_one_machine_though_a_worker_is_killed(
     cluster, workspace, tmp_path
 ):

@@ -10,7 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from local_stack.errors import InputError, UnavailableError
@@ -28,6 +28,8 @@ CONNECT_SECONDS = 10
 _TICK_SECONDS = 0.2
 _NOTICE_TICKS = 15
 """So long a scheduler may take to notice that a worker is gone."""
+_MAX_RESTARTS = 3
+"""So often a task is started again whose data went with a worker: as often as Dask itself does."""
 
 Judging: TypeAlias = Callable[
     [dict[str, Any], int, int], tuple[Callable[..., Any], tuple[Any, ...]]
@@ -36,10 +38,25 @@ Judging: TypeAlias = Callable[
 
 
 class Sent:
-    """A value that lies with workers; as an argument of a task it arrives as the value."""
+    """A value that lies with workers; as an argument of a task it arrives as the value.
 
-    def __init__(self, future: Any) -> None:
+    One that was sent from here keeps its ``value``, to send it again: a scheduler thins out
+    copies within seconds, however many were asked for, so that one worker may hold the last.
+    """
+
+    def __init__(self, future: Any, value: Any = None) -> None:
         self.future = future
+        self.value = value
+
+
+@dataclass
+class _Submitted:
+    """A task with its future and the futures that stand for its arguments."""
+
+    task: Task
+    future: Any
+    arguments: list[Any]
+    n_restarts: int = 0
 
 
 class Lost(UnavailableError):
@@ -55,7 +72,8 @@ class Lost(UnavailableError):
 class Cluster:
     """The workers of a Dask cluster, as :class:`~local_stack.runs.workers.Workers`.
 
-    A task whose worker dies is done by another one. ``at_once`` is what ``n_workers`` says (the
+    A task whose worker dies is done by another one, also when its data was nowhere else.
+    ``at_once`` is what ``n_workers`` says (the
     workers that are there when it is left out), however many come and go later, so that a study
     does not depend on them.
 
@@ -70,7 +88,7 @@ class Cluster:
     def __init__(self, address: str, at_once: int | None = None) -> None:
         self._address = address
         self.client = _connected(address)
-        self._futures: dict[Hashable, tuple[Task, Any]] = {}
+        self._submitted: dict[Hashable, _Submitted] = {}
         self._holders: set[str] = set()
         try:
             n_there = self._checked()
@@ -82,7 +100,7 @@ class Cluster:
 
     def send(self, value: Any) -> Sent:
         """Send a value to every worker, once and past the scheduler where that is possible."""
-        return Sent(self.client.scatter([value], broadcast=True, hash=False)[0])
+        return Sent(self._scattered(value), value)
 
     def judging(self, frame: pl.DataFrame) -> Judging:
         """Send a table; return what makes the task of judging a recipe by one of its folds."""
@@ -110,9 +128,7 @@ class Cluster:
 
     def submit(self, task: Task) -> None:
         """Take a task on."""
-        arguments = [one.future if isinstance(one, Sent) else one for one in task.arguments]
-        future = self.client.submit(tasks.work, task.function, *arguments, pure=False)
-        self._futures[task.key] = task, future
+        self._submitted[task.key] = _Submitted(task, *self._started(task))
 
     def ended(self, seconds: float) -> Iterator[tuple[Task, Outcome]]:
         """Yield what has ended, after waiting for the first of it as long as ``seconds``."""
@@ -120,32 +136,32 @@ class Cluster:
         from distributed.client import CancelledError
 
         self._look()
-        if not self._futures:
+        if not self._submitted:
             return
-        waiting = [future for _, future in self._futures.values()]
+        waiting = [one.future for one in self._submitted.values()]
         with self.client.as_current(), contextlib.suppress(TimeoutError, CancelledError):
             distributed.wait(waiting, timeout=seconds, return_when="FIRST_COMPLETED")
         self._look()
-        for task, future in list(self._futures.values()):
-            if future.status == "pending" or task.key not in self._futures:
+        for one in list(self._submitted.values()):
+            if one.future.status == "pending" or one.task.key not in self._submitted:
                 continue
-            outcome = self._received(future)
+            outcome = self._received(one)
             if outcome is not None:
-                del self._futures[task.key]
-                yield task, outcome
+                del self._submitted[one.task.key]
+                yield one.task, outcome
 
     def cancel(self, key: Hashable) -> None:
         """Forget a task; a worker that is at it stops at its next step."""
-        _, future = self._futures.pop(key, (None, None))
-        if future is not None:
-            future.cancel()
+        one = self._submitted.pop(key, None)
+        if one is not None:
+            one.future.cancel()
 
     def close(self) -> None:
         """Forget every task, and leave the cluster."""
         with contextlib.suppress(Exception):  # a scheduler that is gone has nothing to forget
             if self.client.status == "running":
-                self.client.cancel([future for _, future in self._futures.values()])
-        self._futures.clear()
+                self.client.cancel([one.future for one in self._submitted.values()])
+        self._submitted.clear()
         with contextlib.suppress(Exception):
             self.client.close(timeout=2)
 
@@ -230,22 +246,53 @@ class Cluster:
         if self._holders - self.threads().keys():
             raise Lost
 
-    def _received(self, future: Any) -> Outcome | None:
+    def _received(self, one: _Submitted) -> Outcome | None:
         """Return how a task ended; None where it is done again, as its worker died with it."""
         import distributed
 
         seconds = CONNECT_SECONDS
         while True:
             try:
-                found: Outcome = future.result(timeout=seconds)
+                found: Outcome = one.future.result(timeout=seconds)
             except TimeoutError:
-                if future.status != "finished":
+                if one.future.status != "finished":
                     return None
                 seconds *= 4  # a large result over a slow line
-            except (distributed.KilledWorker, distributed.CancelledError, OSError):
+            except distributed.CancelledError:
+                self._look()
+                return None if self._restarted(one) else Outcome(error=Lost())
+            except (distributed.KilledWorker, OSError):
                 return Outcome(error=Lost())
             else:
                 return found
+
+    def _restarted(self, one: _Submitted) -> bool:
+        """Start a task again whose data went with a worker; False where that is no use."""
+        if one.n_restarts == _MAX_RESTARTS or not self.threads():
+            return False
+        one.n_restarts += 1
+        for argument, used in zip(one.task.arguments, one.arguments, strict=True):
+            if isinstance(argument, Sent) and argument.future is used:  # nobody sent it since
+                if argument.value is None:
+                    return False
+                try:
+                    argument.future = self._scattered(argument.value)
+                except (TimeoutError, OSError):
+                    return False
+        one.future, one.arguments = self._started(one.task)
+        return True
+
+    def _started(self, task: Task) -> tuple[Any, list[Any]]:
+        """Return the future of a task and the arguments that it was given."""
+        arguments = [one.future if isinstance(one, Sent) else one for one in task.arguments]
+        return (
+            self.client.submit(tasks.work, task.function, *arguments, pure=False),
+            arguments,
+        )
+
+    def _scattered(self, value: Any) -> Any:
+        found = self.client.scatter([value], broadcast=True, hash=False, timeout=CONNECT_SECONDS)
+        return found[0]
 
     def _look(self) -> None:
         if self.client.status != "running":
