@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from fairness_kit import EXACT, rows
 
+from local_stack.errors import InputError
 from local_stack.explain.groups.grouping import Grouping
 from local_stack.explain.groups.metrics import Decisions
-from local_stack.explain.groups.thresholds import Costs, simulate
+from local_stack.explain.groups.thresholds import Costs, costs_of, simulate
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -120,10 +121,48 @@ def test_many_rows_are_simulated_on_few_thresholds_and_small_groups_left_out() -
     found, named = rows(3000)
     told = simulate(found, named, ("a", "b", "c"), Costs(fn=5), 0.5)
     assert told is not None
-    assert len(told.thresholds) <= 103
+    assert len(told.thresholds) <= 103 + 1 + 3  # and the cheapest of all, and of each group
     assert told.left_out == ("few",)
     assert told.n_rows == int((named.codes < 3).sum())
     for policy in told.policies[3:]:
         assert policy.disparities[policy.name] <= told.tolerance
     assert simulate(Decisions(found.truth, found.predicted), named, ("a", "b"), Costs()) is None
     assert simulate(found, named, ("a",), Costs()) is None
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_the_cheapest_thresholds_are_so_among_every_one_that_there_could_be(
+    is_weighted: bool,
+) -> None:
+    """Thousands of different scores with ties, as scikit-learn decides: from the threshold on."""
+    found, named = rows(1500, is_weighted=is_weighted, seed=8)
+    generator = np.random.default_rng(1)
+    score = np.where(generator.uniform(size=1500) < 0.7, generator.uniform(size=1500), found.score)
+    found = Decisions(found.truth, score >= 0.5, score, found.weights)
+    weights = np.ones(1500) if found.weights is None else found.weights
+    kept = named.codes < 3
+    for costs in (Costs(fp=1, fn=3), Costs(fp=2, fn=1, tp=-0.3, tn=0.1), Costs(fp=0, fn=0, tp=1)):
+
+        def least(inside: np.ndarray, costs: Costs = costs) -> float:
+            w, true, own = weights[inside], found.truth[inside], score[inside]
+            return min(
+                costs.fp * w[(own >= cut) & ~true].sum()
+                + costs.fn * w[(own < cut) & true].sum()
+                + costs.tp * w[(own >= cut) & true].sum()
+                + costs.tn * w[(own < cut) & ~true].sum()
+                for cut in [*np.unique(own), 2.0]
+            )
+
+        told = simulate(found, named, ("a", "b", "c"), costs, 0.5)
+        assert told is not None
+        total = weights[kept].sum()
+        common, by_group = told.policies[1:3]
+        assert common.cost == pytest.approx(least(kept) / total, **EXACT)
+        parts = sum(least(named.codes == place) for place in range(3))
+        assert by_group.cost == pytest.approx(parts / total, **EXACT)
+        assert by_group.cost <= common.cost <= told.policies[0].cost
+
+
+def test_costs_are_given_once_each() -> None:
+    with pytest.raises(InputError, match="fp twice"):
+        costs_of("fp=1,fn=2,fp=3")

@@ -91,9 +91,9 @@ class Tradeoff(Result):
 class Simulation(Result):
     """What thresholds do, on the rows of groups that are large enough (others: ``left_out``).
 
-    ``policies`` are the model's own decisions, the cheapest common threshold, the cheapest ones
-    by group, and for each goal the cheapest ones whose disparity is at most ``tolerance``.
-    ``tradeoffs`` are by goal.
+    ``policies`` are the model's own decisions, the cheapest common threshold and the cheapest ones
+    by group (of all there are), and for each goal the cheapest ones among ``thresholds`` whose
+    disparity is at most ``tolerance``. ``tradeoffs`` are by goal.
     """
 
     costs: Costs
@@ -113,7 +113,7 @@ def costs_of(text: str) -> Costs:
     Raises
     ------
     InputError
-        A cell is unknown (with the nearest one), or a cost is no number.
+        A cell is unknown (with the nearest one) or stands twice, or a cost is no number.
     """
     found: dict[str, float] = {}
     for part in text.split(","):
@@ -121,6 +121,8 @@ def costs_of(text: str) -> Costs:
         if not mark or name not in CELLS:
             hint = nearest(name, CELLS) or "Example: --costs fp=1,fn=5 (tp and tn may be given too)"
             raise InputError(f"--costs needs fp=NUMBER,fn=NUMBER, not '{part[:60]}'.", hint)
+        if name in found:
+            raise InputError(f"--costs gives {name} twice.", "Give each cost once.")
         try:
             found[name] = float(value)
         except ValueError:
@@ -197,7 +199,12 @@ def simulate(
     codes = np.searchsorted(kept, grouping.codes[rows])
     names = tuple(grouping.names[place] for place in kept)
     assert chosen.score is not None
-    cuts = _cuts(chosen.score, threshold)
+    gain = _gains(chosen, costs)
+    best = [_cheapest_cut(chosen.score, gain)]
+    for place in range(len(kept)):
+        inside = codes == place
+        best.append(_cheapest_cut(chosen.score[inside], gain[inside]))
+    cuts = _cuts(chosen.score, [*best, *([] if threshold is None else [threshold])])
     table = _table(chosen, codes, names, cuts, chosen.score[:, None] >= cuts)
     cost = table.costs(costs)
     own_flags = chosen.predicted.astype(bool)[:, None]
@@ -236,21 +243,45 @@ def simulate(
     )
 
 
-def _cuts(score: np.ndarray, threshold: float | None) -> np.ndarray:
-    """Return thresholds half-way between scores, thinned evenly by rows, from all to nobody."""
+def _gains(rows: Decisions, costs: Costs) -> np.ndarray:
+    """Return what selecting each row costs more than not selecting it, (n_rows,)."""
     import numpy as np
 
-    known = np.unique(score)
+    gain = np.where(rows.truth.astype(bool), costs.tp - costs.fn, costs.fp - costs.tn)
+    return gain if rows.weights is None else gain * rows.weights
+
+
+def _cheapest_cut(score: np.ndarray, gain: np.ndarray) -> float:
+    """Return the lowest of the thresholds that cost least, of all that part the rows otherwise."""
+    import numpy as np
+
+    known, places = np.unique(score, return_inverse=True)
+    spared = np.concatenate([[0.0], np.cumsum(np.bincount(places, gain))])  # those below a cut
+    return float(_ways(known)[int(spared.argmax())])
+
+
+def _ways(known: np.ndarray) -> np.ndarray:
+    """Return a threshold for every way to part rows of rising scores: from all to nobody."""
+    import numpy as np
+
     between = (known[1:] + known[:-1]) / 2
     between = np.where(between <= known[:-1], known[1:], between)
+    top = (1 + known[-1]) / 2 if known[-1] < 1 else np.nextafter(known[-1], np.inf)
+    found: np.ndarray = np.concatenate([[min(0.0, known[0])], between, [top]])
+    return found
+
+
+def _cuts(score: np.ndarray, wanted: Sequence[float]) -> np.ndarray:
+    """Return thresholds half-way between scores, thinned evenly by rows, and those ``wanted``."""
+    import numpy as np
+
+    lowest, *between, top = _ways(np.unique(score)).tolist()
     if len(between) > _MOST_CUTS:
         ranks = np.searchsorted(np.sort(score), between)
-        wanted = np.linspace(0, len(score), _MOST_CUTS + 2)[1:-1]
-        places = np.clip(np.searchsorted(ranks, wanted), 0, len(between) - 1)
-        between = between[np.unique(places)]
-    top = (1 + known[-1]) / 2 if known[-1] < 1 else np.nextafter(known[-1], np.inf)
-    own = [] if threshold is None or not 0 < threshold <= 1 else [threshold]
-    found: np.ndarray = np.unique(np.concatenate([[min(0.0, known[0])], between, own, [top]]))
+        even = np.linspace(0, len(score), _MOST_CUTS + 2)[1:-1]
+        places = np.clip(np.searchsorted(ranks, even), 0, len(between) - 1)
+        between = [between[place] for place in np.unique(places).tolist()]
+    found: np.ndarray = np.unique(np.array([lowest, *between, *wanted, top]))
     return found
 
 
