@@ -64,10 +64,8 @@ class RowExplainer:
 
     def __init__(self, model: Model, background: Mapping[str, Sequence[Any]] | None) -> None:
         from local_stack.explain.attributing.attributing import Explainer
-        from local_stack.explain.attributing.attributions import column_groups
 
         self._model = model
-        self._places = column_groups(model.preparation)
         self._explainer = Explainer(model, _matrix(model, background))
 
     def explain(
@@ -86,6 +84,7 @@ class RowExplainer:
             The model is not explained in that unit, or it has no answer for rows that are mixed
             of others, so that it has no explanation.
         """
+        from local_stack.explain.column_values import row_values
         from local_stack.explain.deciding.reasons import Contribution, Measure, reasons
 
         model = self._model
@@ -93,8 +92,9 @@ class RowExplainer:
         found = self._explainer.attribute(matrix, unit)
         place = model.classes.index(prediction) if len(found.outputs) > 1 else 0
         values = found.values[0, :, place].tolist()
+        told = row_values(model.preparation, row, matrix)
         parts = [
-            Contribution(name, self._value(name, row, matrix), value)
+            Contribution(name, told[name], value)
             for name, value in zip(found.columns, values, strict=True)
         ]
         measure = Measure(found.outputs[place], found.unit, len(found.outputs) == 1)
@@ -106,12 +106,6 @@ class RowExplainer:
             contributions=dict(zip(found.columns, values, strict=True)),
             reasons=reasons(parts, measure),
         )
-
-    def _value(self, name: str, row: Mapping[str, Any], matrix: NDArray[np.float64]) -> Any:
-        """Return the value of a column, or of a feature that is made of several."""
-        if name in row:
-            return row[name]
-        return plain(float(matrix[0, self._places[name][0]]))
 
 
 def predicted(

@@ -46,6 +46,8 @@ class Compiled:
         Name and type of each raw column.
     features
         Names of the columns that come out.
+    any_kind
+        Whether they may be other than numbers; there is no matrix of those.
 
     Raises
     ------
@@ -58,6 +60,8 @@ class Compiled:
         inputs: Sequence[tuple[str, str]],
         operations: Sequence[Operation],
         features: Sequence[str],
+        *,
+        any_kind: bool = False,
     ) -> None:
         self._inputs = [(name, KINDS[kind]) for name, kind in inputs]
         self._slots = {name: slot for slot, (name, _) in enumerate(self._inputs)}
@@ -67,7 +71,7 @@ class Compiled:
             self._outputs = [self._slots[name] for name in features]
         except KeyError as error:
             raise ValueError("a feature that nothing writes") from error
-        if any(self._kinds[slot] not in NUMBERS for slot in self._outputs):
+        if not any_kind and any(self._kinds[slot] not in NUMBERS for slot in self._outputs):
             raise ValueError("a feature that is no number")
         self.n_features = len(self._outputs)
         self._calls = _needed(calls, self._outputs)
@@ -118,6 +122,14 @@ class Compiled:
         import numpy as np
 
         n_rows = max((len(values) for values in columns.values()), default=0)
+        filled = np.empty((n_rows, self.n_features), dtype=np.float64)
+        for place, values in enumerate(self.values(columns)):
+            filled[:, place] = values
+        return filled
+
+    def values(self, columns: Mapping[str, Values]) -> list[Values]:
+        """Return what comes out of validated raw columns, each (n_rows,)."""
+        n_rows = max((len(values) for values in columns.values()), default=0)
         used = {*self._outputs, *itertools.chain.from_iterable(c.reads for c in self._calls)}
         state: dict[int, Values] = {}
         for slot, (name, kind) in enumerate(self._inputs):
@@ -131,10 +143,7 @@ class Compiled:
             for slot in (*call.reads, *call.writes):
                 if last.get(slot, -1) <= place:  # nothing needs it any more
                     state.pop(slot, None)
-        filled = np.empty((n_rows, self.n_features), dtype=np.float64)
-        for place, slot in enumerate(self._outputs):
-            filled[:, place] = state[slot]
-        return filled
+        return [state[slot] for slot in self._outputs]
 
 
 def _needed(calls: Sequence[_Call], outputs: Sequence[int]) -> list[_Call]:

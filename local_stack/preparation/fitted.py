@@ -17,6 +17,7 @@ from local_stack.errors import DamagedError, InputError
 from local_stack.preparation import categories, dates, expressions, numbers, texts
 from local_stack.preparation.compiled import Compiled
 from local_stack.preparation.formats import bounded, read_operations
+from local_stack.preparation.joined import Joined, joined_columns
 from local_stack.preparation.operations import Operation
 from local_stack.preparation.values import KINDS, Values, as_moment, plain_of
 
@@ -123,6 +124,12 @@ class Preparation:
             found |= dict.fromkeys(operation.writes, read)
         order = {column.name: place for place, column in enumerate(self.inputs)}
         return {f.name: tuple(sorted(found[f.name], key=order.__getitem__)) for f in self.features}
+
+    @cached_property
+    def joined(self) -> dict[str, Joined]:
+        """What features are made of that several columns lead to; see :func:`joined_columns`."""
+        inputs = [(column.name, column.type) for column in self.inputs]
+        return joined_columns(inputs, self.operations, [it.name for it in self.features])
 
     @cached_property
     def _needed(self) -> frozenset[str]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from local_stack.errors import InputError, nearest
-from local_stack.explain.attributing.attributions import column_groups
 from local_stack.explain.attributing.units import told_of
+from local_stack.explain.column_values import row_values
 from local_stack.explain.deciding.reasons import (
     Contribution,
     Measure,
@@ -181,15 +181,11 @@ def _of_class(
 def _contributions(
     model: Model, found: Attributions, row: Mapping[str, Any], matrix: Array
 ) -> list[Contribution]:
-    groups = column_groups(model.preparation)
-    inputs = {column.name: column for column in model.inputs}
+    values = row_values(model.preparation, row, matrix)
     parts = []
     for place, name in enumerate(found.columns):
-        value = row.get(name) if name in inputs else float(matrix[0, groups[name][0]])
         error = None if found.error is None else float(found.error[0, place, 0])
-        if isinstance(value, float) and value != value:
-            value = None
-        parts.append(Contribution(name, value, float(found.values[0, place, 0]), error))
+        parts.append(Contribution(name, values[name], float(found.values[0, place, 0]), error))
     return parts
 
 

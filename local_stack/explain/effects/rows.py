@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from local_stack.explain.attributing.attributions import PROBABILITY, TARGET, column_groups
 from local_stack.explain.attributing.units import calibrated
+from local_stack.explain.column_values import joined_groups
 from local_stack.explain.effects.parts import CATEGORICAL, DATE, NUMERIC, Value
 from local_stack.preparation.compiled import Compiled
 from local_stack.preparation.fitting import raw_columns
@@ -107,8 +108,13 @@ class Rows:
             column.name: _described(column.name, column.type, self.columns[column.name])
             for column in self.model.inputs
         }
-        for name, places in column_groups(self.model.preparation).items():
-            if name not in found:
+        preparation = self.model.preparation
+        joined = joined_groups(preparation)
+        for name, places in column_groups(preparation).items():
+            if name in joined:
+                it = joined[name]
+                found[name] = _described(name, it.type, it.values(self.columns))
+            elif name not in found:
                 numbers = self.matrix[:, places[0]]
                 found[name] = Described(name, NUMERIC, _numbers(numbers), numbers)
         return found
