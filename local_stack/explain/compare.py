@@ -18,6 +18,7 @@ from local_stack.explain.contrasting.sides import (
     Side,
     attributed,
     log_side,
+    most_rows,
     of_output,
     output_of,
     parted,
@@ -135,13 +136,18 @@ def compare(
     else:
         pair = _models(workspace, subject, (target, other), asked)
     units = units_of(*pair.subjects, unit)
+    most = [most_rows(it, units, rows) for it in pair.subjects]
+    if pair.kind == "models":  # the same rows, also where one of them is slower
+        most = [min(most)] * 2
     explained: list[Explained] = []
-    for side, its in zip(pair.sides, pair.subjects, strict=True):
+    for side, its, n_rows in zip(pair.sides, pair.subjects, most, strict=True):
         progress(Step(f"Explaining {side.label[:60]}"))
-        explained.append(attributed(side, its, units, rows, progress))
+        explained.append(attributed(side, its, units, n_rows, progress))
     one, two = explained
     chosen = output_of(one, two, output)
-    return _compared(pair, of_output(one, chosen), of_output(two, chosen), chosen)
+    models = [it.model for it in pair.subjects]
+    sides = of_output(one, chosen, models[1]), of_output(two, chosen, models[0])
+    return _compared(pair, *sides, chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,14 +241,12 @@ def _compared(pair: _Pair, a: Explained, b: Explained, output: str) -> Compariso
         difference=outcome.difference,
         low=outcome.low,
         high=outcome.high,
-        base_difference=found.base_difference,
-        residual=found.residual,
+        base_difference=outcome.base_difference or 0.0,
+        residual=outcome.residual or 0.0,
         outcomes=found.outcomes,
         columns=found.columns,
         rows=rows_apart(a, b) if is_paired else (),
-        sentences=sentences(
-            sides, output, found.outcomes, found.columns, found.base_difference, is_paired=is_paired
-        ),
+        sentences=sentences(sides, output, found.outcomes, found.columns, is_paired=is_paired),
         notes=tuple(notes),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from local_stack.explain.column_values import plain_cell
 from local_stack.explain.contrasting.parts import (
     ColumnChange,
     OutcomeChange,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 MOST_SHIFTS: Final = 5
 MOST_ROWS: Final = 10
 _COLUMNS_OF_A_ROW: Final = 3
+_NOTHING: Final = 1e-12
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,6 @@ class Contrast:
 
     unit: str
     outcomes: tuple[OutcomeChange, ...]
-    base_difference: float
-    residual: float
     columns: tuple[ColumnChange, ...]
 
 
@@ -55,24 +55,23 @@ def contrast(a: Explained, b: Explained, *, is_paired: bool) -> Contrast:
 
     unit = next(iter(a.found))
     names = _names(a, b)
-    values = _values(a, b, names)
-    said = _said(a, b)
-    before, after = (np.column_stack([pair[side] for pair in said.values()]) for side in (0, 1))
-    intervals = resampled(values[unit], (before, after), is_paired=is_paired)
-    outcomes = tuple(
-        OutcomeChange(measure, float(one), float(two), float(two - one), *_ends(ends))
-        for measure, one, two, ends in zip(
-            said, before.mean(axis=0), after.mean(axis=0), intervals.outcomes, strict=True
-        )
+    measures = _measures(a, b, names)
+    values = measures[unit].values
+    assert values is not None
+    before, after = (
+        np.column_stack([it.said[side] for it in measures.values()]) for side in (0, 1)
     )
-    means = {
-        measure: pair[1].mean(axis=0) - pair[0].mean(axis=0) for measure, pair in values.items()
-    }
-    importance = [np.abs(it).mean(axis=0) for it in values[unit]]
+    intervals = resampled(values, (before, after), is_paired=is_paired)
+    outcomes = tuple(
+        it.outcome(name, *_ends(ends))
+        for (name, it), ends in zip(measures.items(), intervals.outcomes, strict=True)
+    )
+    means = {name: it.added for name, it in measures.items() if it.added is not None}
+    importance = [np.abs(it).mean(axis=0) for it in values]
     ranks = [ranked(it) for it in importance]
     columns = []
     for place, name in enumerate(names):
-        pair = values[unit][0][:, place], values[unit][1][:, place]
+        pair = values[0][:, place], values[1][:, place]
         is_in = [name in side.found[unit].columns for side in (a, b)]
         rank_a, rank_b = (
             int(it[place]) if known else None for it, known in zip(ranks, is_in, strict=True)
@@ -102,36 +101,89 @@ def contrast(a: Explained, b: Explained, *, is_paired: bool) -> Contrast:
                 correlation=correlation(*pair) if is_paired and all(is_in) else None,
             )
         )
-    base = float(b.found[unit].base[0] - a.found[unit].base[0])
-    residual = outcomes[0].difference - base - sum(it.difference for it in columns)
     columns.sort(key=lambda it: (-abs(it.difference), it.feature))
-    return Contrast(unit, outcomes, base, residual, tuple(columns))
+    return Contrast(unit, outcomes, tuple(columns))
 
 
 def _names(a: Explained, b: Explained) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for side in (a, b) for name in side.columns))
 
 
-def _values(a: Explained, b: Explained, names: tuple[str, ...]) -> dict[str, tuple[Array, Array]]:
-    """Return what each column adds to each measure in A and B, (n_rows, n_columns) under names."""
-    found = {
-        unit: (
-            _wide(a.found[unit].values[:, :, 0], a, names),
-            _wide(b.found[unit].values[:, :, 0], b, names),
+@dataclass(frozen=True)
+class _Measure:
+    """A, B in one measure: what is said of the rows, (n_rows,), from which base, by which columns.
+
+    ``values`` are (n_rows, n_columns) under all names, None where no way divides what is said.
+    """
+
+    said: tuple[Array, Array]
+    base: tuple[float, float]
+    values: tuple[Array, Array] | None
+    thresholds: tuple[float | None, float | None] = (None, None)
+    by_threshold: float = 0.0
+
+    @property
+    def added(self) -> Array | None:
+        """Return what each column adds to the difference, (n_columns,)."""
+        return (
+            None
+            if self.values is None
+            else self.values[1].mean(axis=0) - self.values[0].mean(axis=0)
         )
-        for unit in a.found
-    }
-    if a.steps is not None and b.steps is not None:
-        found[DECISIONS] = (_wide(a.steps, a, names), _wide(b.steps, b, names))
+
+    def outcome(self, name: str, low: float | None, high: float | None) -> OutcomeChange:
+        a, b = (float(it.mean()) for it in self.said)
+        base = residual = None
+        if self.added is not None:
+            base = self.base[1] - self.base[0]
+            residual = b - a - base - self.by_threshold - float(self.added.sum())
+        return OutcomeChange(
+            name, a, b, b - a, low, high, base, *self.thresholds, self.by_threshold, residual
+        )
+
+
+def _measures(a: Explained, b: Explained, names: tuple[str, ...]) -> dict[str, _Measure]:
+    """Return what both sides say in each measure."""
+    found = {}
+    for unit in a.found:
+        one, two = a.found[unit], b.found[unit]
+        found[unit] = _Measure(
+            (one.raw[:, 0], two.raw[:, 0]),
+            (float(one.base[0]), float(two.base[0])),
+            (_wide(one.values[:, :, 0], a, names), _wide(two.values[:, :, 0], b, names)),
+        )
+    if a.own is not None and b.own is not None:
+        found[DECISIONS] = _decisions(a, b, names)
     return found
 
 
-def _said(a: Explained, b: Explained) -> dict[str, tuple[Array, Array]]:
-    """Return what the models say in each measure, (n_rows,)."""
-    found = {unit: (a.found[unit].raw[:, 0], b.found[unit].raw[:, 0]) for unit in a.found}
-    if a.decisions is not None and b.decisions is not None:
-        found[DECISIONS] = (a.decisions, b.decisions)
-    return found
+def _decisions(a: Explained, b: Explained, names: tuple[str, ...]) -> _Measure:
+    """Return the decisions of both sides, apart from what their thresholds make.
+
+    The threshold may change before the models do or after: each part is the mean of both (Shapley
+    of two changes).
+    """
+    sides = (_decided(a, names), _decided(b, names))
+    (said_a, base_a, values_a, crossed_a), (said_b, base_b, values_b, crossed_b) = sides
+    moved = (crossed_a - said_a).mean() + (said_b - crossed_b).mean()
+    return _Measure(
+        (said_a, said_b),
+        (base_a, base_b),
+        None if values_a is None or values_b is None else (values_a, values_b),
+        (a.threshold, b.threshold),
+        float(moved) / 2,
+    )
+
+
+def _decided(side: Explained, names: tuple[str, ...]) -> tuple[Array, float, Array | None, Array]:
+    """Return own decisions, base and steps as means of both thresholds, and crossed decisions."""
+    own, crossed = side.own, side.crossed
+    assert own is not None
+    assert crossed is not None
+    steps = None
+    if own.steps is not None and crossed.steps is not None:
+        steps = _wide((own.steps + crossed.steps) / 2, side, names)
+    return own.rows, (own.base + crossed.base) / 2, steps, crossed.rows
 
 
 def _moved(
@@ -146,15 +198,16 @@ def _moved(
 
 
 def rows_apart(a: Explained, b: Explained) -> tuple[RowContrast, ...]:
-    """Return the rows that two models explain most differently, the most different first."""
+    """Return the rows that two models explain differently, the most different first."""
     import numpy as np
 
     unit = next(iter(a.found))
     names = _names(a, b)
-    one, two = _values(a, b, names)[unit]
+    one, two = (_wide(it.found[unit].values[:, :, 0], it, names) for it in (a, b))
     apart = np.abs(two - one)
     distances = apart.sum(axis=1)
     chosen = np.argsort(-distances, kind="stable")[:MOST_ROWS]
+    chosen = chosen[distances[chosen] > _NOTHING]
     said = [
         side.subject.model.labels(side.subject.model.outputs(side.matrix[chosen]))
         for side in (a, b)
@@ -200,7 +253,7 @@ def _value(a: Explained, b: Explained, name: str, row: int) -> Any:
     if name in a.rows.columns:
         return plain(a.rows[name][row])
     side = a if name in a.columns else b
-    return plain(float(side.values_of(name)[row]))
+    return plain(plain_cell("double", side.values_of(name)[row]))
 
 
 def _ends(pair: Array) -> tuple[float | None, float | None]:

@@ -25,7 +25,15 @@ class ComparedSide(Result):
 
 @dataclass(frozen=True, slots=True)
 class OutcomeChange(Result):
-    """What the model says on average, in one measure: a unit, or the share of decisions."""
+    """What the model says on average, in one measure: a unit, or the share of decisions.
+
+    ``difference`` is ``base_difference`` plus what all columns add in this measure plus
+    ``threshold_difference`` plus ``residual``; base and residual are None where no way divides
+    the measure into columns. ``threshold_a`` and ``threshold_b`` are the probabilities from which
+    on the output is decided for, None for all measures but such decisions. Where they differ the
+    parts are means over two orders: first the threshold changes and then what the models say, and
+    the other way around.
+    """
 
     measure: str
     a: float
@@ -33,6 +41,11 @@ class OutcomeChange(Result):
     difference: float
     low: float | None
     high: float | None
+    base_difference: float | None
+    threshold_a: float | None
+    threshold_b: float | None
+    threshold_difference: float
+    residual: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +121,8 @@ class Comparison(Result):
 
     ``outcome_a`` and ``outcome_b`` are mean predictions in ``unit``, of ``output``; their
     ``difference`` is ``base_difference`` plus the differences of all columns plus ``residual``
-    (the additivity errors of the SHAP values). ``columns`` are ordered by the size of theirs.
+    (the additivity errors of the SHAP values); each of the ``outcomes`` tells of its own measure.
+    ``columns`` are ordered by the size of theirs.
     """
 
     kind: str

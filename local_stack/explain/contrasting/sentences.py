@@ -12,6 +12,7 @@ from typing import Final
 from local_stack.explain.attributing.attributions import (
     DECISION,
     LOG_ODDS,
+    LOG_ODDS_BEFORE,
     LOG_TARGET,
     PROBABILITY,
 )
@@ -33,7 +34,6 @@ def sentences(
     output: str,
     outcomes: Sequence[OutcomeChange],
     columns: Sequence[ColumnChange],
-    base_difference: float,
     *,
     is_paired: bool,
 ) -> tuple[str, ...]:
@@ -48,7 +48,11 @@ def sentences(
     """
     unit = outcomes[0].measure
     found = [_headline(sides, output, outcomes[0])]
-    found += [_decisions(output, it) for it in outcomes if it.measure == DECISIONS]
+    for it in outcomes:
+        if it.measure == DECISIONS:
+            found.append(_decisions(output, it))
+            found += _threshold(it)
+    base_difference = outcomes[0].base_difference or 0.0
     if abs(base_difference) > _NOTHING:
         told = _signed(unit, base_difference)
         found.append(f"What they say before any column, the base value, differs by {told}.")
@@ -83,6 +87,19 @@ def _decisions(output: str, outcome: OutcomeChange) -> str:
         f"The decision is '{plain_name(output)}' for {_percent(outcome.a)} of the rows of A and "
         f"{_percent(outcome.b)} of B: B is {_than(outcome)}."
     )
+
+
+def _threshold(outcome: OutcomeChange) -> list[str]:
+    """Return what other decisions come from a threshold that moved, and what does not."""
+    a, b = outcome.threshold_a, outcome.threshold_b
+    if a is None or b is None or a == b:
+        return []
+    moved = outcome.threshold_difference
+    rest = _signed(DECISIONS, outcome.difference - moved)
+    return [
+        f"The threshold moved from {a:.6g} to {b:.6g}: {_signed(DECISIONS, moved)} of the "
+        f"decisions; the probabilities themselves make {rest}."
+    ]
 
 
 def _than(outcome: OutcomeChange) -> str:
@@ -162,6 +179,7 @@ def _noun(unit: str, output: str) -> str:
     return {
         PROBABILITY: f"the probability of '{name}'",
         LOG_ODDS: f"the log-odds of '{name}'",
+        LOG_ODDS_BEFORE: f"the log-odds of '{name}' before calibration",
         LOG_TARGET: f"the logarithm of {name}",
         DECISION: f"the score of '{name}'",
     }.get(unit, f"the predicted {name}")

@@ -47,7 +47,9 @@ def resampled(
     outcomes
         What the model says of the rows, (n_rows, n_outcomes).
     is_paired
-        Both sides are the same rows, so that they are drawn together.
+        Both sides are the same rows, so that they are drawn together. Otherwise each side is drawn
+        in halves by two seeds, the other way around for the other side: that way swapped sides
+        have the same intervals with the other sign.
     """
     import numpy as np
 
@@ -55,9 +57,10 @@ def resampled(
     if min(len(values[0]), len(values[1])) < FEWEST_ROWS:
         unknown = np.full((n_columns, 2), np.nan)
         return Resampled(unknown, np.full((n_outcomes, 2), np.nan), unknown)
+    seeds = ((0,), (0,)) if is_paired else ((0, 1), (1, 0))
     means = [
-        _resampled_means(np.hstack([it, np.abs(it), outcome]), 0 if is_paired else side)
-        for side, (it, outcome) in enumerate(zip(values, outcomes, strict=True))
+        _resampled_means(np.hstack([it, np.abs(it), outcome]), own)
+        for it, outcome, own in zip(values, outcomes, seeds, strict=True)
     ]
     moved = means[1] - means[0]
     sizes = slice(n_columns, 2 * n_columns)
@@ -168,12 +171,13 @@ def _known(value: float) -> float | None:
     return None if value != value else float(value)
 
 
-def _resampled_means(columns: Array, seed: int) -> Array:
+def _resampled_means(columns: Array, seeds: Sequence[int]) -> Array:
     """Return the mean of each column in each resample, (n_resamples, n_columns)."""
     import numpy as np
 
-    n_rows = len(columns)
-    return np.concatenate([it @ columns / n_rows for it in counts_of(n_rows, RESAMPLES, seed)])
+    n_rows, n_each = len(columns), RESAMPLES // len(seeds)
+    drawn = (counts for seed in seeds for counts in counts_of(n_rows, n_each, seed))
+    return np.concatenate([counts @ columns / n_rows for counts in drawn])
 
 
 def _intervals(samples: Array) -> Array:

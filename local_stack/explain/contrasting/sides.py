@@ -14,9 +14,9 @@ from local_stack.explain.attributing.attributions import (
     DECISION,
     PROBABILITY,
     Attributions,
-    column_groups,
 )
-from local_stack.explain.attributing.units import told_of
+from local_stack.explain.attributing.units import spelled, told_of
+from local_stack.explain.column_values import joined_values
 from local_stack.explain.contrasting.choosing import chosen, since
 from local_stack.explain.contrasting.shifting import decided_values
 from local_stack.preparation.table import raw_columns
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 20.0
 """What the SHAP values of a side may take when nobody says how many rows."""
-"""Most rows of a side where each SHAP value has to be sampled."""
 INDEX: Final = "paceml.row"
 """Column with the number of a row in its data version; no data set has a column of that name."""
 AT: Final = "paceml.at"
@@ -53,12 +52,26 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Decided:
+    """What is decided by a threshold.
+
+    ``rows`` are 1 where it is the output, (n_rows,). ``base`` is that of the base value, and
+    ``steps`` are what each column adds to it, (n_rows, n_columns); None where no way divides it.
+    """
+
+    rows: Array
+    base: float = 0.0
+    steps: Array | None = None
+
+
+@dataclass(frozen=True)
 class Explained:
     """One side explained, for one output.
 
-    ``found`` holds SHAP values of that output by unit. ``decisions`` are 1 where the model decides
-    for it, (n_rows,), and ``steps`` what each column adds to that, (n_rows, n_columns); None
-    where there is nothing to decide, or no way to divide it.
+    ``found`` holds SHAP values of that output by unit. ``own`` are the decisions of the model,
+    ``crossed`` those that it would make with the threshold of the other side's model; None where
+    there is nothing to decide. ``threshold`` is the probability from which on it decides for the
+    output, None where it does not do so.
     """
 
     side: Side
@@ -66,8 +79,9 @@ class Explained:
     rows: pl.DataFrame
     matrix: Array
     found: dict[str, Attributions]
-    decisions: Array | None = None
-    steps: Array | None = None
+    own: Decided | None = None
+    crossed: Decided | None = None
+    threshold: float | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -80,7 +94,8 @@ class Explained:
         kinds = {it.name: it for it in model.inputs}
         if column in kinds:
             return raw_columns(self.rows, [kinds[column]])[column]
-        return self.matrix[:, column_groups(model.preparation)[column][0]]
+        columns = raw_columns(self.rows, model.inputs)
+        return joined_values(model.preparation, columns, self.matrix, column)
 
 
 def version_side(workspace: Workspace, version: versions.DataVersion) -> Side:
@@ -169,7 +184,7 @@ def units_of(a: Subject, b: Subject, unit: str | None) -> tuple[str, ...]:
             f"{b.explainer.units[-1]}.",
             "Compare models that predict in the same way.",
         )
-    wanted = unit or both[-1]
+    wanted = spelled(unit, both) if unit else both[-1]
     if wanted not in both:
         raise InputError(
             f"The SHAP values are not measured in '{wanted[:60]}'.",
@@ -178,11 +193,15 @@ def units_of(a: Subject, b: Subject, unit: str | None) -> tuple[str, ...]:
     return (wanted, *(it for it in both if it != wanted))
 
 
+def most_rows(subject: Subject, units: tuple[str, ...], rows: int | None) -> int:
+    """Return how many rows of a side are explained: those asked for, or fewer of a slow model."""
+    return rows_to_explain(subject, rows, units[0], _SECONDS / len(units))
+
+
 def attributed(
-    side: Side, subject: Subject, units: tuple[str, ...], rows: int | None, progress: Progress
+    side: Side, subject: Subject, units: tuple[str, ...], most: int, progress: Progress
 ) -> Explained:
     """Return a side with the SHAP values of every output, for a seeded sample of its rows."""
-    most = rows_to_explain(subject, rows, units[0], _SECONDS / len(units))
     frame = side.frame if side.frame.height <= most else side.frame.sample(most, seed=0)
     matrix = subject.matrix(frame)
     explainer = subject.explainer
@@ -218,10 +237,14 @@ def output_of(a: Explained, b: Explained, output: str | None) -> str:
     return names[int(moved.argmax())]
 
 
-def of_output(side: Explained, output: str) -> Explained:
-    """Return a side for one output, with the decisions for it."""
-    import numpy as np
+def of_output(side: Explained, output: str, other: Model) -> Explained:
+    """Return a side for one output, with the decisions for it.
 
+    Parameters
+    ----------
+    other
+        The model of the other side, by whose threshold it could be decided, too.
+    """
     model = side.subject.model
     if model.task == "regression":
         return side
@@ -231,15 +254,28 @@ def of_output(side: Explained, output: str) -> Explained:
         unit: told_of(model, it, output) if is_single else it.of_output(place)
         for unit, it in side.found.items()
     }
-    decisions = (model.outputs(side.matrix) == place).astype(np.float64)
-    steps = None
-    if is_single:
-        first = next(iter(found.values()))
-        at_base = _decided_at_base(model, found, place)
-        steps = decided_values(
-            first.values[:, :, 0], float(first.base[0]), first.raw[:, 0], decisions, at_base
-        )
-    return replace(side, found=found, decisions=decisions, steps=steps)
+    own = crossed = _decided(model, found, place, model.outputs(side.matrix))
+    if model.record.threshold != other.record.threshold and model.has_probabilities:
+        crossed = _decided(other, found, place, other.decided(model.probabilities(side.matrix)))
+    threshold = None
+    if is_single and model.has_probabilities:
+        second = 0.5 if model.record.threshold is None else model.record.threshold
+        threshold = second if place == 1 else 1 - second
+    return replace(side, found=found, own=own, crossed=crossed, threshold=threshold)
+
+
+def _decided(
+    by: Model, found: Mapping[str, Attributions], place: int, outputs: NDArray[np.int64]
+) -> Decided:
+    """Return decisions that were made by the threshold of a model, and what columns add to them."""
+    import numpy as np
+
+    rows = (outputs == place).astype(np.float64)
+    if len(by.classes) != 2:
+        return Decided(rows)
+    first, base = next(iter(found.values())), _decided_at_base(by, found, place)
+    steps = decided_values(first.values[:, :, 0], float(first.base[0]), first.raw[:, 0], rows, base)
+    return Decided(rows, base, steps)
 
 
 def _decided_at_base(model: Model, found: Mapping[str, Attributions], place: int) -> float:
