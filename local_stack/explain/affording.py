@@ -12,6 +12,7 @@ from local_stack.errors import InputError
 from local_stack.explain.attributing.attributing import BACKGROUND_ROWS
 from local_stack.explain.attributing.sampled import PERMUTATIONS, is_enumerated
 from local_stack.explain.attributing.trees import ensemble_of
+from local_stack.explain.attributing.units import spelled
 
 if TYPE_CHECKING:
     from local_stack.explain.attributing.attributions import Attributions
@@ -39,7 +40,9 @@ def rows_to_explain(
             raise InputError(f"--rows needs at least 1 row, not {rows}.")
         return rows
     explainer = subject.explainer
-    if explainer.is_quick and (unit is None or unit == explainer.units[0]):
+    if explainer.is_quick and spelled(unit or explainer.units[0], explainer.units) == (
+        explainer.own_unit
+    ):
         return tree_rows(subject.model, seconds)
     probe = explainer.attribute(subject.background[:1], unit)
     if not is_sampled(probe):
@@ -61,7 +64,7 @@ def tree_rows(model: Model, seconds: float | None = None) -> int:
 
 def is_sampled(found: Attributions) -> bool:
     """Return whether values come of asking the model with rows of the background."""
-    return found.error is not None or "background rows" in found.method
+    return "background rows" in found.method
 
 
 def affordable(model: Model, seconds: float) -> int:

@@ -132,6 +132,7 @@ def background_columns(
     import polars
 
     from local_stack.data import versions
+    from local_stack.explain.attributing.sampled import evenly
     from local_stack.explain.subject import training_data
     from local_stack.preparation.table import raw_columns
 
@@ -141,7 +142,7 @@ def background_columns(
     if run["target"] in names:
         lazy = lazy.drop_nulls(run["target"])
     frame = lazy.select(it.name for it in inputs if it.name in names).collect()
-    some = frame.gather_every(max(1, frame.height // BACKGROUND_ROWS)).head(BACKGROUND_ROWS)
+    some = frame[evenly(frame.height, BACKGROUND_ROWS)]
     return {name: _plain(values) for name, values in raw_columns(some, inputs).items()}
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from local_stack.explain.attributing.units import spelled
 from paceml_tui.tasks import Desk, Request, Row
 from paceml_tui.widgets.chooser import Choice
 
@@ -37,7 +38,7 @@ def explained(desk: Desk, target: str, unit: str = "") -> dict[str, Any] | None:
         from local_stack.explain.subject import target_run
 
         rows = _record(desk, str(target_run(desk.workspace, target)["run_id"]))
-    if not rows or (unit and rows[0]["unit"] != unit):
+    if not rows or (unit and rows[0]["unit"] != spelled(unit, [rows[0]["unit"]])):
         return None
     row = rows[0]
     found = document(desk, row.get("artifacts") or {}, EXPLANATION)

@@ -420,6 +420,7 @@ class ExplanationView(AnswersView):
 
 _OTHER = {
     "log-odds": "probability",
+    "log-odds before calibration": "probability",
     "probability": "log-odds",
     "log target": "target",
     "target": "log target",

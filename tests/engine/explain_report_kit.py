@@ -75,7 +75,8 @@ def explained(
     explanation = ModelExplanation(
         run_id="5" * 32, data_version="credit@3f2a", n_rows=n_rows, n_total=900, is_sample=True,
         unit="log-odds", method="exact: TreeSHAP", base_value=0.7, importance=importance,
-        additivity_error=3e-14, artifacts=(), target="risk", estimator="lightgbm",
+        base_probability=0.668, additivity_error=3e-14, artifacts=(), target="risk",
+        estimator="lightgbm",
         outputs=("good",), output="good", base_values=(0.7,),
         background=Background("credit@3f2a", 500, "evenly spread"),
         permutation=Permutation(

@@ -15,15 +15,17 @@ from local_stack.explain.attributing.attributions import (
     joined,
     summed,
 )
-from local_stack.explain.attributing.sampled import PERMUTATIONS, sampled_values
+from local_stack.explain.attributing.sampled import PERMUTATIONS, evenly, sampled_values
 from local_stack.explain.attributing.units import (
     Link,
     calibrated,
     can_rescale,
-    final_unit,
     in_predictions,
     is_final,
     link_of,
+    probability_of,
+    spelled,
+    units_of,
 )
 from local_stack.progress import Progress, Step, silent
 from local_stack.runs.cluster.client import completed
@@ -87,8 +89,16 @@ class Explainer:
     @property
     def units(self) -> tuple[str, ...]:
         """Return the units that values can be told in; the first is that of the model itself."""
-        final = final_unit(self.model, self._link)
-        return (final,) if self._link is None else tuple(dict.fromkeys((self._link.unit, final)))
+        return units_of(self.model, self._link)
+
+    @property
+    def own_unit(self) -> str:
+        """Return the unit of the model's own scores, which :attr:`units` may not offer."""
+        return self.units[0] if self._link is None else self._link.unit
+
+    def probability_of(self, score: float, output: str) -> float | None:
+        """Return the probability of one of two classes at a score in :attr:`own_unit`, or None."""
+        return probability_of(self.model, self._link, score, output)
 
     def attribute(self, matrix: Array, unit: str | None = None) -> Attributions:
         """Return the SHAP values of rows, as the model prepares them, in original columns.
@@ -98,14 +108,14 @@ class Explainer:
         matrix
             Rows to explain, float64 (n_rows, n_features), of :meth:`Model.matrix`.
         unit
-            One of :attr:`units`; None: the first.
+            One of :attr:`units`, ``log-odds`` also for those before calibration; None: the first.
 
         Raises
         ------
         InputError
             The model's values cannot be told in that unit, or it predicts nothing for a row.
         """
-        wanted = unit or self.units[0]
+        wanted = spelled(unit or self.units[0], self.units)
         return self.in_units(matrix, (wanted,))[wanted]
 
     def in_units(self, matrix: Array, units: Sequence[str]) -> dict[str, Attributions]:
@@ -170,7 +180,7 @@ class Explainer:
                 if self.model.task == "regression" or self.model.has_probabilities:
                     found = calibrated(self.model, matrix)
                 else:
-                    found = _decisions(self.model, matrix)
+                    found = class_scores(self.model, matrix)
         except ValueError as error:
             raise InputError(
                 f"{self.model.record.estimator} cannot be asked about rows that are mixed of "
@@ -248,7 +258,7 @@ def output_names(model: Model) -> tuple[str, ...]:
     return names if len(names) > 2 else names[1:]
 
 
-def _decisions(model: Model, matrix: Array) -> Array:
+def class_scores(model: Model, matrix: Array) -> Array:
     """Return the decision function (n_rows, n_outputs); 1 for the label given where there is none.
 
     A support vector machine that compares classes in pairs has no score for each class.
@@ -257,7 +267,8 @@ def _decisions(model: Model, matrix: Array) -> Array:
 
     n_outputs = len(model.classes) if len(model.classes) > 2 else 1
     estimator: Any = model.estimator
-    if hasattr(estimator, "decision_function"):
+    is_paired = n_outputs > 1 and getattr(estimator, "decision_function_shape", "") == "ovo"
+    if hasattr(estimator, "decision_function") and not is_paired:
         found = np.asarray(estimator.decision_function(matrix), dtype=np.float64)
         found = found.reshape(len(matrix), -1)
         if found.shape[1] == n_outputs:
@@ -270,4 +281,4 @@ def _decisions(model: Model, matrix: Array) -> Array:
 
 def some_of(background: Array, most: int = BACKGROUND_ROWS) -> Array:
     """Return at most ``most`` rows, evenly spread: the background of a sampled explainer."""
-    return background[:: max(1, len(background) // most)][:most]
+    return background[evenly(len(background), most)]

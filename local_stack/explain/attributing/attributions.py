@@ -17,7 +17,10 @@ LOG_TARGET: Final = "log target"
 LOG_ODDS: Final = "log-odds"
 PROBABILITY: Final = "probability"
 DECISION: Final = "decision function"
-UNITS: Final = (TARGET, LOG_TARGET, LOG_ODDS, PROBABILITY, DECISION)
+BEFORE: Final = " before calibration"
+LOG_ODDS_BEFORE: Final = LOG_ODDS + BEFORE
+"""The unit of a calibrated model's own scores: they are not the log-odds of what it predicts."""
+UNITS: Final = (TARGET, LOG_TARGET, LOG_ODDS, LOG_ODDS_BEFORE, PROBABILITY, DECISION)
 """What SHAP values can be measured in."""
 
 
@@ -134,14 +137,17 @@ def column_groups(preparation: Preparation) -> dict[str, list[int]]:
     """Return the places of the features that stand for each column, by its name.
 
     Features that are made of one raw column are summed under it; one that is made of several
-    (a ratio, a difference) cannot be divided between them and stands under its own name. Columns
-    that no feature is made of are left out.
+    (a ratio, a difference) cannot be divided between them and stands under its own name, its
+    one-hot columns added up. Columns that no feature is made of are left out.
     """
     found: dict[str, list[int]] = {}
     names = {column.name for column in preparation.inputs}
     for place, feature in enumerate(preparation.features):
         sources = preparation.sources[feature.name]
         name = sources[0] if len(sources) == 1 else feature.name
+        joined = preparation.joined.get(feature.name)
+        if joined is not None and joined.is_spread:
+            name = joined.made[1]
         if len(sources) != 1 and name in names:
             name = f"{name} of {', '.join(sources)}"
         found.setdefault(name, []).append(place)

@@ -60,7 +60,7 @@ def forest_scores(model: Model, matrix: NDArray[np.float64]) -> NDArray[np.float
     ):
         found = estimator._raw_predict(matrix)  # predict of a Poisson loss is its exponential
     elif isinstance(estimator, ensembles.GradientBoostingClassifier):
-        found = estimator.decision_function(matrix)
+        found = estimator.decision_function(matrix) * _of_log_odds(estimator)
     elif model.task == "regression":
         found = estimator.predict(matrix)
     else:
@@ -103,15 +103,19 @@ def _decision_tree(
     )
 
 
+def _of_log_odds(estimator: Any) -> float:
+    """Return by what scores are multiplied to be log-odds: AdaBoost's loss finds half of them."""
+    return 2.0 if estimator.loss == "exponential" else 1.0
+
+
 def _gradient_boosting(estimator: Any, n_features: int) -> Ensemble:
     import numpy as np
 
     first = estimator._raw_predict_init(np.zeros((1, n_features)))  # the same for all rows
-    constant = np.asarray(first, dtype=np.float64)[0]
+    scale = _of_log_odds(estimator)
+    constant, rate = np.asarray(first, dtype=np.float64)[0] * scale, estimator.learning_rate * scale
     trees = [
-        _decision_tree(
-            member.tree_, member.tree_.value[:, 0] * estimator.learning_rate, output=output
-        )
+        _decision_tree(member.tree_, member.tree_.value[:, 0] * rate, output=output)
         for members in estimator.estimators_
         for output, member in enumerate(members)
     ]

@@ -23,6 +23,16 @@ _AT_ONCE: Final = 100_000
 """Most rows that the function is asked for at a time."""
 
 
+def evenly(n_rows: int, most: int) -> NDArray[np.int64]:
+    """Return the numbers of at most ``most`` of ``n_rows`` rows, evenly spread, the last included.
+
+    The first one is, too: whatever the rows are sorted by, all of it is there.
+    """
+    import numpy as np
+
+    return np.linspace(0, n_rows - 1, min(n_rows, most)).round().astype(np.int64)
+
+
 def is_enumerated(n_groups: int, permutations: int = PERMUTATIONS) -> bool:
     """Return whether all coalitions cost no more than the permutations, so that nothing errs."""
     return n_groups < 32 and 1 << n_groups <= 2 * permutations * (n_groups + 1)

@@ -6,11 +6,12 @@ read from its settings but seen: it is the one that makes its predictions of its
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from local_stack.explain.attributing.attributions import (
+    BEFORE,
     DECISION,
     LOG_ODDS,
     LOG_TARGET,
@@ -18,6 +19,7 @@ from local_stack.explain.attributing.attributions import (
     TARGET,
     Attributions,
 )
+from local_stack.explain.attributing.coalitions import ORDERS, values_of_sum
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +70,12 @@ def _exponential(scores: Array) -> Array:
         return np.asarray(np.exp(scores))
 
 
+def _clipped(scores: Array) -> Array:
+    import numpy as np
+
+    return np.asarray((np.clip(scores, -1.0, 1.0) + 1.0) / 2.0)
+
+
 _IDENTITY: Final = {
     "regression": Link(TARGET, lambda it: it),
     "classification": Link(PROBABILITY, lambda it: it),
@@ -78,6 +86,7 @@ _LINKS: Final = {
         _IDENTITY["classification"],
         Link(LOG_ODDS, sigmoid),
         Link(LOG_ODDS, _softmax, is_joint=True),
+        Link(DECISION, _clipped),
     ),
 }
 
@@ -110,22 +119,37 @@ def link_of(model: Model, raw: Array, matrix: Array) -> Link | None:
     near = _NEAR_SINGLE if model.kind == "xgboost" else _NEAR
     for link in _LINKS[model.task]:
         if np.allclose(link.apply(raw), wanted, rtol=near, atol=near):
-            return link
+            is_told = model.record.calibration is None or link.unit == DECISION
+            return link if is_told else replace(link, unit=link.unit + BEFORE)
     return None
 
 
-def final_unit(model: Model, link: Link | None) -> str:
+def final_unit(model: Model) -> str:
     """Return the unit of what a model predicts in the end."""
     if model.task == "regression":
         return TARGET
-    is_probable = model.has_probabilities and (link is None or link.unit != DECISION)
-    return PROBABILITY if is_probable else DECISION
+    return PROBABILITY if model.has_probabilities else DECISION
+
+
+def units_of(model: Model, link: Link | None) -> tuple[str, ...]:
+    """Return the units that values can be told in; the first is that of the model itself.
+
+    The shares of a calibrated forest are none of them: they would pass for its probabilities.
+    """
+    final = final_unit(model)
+    if link is None or link.unit == PROBABILITY + BEFORE:
+        return (final,)
+    return tuple(dict.fromkeys((link.unit, final)))
+
+
+def spelled(unit: str, units: Sequence[str]) -> str:
+    """Return the unit that is meant: ``log-odds`` may be those before calibration."""
+    return unit + BEFORE if unit not in units and unit + BEFORE in units else unit
 
 
 def is_final(model: Model, link: Link, unit: str) -> bool:
     """Return whether ``unit`` is that of the predictions, and the scores are not these already."""
-    is_same = link.unit == unit and (unit != PROBABILITY or model.record.calibration is None)
-    return unit == final_unit(model, link) and not is_same
+    return unit == final_unit(model) and link.unit != unit
 
 
 def can_rescale(model: Model, link: Link) -> bool:
@@ -149,6 +173,8 @@ def in_predictions(model: Model, found: Attributions, link: Link, wanted: Array)
     The difference between a row's prediction and that of the base is divided as Aumann and
     Shapley have it: along the straight way from the base to the row's scores. Where an output
     depends on its own score, its values are scaled by one factor; else the way is integrated.
+    Isotonic calibration has steps, over which such a factor knows no bounds: there the values are
+    those of Shapley, of the game in which each column adds its part of the score.
 
     Parameters
     ----------
@@ -158,21 +184,51 @@ def in_predictions(model: Model, found: Attributions, link: Link, wanted: Array)
     import numpy as np
 
     base = _calibrated_base(model, link.apply(found.base[None]))
-    moved = found.raw - found.base
-    if not link.is_joint:
+    moved, error = found.raw - found.base, None
+    calibration, unit = model.record.calibration, final_unit(model)
+    how = f"rescaled from {found.unit} (Aumann-Shapley)"
+    if link.is_joint:
+        values = _along_the_way(found, moved)
+    elif calibration is not None and calibration.method == "isotonic":
+
+        def function(scores: Array) -> Array:
+            made = link.apply(scores.reshape(-1, 1))
+            return _calibrated_base(model, made).reshape(scores.shape)
+
+        terms, ends = found.values[:, :, 0], wanted[:, 0]
+        one, error = values_of_sum(function, float(found.base[0]), terms, ends)
+        values, error = one[:, :, None], None if error is None else error[:, :, None]
+        way = "every coalition" if error is None else f"{ORDERS} orders forth and back"
+        how = f"in {unit} by Shapley values of the columns' parts of the {found.unit} ({way})"
+    else:
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = (wanted - base) / moved
         factor = np.where(np.abs(moved) < 1e-12, _slope(model, link, found.base), factor)
         values = found.values * factor[:, None]
-    else:
-        values = _along_the_way(found, moved)
-    unit = final_unit(model, link)
-    before = f"uncalibrated {unit}" if unit == found.unit else found.unit
-    method = f"{found.method}, rescaled from {before} (Aumann-Shapley)"
-    return replace(found, values=values, base=base[0], raw=wanted, unit=unit, method=method)
+    method = f"{found.method}, {how}"
+    return replace(
+        found, values=values, base=base[0], raw=wanted, unit=unit, method=method, error=error
+    )
+
+
+def probability_of(model: Model, link: Link | None, score: float, output: str) -> float | None:
+    """Return the probability of one of two classes at a score in the link's unit.
+
+    None where the model has more classes, no probabilities, or is explained by them.
+    """
+    import numpy as np
+
+    if link is None or link.is_joint or final_unit(model) != PROBABILITY:
+        return None
+    if len(model.classes) != 2 or link.unit.removesuffix(BEFORE) == PROBABILITY:
+        return None
+    is_first = output == str(model.classes[0])
+    second = _calibrated_base(model, link.apply(np.array([[-score if is_first else score]])))
+    return float(1 - second[0, 0] if is_first else second[0, 0])
 
 
 def _calibrated_base(model: Model, base: Array) -> Array:
+    """Return probabilities before calibration (n, 1) as the model has them in the end."""
     import numpy as np
 
     calibration = model.record.calibration

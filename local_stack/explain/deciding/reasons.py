@@ -15,6 +15,7 @@ from typing import Any, Final
 from local_stack.explain.attributing.attributions import (
     DECISION,
     LOG_ODDS,
+    LOG_ODDS_BEFORE,
     LOG_TARGET,
     PROBABILITY,
 )
@@ -45,7 +46,8 @@ class Measure:
     """What contributions add up to: the ``unit`` of SHAP values, and of what.
 
     ``outcome`` is the label of a class, or the target of a regression. ``is_odds`` says that the
-    exponential of a value in log-odds is a factor of the odds, as it is for two classes.
+    exponential of a value in log-odds is a factor of the odds, as it is for two classes (before
+    calibration it is none: those odds are not the ones of the probability told).
     """
 
     outcome: str
@@ -58,6 +60,7 @@ class Measure:
         name = shown(self.outcome)
         nouns = {
             LOG_ODDS: f"the log-odds of {name}",
+            LOG_ODDS_BEFORE: f"the log-odds of {name} before calibration",
             PROBABILITY: f"the probability of {name}",
             LOG_TARGET: f"the logarithm of {plain_name(self.outcome)}",
             DECISION: f"the score of {name}",
@@ -101,7 +104,7 @@ def reasons(
     named = {it.feature for it in told[:most]}
     rest = [it for it in asked if it.feature not in named]
     if rest:
-        sentences.append(_together(rest, measure, is_first=not sentences))
+        sentences.append(_together(rest, measure, is_first=not sentences, is_all=not sign))
     return tuple(sentences)
 
 
@@ -118,11 +121,15 @@ def sentence(part: Contribution, measure: Measure) -> str:
     return f"{what} {verb} {measure.noun} by {measure.size(part.shap)}."
 
 
-def _together(rest: Sequence[Contribution], measure: Measure, *, is_first: bool) -> str:
+def _together(
+    rest: Sequence[Contribution], measure: Measure, *, is_first: bool, is_all: bool
+) -> str:
     total = math.fsum(it.shap for it in rest)
     many = len(rest) > 1
-    noun = f"{len(rest)} {'' if is_first else 'other '}column{'s' if many else ''}"
-    who = f"The {noun}{' together' if many else ''}" if not is_first or many else "The only column"
+    other = "" if is_first else "other "
+    who = f"The {len(rest)} {other}columns together" if many else f"The {other or 'only '}column"
+    if not (is_all or is_first):  # the others move it the other way, and are not spoken of
+        who = f"{len(rest)} more columns together" if many else "1 more column"
     if abs(total) <= _NOTHING:
         return f"{who} {'do' if many else 'does'} not move {measure.noun}."
     verb = ("raise" if total > 0 else "lower") + ("" if many else "s")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from local_stack.explain.attributing.sampled import evenly
 from local_stack.results import Result
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def similar_rows(
         places = places[past.numbers != leave_out]
     coded = space.code(row)
     if by == PROFILE:
-        places = places[:: max(1, -(-len(places) // _MOST_PROFILES))]
+        places = places[evenly(len(places), _MOST_PROFILES)]
         distances = _profiles(past, row, places, unit)
     else:
         distances = space.distances(space.coded[places], coded).mean(axis=1)

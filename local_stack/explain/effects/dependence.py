@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from local_stack.explain.attributing.sampled import evenly
 from local_stack.explain.effects.parts import CATEGORICAL, Beeswarm, Dependence, Strength
-from local_stack.explain.effects.rows import Described, Rows, evenly
+from local_stack.explain.effects.rows import Described, Rows
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 from local_stack.explain.attributing.attributions import column_groups
 from local_stack.explain.attributing.interactions import tree_interactions
 from local_stack.explain.attributing.linear import is_linear
+from local_stack.explain.attributing.sampled import evenly
 from local_stack.explain.attributing.trees import ensemble_of
 from local_stack.explain.effects.parts import Interactions
-from local_stack.explain.effects.rows import evenly
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from local_stack.explain.affording import affordable
 from local_stack.explain.attributing.attributing import output_names
+from local_stack.explain.attributing.sampled import evenly
 from local_stack.explain.effects.parts import Partial
 from local_stack.explain.effects.rows import (
     Rows,
-    evenly,
     frequent,
     kind_of,
     plain,

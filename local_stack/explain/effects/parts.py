@@ -198,8 +198,10 @@ class ModelExplanation(Result):
     ``base_value`` is the expected prediction; base value plus a row's SHAP values is its raw
     prediction, up to ``additivity_error`` (the largest absolute difference seen). ``outputs`` are
     the target, the second of two classes or all of many, with their ``base_values``; ``output``
-    is the one that ``base_value`` and what is drawn are of. ``method`` says how the values were
-    computed, ``standard_error`` is the largest one of a sampled explainer (None: exact).
+    is the one that ``base_value`` and what is drawn are of. ``base_probability`` is what the model
+    predicts at a base value that is no prediction itself, as log-odds are none (None elsewhere).
+    ``method`` says how the values were computed, ``standard_error`` is the largest one of a
+    sampled explainer (None: exact).
     Parts that could not be made are None, and ``notes`` says why in sentences.
     """
 
@@ -219,6 +221,7 @@ class ModelExplanation(Result):
     outputs: tuple[str, ...] = ()
     output: str = ""
     base_values: tuple[float, ...] = ()
+    base_probability: float | None = None
     standard_error: float | None = None
     background: Background | None = None
     permutation: Permutation | None = None

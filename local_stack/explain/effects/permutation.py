@@ -14,8 +14,9 @@ from local_stack.evaluation.resampling import FEWEST_RESAMPLES, SEED, counts_of
 from local_stack.evaluation.split import hold_out
 from local_stack.evaluation.targets import codes_of, labels_of, numbers_of
 from local_stack.explain.affording import affordable
+from local_stack.explain.attributing.sampled import evenly
 from local_stack.explain.effects.parts import Permutation, Permuted
-from local_stack.explain.effects.rows import Rows, evenly
+from local_stack.explain.effects.rows import Rows
 from local_stack.preparation.values import take
 from local_stack.progress import Progress, Step, silent
 from local_stack.runs.lessons import labelled

@@ -122,7 +122,8 @@ def explained(
     shuffled = _permutation(subject, learnt_from, notes, progress)
     partials = _partials(model, subject.frame, columns, found.outputs[shown], progress)
     progress(Step("Interactions"))
-    unit = subject.explainer.units[0]
+    explainer, base = subject.explainer, float(found.base[shown])
+    unit, name = explainer.own_unit, found.outputs[shown]
     together = notes.or_note(interactions(model, rows.matrix, columns, shown, unit))
     progress(Step("Surrogate tree"))
     some = subject.frame[surrogate.some_rows(model, subject.frame.height)]
@@ -134,15 +135,16 @@ def explained(
         is_sample=frame.height < subject.frame.height,
         unit=found.unit,
         method=found.method,
-        base_value=float(found.base[shown]),
+        base_value=base,
         importance=importance,
         additivity_error=found.additivity_error,
         artifacts=(),
         target=model.target,
         estimator=model.record.estimator,
         outputs=found.outputs,
-        output=found.outputs[shown],
+        output=name,
         base_values=tuple(found.base.tolist()),
+        base_probability=explainer.probability_of(base, name) if found.unit == unit else None,
         standard_error=None if found.error is None else float(found.error.max(initial=0.0)),
         background=_background(subject, learnt_from, found),
         permutation=shuffled,

@@ -6,6 +6,7 @@ from local_stack.data.profiling.page_html import Markup, joined, tag
 from local_stack.explain.attributing.attributions import (
     DECISION,
     LOG_ODDS,
+    LOG_ODDS_BEFORE,
     LOG_TARGET,
     PROBABILITY,
     TARGET,
@@ -19,6 +20,12 @@ _UNITS = {
         "each time it does not; their logarithm is what the model adds up. 0 is an even chance, "
         "+0.69 doubles the odds, -0.69 halves them. Near 50 % a tenth is about 2.5 points of "
         "probability; near 0 % or 100 % it is less.",
+    ),
+    LOG_ODDS_BEFORE: (
+        "Log-odds before calibration",
+        "The unit of the SHAP values on this page. The logarithm of the odds is what the model "
+        "adds up. Its probabilities are calibrated afterwards: a higher score never means a lower "
+        "probability, but by how much it is higher the log-odds do not tell.",
     ),
     PROBABILITY: (
         "Probability",
@@ -35,8 +42,8 @@ _UNITS = {
     ),
     DECISION: (
         "Decision function",
-        "The unit of the SHAP values on this page: the model's own score, with no probability "
-        "behind it. Above zero it decides for the class, the further the more clearly.",
+        "The unit of the SHAP values on this page: the model's own score, which is no "
+        "probability. Above zero it decides for the class, the further the more clearly.",
     ),
 }
 

@@ -21,7 +21,6 @@ from local_stack.data.profiling.page_html import (
     scriptless,
     tag,
 )
-from local_stack.explain.attributing.attributions import LOG_ODDS
 from local_stack.explain.effects.parts import Explained, ModelExplanation
 from local_stack.explain.reporting import cases, sections
 from local_stack.explain.reporting.geometry import GREY, PALETTE
@@ -174,8 +173,8 @@ def _model_facts(found: ModelExplanation) -> list[tuple[str, Markup | str, bool]
 
 def _method_facts(found: ModelExplanation) -> list[tuple[str, Markup | str, bool]]:
     base = plain_number(found.base_value, 6)
-    if found.unit == LOG_ODDS and len(found.outputs) < 2:
-        base += f" (probability {sections.sigmoid(found.base_value):.1%})"
+    if found.base_probability is not None:
+        base += f" (probability {found.base_probability:.1%})"
     error = plain_number(found.additivity_error, 3)
     told: list[tuple[str, str, bool]] = [
         ("Unit of SHAP values", sections.unit_of(found), False),

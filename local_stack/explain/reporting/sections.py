@@ -56,11 +56,6 @@ _ROWS: Final = {
 }
 
 
-def sigmoid(value: float) -> float:
-    """Return the probability of log-odds."""
-    return 1 / (1 + math.exp(-value)) if value > -700 else 0.0
-
-
 def unit_of(found: ModelExplanation) -> str:
     """Return the unit of SHAP values in words."""
     if found.unit != TARGET:
