@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from local_stack.errors import InputError
+from local_stack.errors import InputError, nearest
 
 _LONGEST = 120
 _LONGEST_PART = 255
@@ -49,6 +50,25 @@ def split_reference(text: str, noun: str = "data set") -> tuple[str, str]:
     if not rest:
         raise InputError(f"'{text}' ends in '@'.", "Write a version or a tag after it.")
     return label(name, noun), rest
+
+
+def class_place(asked: str, classes: Sequence[object], of: str = "this model") -> int:
+    """Return the place of a class by its name; truth values also as JSON and YAML write them.
+
+    Raises
+    ------
+    InputError
+        There is no such class; with the nearest one.
+    """
+    names = [str(it) for it in classes]
+    if asked in names:
+        return names.index(asked)
+    if asked.title() in names and isinstance(classes[names.index(asked.title())], bool):
+        return names.index(asked.title())
+    listed = f"Its classes: {', '.join(names[:20])}." if names else "It predicts a number."
+    raise InputError(
+        f"'{asked[:100]}' is not a class of {of}.", nearest(asked[:100], names) or listed
+    )
 
 
 def slug(text: str) -> str:

@@ -31,6 +31,8 @@ Values = Mapping[str, Any]
 RAISES, LOWERS = "ramp5", "ramp1"
 """Tones of what adds to a prediction and of what takes away; the sign of the number says it too."""
 
+_OF_NUMBERS = ("target", "log target")
+"""Units of what a regression says."""
 _NAME, _VALUE = 22, 16
 _MOST = 40
 _MOST_TOLD = 8
@@ -48,7 +50,7 @@ def verdict(found: Values, before: Values | None = None) -> Text:
         what = f"probability of {safe(found['output'], 20)}"
         parts.append(join(percent(likely), styled(what, "quiet")))
         if found.get("threshold") is not None:
-            parts.append(styled(f"from {found['threshold']:.4g} on", "quiet"))
+            parts.append(styled(_from(found), "quiet"))
     elif found["unit"] != "target":
         parts.append(join(styled(found["unit"], "quiet"), number(found["score"])))
     if before is not None:
@@ -58,10 +60,23 @@ def verdict(found: Values, before: Values | None = None) -> Text:
 
 
 def _turn(found: Values) -> float | None:
-    """Return from which probability on the class that is explained is predicted, of two."""
-    if found.get("threshold") is not None:
-        return float(found["threshold"])
+    """Return from which probability on the class that is explained is predicted, of two.
+
+    The threshold of a model is that of its second class.
+    """
+    threshold = found.get("threshold")
+    if threshold is not None:
+        return float(threshold) if _is_second(found) else 1 - float(threshold)
     return 0.5 if len(found["probabilities"]) == 2 else None
+
+
+def _from(found: Values) -> str:
+    """Return in words where the class that is explained begins; the threshold is the second's."""
+    return f"from {_turn(found):.4g} on" if _is_second(found) else f"above {_turn(found):.4g}"
+
+
+def _is_second(found: Values) -> bool:
+    return bool(list(found["probabilities"])[-1] == str(found["output"]))
 
 
 def label(value: Any) -> str:
@@ -172,7 +187,9 @@ def reasons(found: Values, width: int, most: int = _MOST_TOLD) -> list[Text]:
     shown += _bullets(found.get("reasons") or (), width, most)
     against = list(found.get("against") or ())
     if against and against != list(found.get("reasons") or ()):
-        shown += [styled(""), title(f"What speaks against {_named(found)}", width)]
+        is_number = not found.get("probabilities") and found.get("unit") in _OF_NUMBERS
+        what = "What lowers" if is_number else "What speaks against"
+        shown += [styled(""), title(f"{what} {_named(found)}", width)]
         shown += _bullets(against, width, most)
     return shown
 
@@ -222,7 +239,7 @@ def counterfactual(it: Values, width: int, place: int = 1) -> list[Text]:
     if it.get("nearest_row") is not None:
         about += f"; the nearest training row that has that outcome is row {it['nearest_row']:,}"
     if it.get("is_minimal"):
-        about += "; none of the changes can be taken back"
+        about += f"; {'none of the changes' if n > 1 else 'no part of it'} can be taken back"
     lines = [join(blank(3), styled(line, "quiet", 0), gap="") for line in wrapped(about, width - 3)]
     return [fit(head, width), *(fit(line, width) for line in table), *lines]
 

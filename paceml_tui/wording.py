@@ -6,13 +6,14 @@ import textwrap
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from paceml_tui.charts import cell_text
+from paceml_tui.charts import cell_text, figure
 from paceml_tui.plots import Span
 from paceml_tui.render import Text, cells, fit, is_ascii, join, number, styled
 from paceml_tui.safe import safe
 
 LONGEST = 600
 """Cells of a sentence."""
+_DIGITS = 8
 
 
 def signed(value: float | None, digits: int = 3) -> Text:
@@ -22,8 +23,11 @@ def signed(value: float | None, digits: int = 3) -> Text:
 
 
 def told(value: Any, limit: int = 24) -> Text:
-    """Return the value of a column; one that is missing is said to be."""
-    return styled("missing", "quiet") if value is None else fit(cell_text(value, limit), limit)
+    """Return the value of a column, a long fraction to six digits; a missing one is said to be."""
+    if value is None:
+        return styled("missing", "quiet")
+    is_long = isinstance(value, float) and not value.is_integer() and len(repr(value)) > _DIGITS
+    return fit(figure(value) if is_long else cell_text(value, limit), limit)
 
 
 def wrapped(text: str, width: int) -> list[str]:

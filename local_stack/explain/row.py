@@ -200,7 +200,8 @@ def explained(
     ways = None
     if asked.counterfactuals:
         progress(Step("Looking for counterfactuals"))
-        ways = inquiry.counterfactuals(checked, asked.counterfactuals, asked.desired, asked.wishes)
+        n, wanted = asked.counterfactuals, asked.desired
+        ways = inquiry.counterfactuals(checked, n, wanted, asked.wishes, leave_out=source.index)
     alike = None
     if asked.similar:
         progress(Step("Looking for similar rows"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from datetime import date
@@ -17,9 +18,10 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from local_stack.errors import InputError
+from local_stack.explain.deciding.answers import answer
 from local_stack.explain.deciding.constraints import DECREASE, INCREASE, Limit
 from local_stack.explain.deciding.counterfactuals import Counterfactual, counterfactuals
-from local_stack.explain.deciding.wanted import Wanted, wanted_of
+from local_stack.explain.deciding.wanted import Wanted, scores_of, wanted_of
 
 FOREST = "sklearn.ensemble.RandomForestClassifier"
 
@@ -33,11 +35,9 @@ def find(case: Case, index: int, asked: str = "", n: int = 1, **more: Any) -> An
 
 def wanted_for(case: Case, row: dict[str, Any], asked: str = "") -> Wanted:
     model = case.model
-    likely = None
-    if model.has_probabilities:
-        matrix = model.matrix({name: [value] for name, value in row.items()})
-        likely = model.probabilities(matrix)[0]
-    return wanted_of(model, model.predict_row(row), likely, asked)
+    matrix = model.matrix({name: [value] for name, value in row.items()})
+    scores = [] if model.task == "regression" else scores_of(model, matrix)[0]
+    return wanted_of(model, model.predict_row(row), scores, asked)
 
 
 def plain_row(case: Case, index: int) -> dict[str, Any]:
@@ -357,6 +357,59 @@ def test_a_change_reads_as_a_sentence() -> None:
     assert " instead of " in way.text
     assert "the model would say" in way.text
     assert "\x1b" not in way.text
+
+
+@pytest.mark.parametrize("estimator", ["sklearn.svm.LinearSVC", "sklearn.svm.SVC"])
+def test_without_probabilities_the_nearest_class_is_that_of_the_decision_function(
+    estimator: str,
+) -> None:
+    case = loan_case("grade", estimator)
+    assert not case.model.has_probabilities
+    decided = case.model.estimator.decision_function(case.model.matrix(case.raw))
+    n_not_first = 0
+    for index in range(0, 40):
+        order = decided[index].argsort(kind="stable")[::-1]
+        assert case.model.predict_row(case.row(index)) == case.model.classes[order[0]]
+        wanted = wanted_for(case, case.row(index))
+        assert wanted.label == case.model.classes[order[1]]
+        n_not_first += order[1] != min(set(range(3)) - {int(order[0])})
+    assert n_not_first > 3
+
+
+def test_the_row_itself_is_no_training_row_that_had_the_outcome() -> None:
+    case = coarse()
+    says, was = case.model.predict(case.raw), case.frame["y"].to_list()
+    index = next(at for at, pair in enumerate(zip(says, was, strict=True)) if pair[0] != pair[1])
+    row = case.row(index)
+    wanted = wanted_for(case, row)
+    assert wanted.label == was[index]
+    setting = dataclasses.replace(case.setting(), leave_out=index)
+    (way,) = counterfactuals(setting, row, wanted).counterfactuals
+    then = changed(plain_row(case, index), way.changes)
+    apart = {
+        at: case.space.distances(case.space.coded[at : at + 1], case.space.code(then)).mean()
+        for at in range(case.frame.height)
+        if was[at] == wanted.label and at != index
+    }
+    assert way.nearest_distance == pytest.approx(min(apart.values()))
+    assert way.nearest_row == min(apart, key=lambda at: (apart[at], at))
+
+
+def test_a_class_of_truth_values_is_named_in_either_spelling() -> None:
+    case = coarse()
+    row = case.row(0)
+    texts = {wanted_for(case, row, asked).words for asked in ("true", "True", "TRUE")}
+    assert texts == {"'True'"}
+    told = [answer(case.explainer, row, None, asked) for asked in ("false", "False")]
+    assert told[0] == told[1]
+    assert told[0].output == "False"
+    assert f"The model says '{told[0].prediction}': the probability of 'False'" in told[0].summary
+    other = "False" if told[0].prediction else "True"
+    (way,) = find(case, 0, other.lower()).counterfactuals
+    assert f"the model would say '{other}' (" in way.text
+    for asked in ("tru", "1"):
+        with pytest.raises(InputError, match="is not a class"):
+            wanted_for(case, row, asked)
 
 
 @pytest.mark.parametrize(

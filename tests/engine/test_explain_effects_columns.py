@@ -183,6 +183,8 @@ def test_the_rules_are_the_tree_and_its_fidelity_is_of_rows_it_did_not_see(
     n_leaves = np.zeros(len(rows), dtype=int)
     for leaf in found.leaves:
         inside = np.ones(len(rows), dtype=bool)
+        bounds = [it.split()[:2] for it in leaf.conditions if "<=" in it or ">" in it]
+        assert len(set(map(tuple, bounds))) == len(bounds)  # each once, the tightest
         for condition in leaf.conditions:
             inside &= holds(condition, frame)
         n_leaves += inside
@@ -235,7 +237,7 @@ def test_columns_that_do_not_help_are_told_with_a_reason() -> None:
         "same": "constant",
     }
     assert told["b"].message == "Shuffling b makes the log loss better by 0.02 (0.01 to 0.03)."
-    assert "costs 0 (-0.1 to 0.1) of log loss" in told["c"].message
+    assert "makes the log loss worse by 0 (-0.1 to 0.1), which may be nothing" in told["c"].message
     used = frozenset({0, 1, 2})
     assert {it.column: it.code for it in unhelpful(rows, importance, found, used)}["noise"] == (
         "unused"

@@ -53,6 +53,8 @@ def test_reasons_of_one_side_come_largest_first_and_the_order_of_parts_is_no_mat
     measure = Measure("y", "target")
     assert [it.split()[0] for it in reasons(parts, measure, sign=-1)] == ["c", "b"]
     assert reasons(parts, measure) == reasons(parts[::-1], measure)
+    assert reasons(parts, measure, most=1, sign=-1)[-1].startswith("1 more column lowers the")
+    assert reasons(parts, measure, most=3)[-1].startswith("The other column does not move")
     assert reasons([Contribution("a", 1, 0.0)], measure) == (
         "The only column does not move the predicted y.",
     )

@@ -51,6 +51,10 @@ def test_a_missing_number_is_filled_and_scaled_in_words() -> None:
     )
     homes = next(it for it in found.steps if it.operation == "one_hot")
     assert sum(homes.writes.values()) == 1
+    day = str(case.frame["since"][index])
+    elapsed = next(it for it in found.steps if "since" in it.reads)
+    assert elapsed.reads == {"since": day}
+    assert f"since '{day}' -> since_elapsed_days " in elapsed.text
 
 
 @pytest.mark.parametrize(

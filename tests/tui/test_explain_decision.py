@@ -76,7 +76,7 @@ async def test_a_row_is_explained_edited_and_turned(
         await press(pilot, "3")
         assert "income 80000 no" in words(pilot)
         await press(pilot, "enter")
-        assert "none of the changes can be taken back" in words(pilot)
+        assert "no part of it can be taken back" in words(pilot)
         await press(pilot, "a")
         assert "80000 was 20000" in words(pilot)
         assert view.answer["prediction"] == "no"

@@ -25,7 +25,7 @@ from paceml_tui.render import Text, cells, fit
 from paceml_tui.screens.explain_documents import source_of
 from paceml_tui.screens.explain_editing import edited, help_of, nudged
 from paceml_tui.swarms import levels, look, strip
-from paceml_tui.wording import axis, interval_bar
+from paceml_tui.wording import axis, interval_bar, told
 
 HOSTILE = "<b>[/nope]\x1b]0;x\x07"
 
@@ -105,9 +105,31 @@ def test_the_mark_of_the_decision_stands_at_the_threshold() -> None:
     shown = decisions.verdict(answer() | {"threshold": 0.25}).plain
     drawn = shown[shown.index("  ") + 2 :][:20]
     assert drawn.index("┃") == 5
+    assert shown.endswith("from 0.25 on")
+    first = answer() | {"threshold": 0.25, "output": "no"}  # it is predicted above 0.75
+    assert list(first["probabilities"]) == ["no", "yes"]
+    shown = decisions.verdict(first).plain
+    assert shown[shown.index("  ") + 2 :][:20].index("┃") == 15
+    assert shown.endswith("above 0.75")
     turned = decisions.verdict(answer(income=80_000), answer())
     assert turned.plain.endswith("was yes (73.1%)")
     assert turned.plain.startswith("no  ")
+
+
+def test_values_have_no_more_digits_than_say_something_and_words_fit_their_number() -> None:
+    for value, text in [
+        (3 / 23, "0.130435"),
+        (27.0, "27"),
+        (0.25, "0.25"),
+        (1234567.125, "1,234,567"),
+        (12345678.0, "12345678"),
+        (None, "missing"),
+    ]:
+        assert told(value).plain == text
+    found = {"summary": "", "reasons": ["a"], "against": ["b"], "output": "target"}
+    for unit, title in (("target", "What lowers target"), ("log-odds", "What speaks against")):
+        lines = [it.plain for it in decisions.reasons(found | {"unit": unit}, 80)]
+        assert any(it.startswith(title) for it in lines)
 
 
 def test_an_interval_lies_where_its_numbers_do() -> None:

@@ -18,6 +18,7 @@ from local_stack.explain.deciding.reasons import (
     reasons,
     summary,
 )
+from local_stack.names import class_place
 from local_stack.results import Result
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def answer(
         contributions=parts,
         additivity_error=found.additivity_error,
         summary=summary(
-            prediction,
+            str(prediction) if model.classes else prediction,
             measure,
             base=base,
             score=score,
@@ -165,17 +166,13 @@ def _of_class(
     model: Model, found: Attributions, prediction: Any, output: str | None
 ) -> Attributions:
     """Return the attributions of one output, those of the first of two classes turned around."""
-    names = [str(label) for label in model.classes]
-    if output is not None and output not in names:
-        raise InputError(
-            f"'{output}' is not a class of this model.",
-            nearest(output, names)
-            or (f"Its classes: {', '.join(names[:20])}." if names else "It predicts a number."),
-        )
-    if len(found.outputs) > 1:
-        wanted = output if output is not None else str(prediction)
-        return found.of_output(names.index(wanted))
-    return told_of(model, found, output)
+    if output is None:
+        place = model.classes.index(prediction) if len(found.outputs) > 1 else None
+    else:
+        place = class_place(output, model.classes)
+    if len(found.outputs) > 1 and place is not None:
+        return found.of_output(place)
+    return told_of(model, found, None if place is None else str(model.classes[place]))
 
 
 def _contributions(

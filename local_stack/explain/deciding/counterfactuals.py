@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from local_stack.explain.attributing.sampled import evenly
 from local_stack.explain.deciding.constraints import Limit, RowRules, candidates
 from local_stack.explain.deciding.reasons import plain_name, shown
 from local_stack.results import Result
@@ -100,6 +101,7 @@ class Setting:
 
     ``numbers`` are those of the training rows in the data version, ``outcomes`` their targets,
     (n_rows,). ``rules`` are conditions between columns that a changed row must keep.
+    ``leave_out`` is the number of the row itself, where it is one of them.
     """
 
     model: Model
@@ -108,6 +110,7 @@ class Setting:
     numbers: NDArray[np.int64]
     outcomes: Sequence[Any]
     rules: RowRules | None = None
+    leave_out: int | None = None
 
 
 def counterfactuals(
@@ -122,7 +125,7 @@ def counterfactuals(
     """
     prediction = setting.model.predict_row(row)
     if wanted.holds(prediction):
-        return Found((), f"The model says {shown(prediction)} already.", 1)
+        return Found((), f"The model says {wanted.named(prediction)} already.", 1)
     search = _Search(setting, setting.space.code(row), wanted, budget)
     if not search.free:
         return Found((), "Every column is held as it is, so nothing can change.", 1)
@@ -407,12 +410,7 @@ def _same(first: Array, second: Array) -> NDArray[np.bool_]:
 
 def _spread(values: NDArray[Number], most: int) -> NDArray[Number]:
     """Return at most ``most`` of ``values`` in their order, evenly spread, both ends included."""
-    import numpy as np
-
-    if len(values) <= most:
-        return values
-    places = np.unique(np.linspace(0, len(values) - 1, most).round().astype(np.int64))
-    return np.asarray(values[places])
+    return values if len(values) <= most else values[evenly(len(values), most)]
 
 
 def _promising(values: Array, score: Array, most: int) -> Array:
@@ -427,10 +425,7 @@ def _promising(values: Array, score: Array, most: int) -> Array:
 
 
 def _hits(is_there: NDArray[np.bool_], span: slice) -> list[int]:
-    import numpy as np
-
-    found: list[int] = (np.flatnonzero(is_there[span]) + span.start).tolist()
-    return found
+    return [span.start + place for place, it in enumerate(is_there[span].tolist()) if it]
 
 
 # ------------------------------------------------------------------ what is told
@@ -456,17 +451,17 @@ def _told(search: _Search, draft: _Draft) -> Counterfactual:
         nearest_row=nearest,
         nearest_distance=apart,
         is_minimal=draft.is_minimal,
-        text=_text(changes, prediction, probability),
+        text=_text(changes, search.wanted.named(prediction), probability),
     )
 
 
 def _nearest(search: _Search, coded: Array) -> tuple[int | None, float | None]:
-    """Return the nearest training row that had the outcome, and how far it is."""
+    """Return the nearest other training row that had the outcome, and how far it is."""
     import numpy as np
 
     setting, wanted = search.setting, search.wanted
-    had = [it is not None and wanted.holds(it) for it in setting.outcomes]
-    places = np.flatnonzero(np.array(had, dtype=bool))
+    had = np.array([it is not None and wanted.holds(it) for it in setting.outcomes], dtype=bool)
+    places = np.flatnonzero(had & (setting.numbers != setting.leave_out))
     if not len(places):
         return None, None
     apart = setting.space.distances(setting.space.coded[places], coded).mean(axis=1)
@@ -474,24 +469,27 @@ def _nearest(search: _Search, coded: Array) -> tuple[int | None, float | None]:
     return int(setting.numbers[places[at]]), float(apart[at])
 
 
-def _text(changes: Sequence[Change], prediction: Any, probability: float | None) -> str:
+def _text(changes: Sequence[Change], prediction: str, probability: float | None) -> str:
     """Return a counterfactual as a sentence; it tells of the model, not of the world."""
     parts = [
         f"{plain_name(it.feature)} were {shown(it.after)} instead of {shown(it.before)}"
         for it in changes
     ]
     likely = "" if probability is None else f" (probability {probability:.3f})"
-    return f"If {' and '.join(parts)}, the model would say {shown(prediction)}{likely}."
+    return f"If {' and '.join(parts)}, the model would say {prediction}{likely}."
 
 
 def _note(search: _Search, n_found: int, n: int) -> str:
     if n_found >= n:
         return ""
-    held = len(search.values) - len(search.free)
-    where = f"with values of training rows{f' and {held} columns held' if held else ''}"
+    n_held = len(search.values) - len(search.free)
+    held = f" and {n_held} column{'s' * (n_held != 1)} held" if n_held else ""
+    where = f"with values of training rows{held}"
     how = f"{search.n_asked:,} rows were tried"
     if search.is_spent:
         how += f", as many as a search may ({search.budget:,})"
+    outcome = search.wanted.words
     if not n_found:
-        return f"No change that leads to {search.wanted.words} was found {where}; {how}."
-    return f"No more than {n_found} ways to {search.wanted.words} were found {where}; {how}."
+        return f"No change that leads to {outcome} was found {where}; {how}."
+    ways = f"1 way to {outcome} was" if n_found == 1 else f"{n_found} ways to {outcome} were"
+    return f"No more than {ways} found {where}; {how}."

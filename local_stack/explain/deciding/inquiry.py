@@ -15,7 +15,7 @@ from local_stack.explain.deciding.constraints import Limit, RowRules, Wishes, li
 from local_stack.explain.deciding.counterfactuals import Found, Setting, counterfactuals
 from local_stack.explain.deciding.similar import Past, SimilarRows, similar_rows
 from local_stack.explain.deciding.trace import Trace, trace
-from local_stack.explain.deciding.wanted import wanted_of
+from local_stack.explain.deciding.wanted import scores_of, wanted_of
 from local_stack.explain.subject import Subject
 from local_stack.preparation.fitting import raw_columns
 from local_stack.results import Result
@@ -214,10 +214,13 @@ class Inquiry:
         n: int = 1,
         desired: str = "",
         wishes: Wishes | None = None,
+        *,
+        leave_out: int | None = None,
     ) -> Ways:
         """Return how a checked row gets another outcome.
 
         A regression needs ``desired``, a class has the most probable other one without it.
+        ``leave_out`` is the number of the row itself, where it has one.
         """
         model = self.model
         limits = limits_of(self._workspace, self.subject, self.space, wishes or Wishes())
@@ -225,12 +228,20 @@ class Inquiry:
         if model.task == "regression" and not desired:
             note = "Say which numbers are wanted, such as --desired '>=6'."
             return Ways(Found((), note, 0), "", held)
-        likely = model.predict_proba_row(row) if model.has_probabilities else None
-        wanted = wanted_of(model, model.predict_row(row), likely, desired)
+        wanted = wanted_of(model, model.predict_row(row), self._scores(row), desired)
         if n <= 0:
             return Ways(Found((), "", 0), wanted.words, held)
-        setting = Setting(model, self.space, limits, self.numbers, self._outcomes, self._rules)
+        past = self.numbers, self._outcomes
+        setting = Setting(model, self.space, limits, *past, self._rules, leave_out)
         return Ways(counterfactuals(setting, row, wanted, n), wanted.words, held)
+
+    def _scores(self, row: Mapping[str, Any]) -> list[float]:
+        """Return how near a row comes to each class, nothing for a regression."""
+        if self.model.task == "regression":
+            return []
+        matrix = self.model.matrix({name: [value] for name, value in row.items()})
+        found: list[float] = scores_of(self.model, matrix)[0].tolist()
+        return found
 
     @cached_property
     def _rules(self) -> RowRules | None:

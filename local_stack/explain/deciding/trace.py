@@ -147,17 +147,21 @@ def _steps(model: Model, row: Mapping[str, Any]) -> list[Step]:
     preparation = model.preparation
     kinds = {column.name: KINDS[column.type] for column in preparation.inputs}
     state = {name: LOADERS[kind](row.get(name)) for name, kind in kinds.items()}
+    dates = {column.name for column in preparation.inputs if column.type == "date"}
     steps = []
     for number, operation in enumerate(preparation.operations, start=1):
         bound = operation.bind(tuple(kinds[name] for name in operation.reads))
-        read = {name: state[name] for name in operation.reads}
-        made = bound.row(*read.values())
+        read = {name: _dated(state[name], name in dates) for name in operation.reads}
+        made = bound.row(*(state[name] for name in operation.reads))
         written = dict(
             zip(operation.writes, made if len(operation.writes) > 1 else (made,), strict=True)
         )
         state |= written
         kinds |= zip(operation.writes, bound.kinds, strict=True)
-        steps.append(_step(number, operation, read, written))
+        is_dated = dates.issuperset(operation.reads)
+        dates = (dates - set(operation.writes)) | {it for it in operation.writes if is_dated}
+        told = {name: _dated(value, is_dated) for name, value in written.items()}
+        steps.append(_step(number, operation, read, told))
     return steps
 
 
@@ -175,6 +179,11 @@ def _step(
         writes=dict(list(told.items())[:_MOST_VALUES]),
         n_written=len(written),
     )
+
+
+def _dated(value: Any, is_date: bool) -> Any:
+    """Return a time of a column of dates as a date."""
+    return value.date() if is_date and isinstance(value, datetime) else value
 
 
 def _text(operation: Operation, read: Mapping[str, Any], written: Mapping[str, Any]) -> str:
@@ -296,4 +305,4 @@ def _ending(
             said.append(f"It lies {where} the threshold of {threshold:.6g}.")
         else:
             said.append("The class with the largest probability is taken.")
-    return [*said, f"The prediction is {shown(prediction)}."]
+    return [*said, f"The prediction is {shown(str(prediction))}."]

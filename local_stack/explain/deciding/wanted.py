@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from local_stack.errors import InputError, nearest
+from local_stack.errors import InputError
+from local_stack.explain.attributing.attributing import class_scores
 from local_stack.explain.deciding.reasons import shown, signed
+from local_stack.names import class_place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,12 +44,16 @@ class Wanted:
     def words(self) -> str:
         """Return the outcome in words."""
         if self.model.classes:
-            return shown(self.label)
+            return self.named(self.label)
         if math.isinf(self.high):
             return f"at least {signed(self.low)}"
         if math.isinf(self.low):
             return f"at most {signed(self.high)}"
         return f"between {signed(self.low)} and {signed(self.high)}"
+
+    def named(self, prediction: Any) -> str:
+        """Return what the model says in words: a class by its name, as results spell it."""
+        return shown(str(prediction) if self.model.classes else prediction)
 
     def holds(self, prediction: Any) -> bool:
         """Return whether a prediction, as the model gives it, is wanted."""
@@ -67,29 +73,37 @@ class Wanted:
             found = model.outputs(matrix)
             missed = np.maximum(np.maximum(self.low - found, found - self.high), 0.0)
             return (found >= self.low) & (found <= self.high), -missed
-        if not model.has_probabilities:
-            is_there = np.asarray(model.outputs(matrix) == self.number)
-            return is_there, is_there.astype(np.float64)
-        probability = model.probabilities(matrix)
-        others = np.delete(probability, self.number, axis=1).max(axis=1)
-        score = probability[:, self.number] - others
-        if model.kind == "sklearn" and model.record.is_plain:  # its own rule for ties
+        scores = scores_of(model, matrix)
+        score = scores[:, self.number] - np.delete(scores, self.number, axis=1).max(axis=1)
+        is_own = model.kind == "sklearn" and model.record.is_plain  # its own rule for ties
+        if is_own or not model.has_probabilities:
             return np.asarray(model.outputs(matrix) == self.number), score
-        return np.asarray(model.decided(probability) == self.number), score
+        return np.asarray(model.decided(scores) == self.number), score
 
 
-def wanted_of(
-    model: Model, prediction: Any, probability: Sequence[float] | None, asked: str
-) -> Wanted:
+def scores_of(model: Model, matrix: Array) -> Array:
+    """Return how near a classifier comes to each class, (n_rows, n_classes).
+
+    That are its probabilities, or its decision function where it gives none.
+    """
+    import numpy as np
+
+    if model.has_probabilities:
+        return model.probabilities(matrix)
+    found = class_scores(model, matrix)
+    return np.column_stack([-found, found]) if found.shape[1] == 1 else found
+
+
+def wanted_of(model: Model, prediction: Any, scores: Sequence[float], asked: str) -> Wanted:
     """Return what ``asked`` means for a row with a prediction.
 
     Parameters
     ----------
-    probability
-        Of each class for the row, (n_classes,), None where the model gives none.
+    scores
+        Of each class for the row, (n_classes,), as :func:`scores_of` gives them.
     asked
         A class, or ``>=6``, ``<=6``, ``5..6``, or ``6``: at least 6 for a row below it, at most
-        6 for one above. '' for the most probable other class.
+        6 for one above. '' for the other class with the largest score.
 
     Raises
     ------
@@ -99,19 +113,11 @@ def wanted_of(
     if model.task == "regression":
         low, high = _range(model, float(prediction), asked)
         return Wanted(model, low=low, high=high)
-    labels = [str(label) for label in model.classes]
     if asked:
-        if asked not in labels:
-            raise InputError(
-                f"'{asked}' is not a class of this model.",
-                nearest(asked, labels) or f"Its classes: {', '.join(labels[:20])}.",
-            )
-        return Wanted(model, labels.index(asked))
+        return Wanted(model, class_place(asked, model.classes))
     own = model.classes.index(prediction)
-    others = [number for number in range(len(labels)) if number != own]
-    if probability is None:
-        return Wanted(model, others[0])
-    return Wanted(model, max(others, key=lambda number: (probability[number], -number)))
+    others = [number for number in range(len(model.classes)) if number != own]
+    return Wanted(model, max(others, key=lambda number: (scores[number], -number)))
 
 
 def _range(model: Model, prediction: float, asked: str) -> tuple[float, float]:

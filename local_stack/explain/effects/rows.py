@@ -196,13 +196,6 @@ def said_unit(model: Model) -> str:
     return PROBABILITY if model.has_probabilities else GIVEN
 
 
-def evenly(n_rows: int, most: int) -> NDArray[np.int64]:
-    """Return the numbers of at most ``most`` of ``n_rows`` rows, evenly spread."""
-    import numpy as np
-
-    return np.unique(np.linspace(0, n_rows - 1, min(n_rows, most)).round().astype(np.int64))
-
-
 def plain(kind: str, values: Values) -> tuple[Value, ...]:
     """Return raw values of a type in MLflow's words as plain ones."""
     if kind in ("long", "double"):

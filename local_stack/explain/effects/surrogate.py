@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from local_stack.explain.affording import affordable
+from local_stack.explain.attributing.sampled import evenly
 from local_stack.explain.effects.parts import CATEGORICAL, DATE, Leaf, Surrogate
-from local_stack.explain.effects.rows import Described, Rows, evenly, frequent
+from local_stack.explain.effects.rows import Described, Rows, frequent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,13 +36,23 @@ class _Question:
     category: str | None = None
     has_missing: bool = False
 
-    def text(self, threshold: float, is_left: bool, misses_left: bool) -> str:
-        name = self.column.name
-        if self.category is not None:
-            return f"{name} is {'not ' if is_left else ''}{self.category}"
-        shown = _date(threshold) if self.column.kind == DATE else f"{threshold:.6g}"
-        also = " or missing" if self.has_missing and misses_left == is_left else ""
-        return f"{name} {'<=' if is_left else '>'} {shown}{also}"
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One side of a split; ``misses`` says that it is the one of missing values."""
+
+    question: _Question
+    threshold: float
+    is_left: bool
+    misses: bool
+
+    def text(self, misses: bool) -> str:
+        column, category = self.question.column, self.question.category
+        if category is not None:
+            return f"{column.name} is {'not ' if self.is_left else ''}{category}"
+        shown = _date(self.threshold) if column.kind == DATE else f"{self.threshold:.6g}"
+        also = " or missing" if self.question.has_missing and misses else ""
+        return f"{column.name} {'<=' if self.is_left else '>'} {shown}{also}"
 
 
 def some_rows(model: Model, n_rows: int) -> NDArray[np.int64]:
@@ -135,13 +146,31 @@ def _rules(tree: _Tree) -> Iterator[str]:
 
 
 def _leaves(tree: _Tree) -> Iterator[Leaf]:
-    stack: list[tuple[int, tuple[str, ...]]] = [(0, ())]
+    stack: list[tuple[int, tuple[_Step, ...]]] = [(0, ())]
     while stack:
-        node, conditions = stack.pop()
+        node, way = stack.pop()
         if tree.is_leaf(node):
-            yield Leaf(conditions, tree.prediction(node), tree.share(node))
+            yield Leaf(_conditions(way), tree.prediction(node), tree.share(node))
         else:
-            stack += [(child, (*conditions, told)) for child, told in tree.children(node)]
+            stack += [(child, (*way, step)) for child, step in tree.steps(node)]
+
+
+def _conditions(way: Sequence[_Step]) -> tuple[str, ...]:
+    """Return what a way asks, each bound once, the tightest; what follows from another is left."""
+    kept: dict[tuple[str, object], _Step] = {}
+    for step in way:  # a split further down is the tighter bound
+        kept[step.question.column.name, (step.question.category, step.is_left)] = step
+    steps = list(kept.values())
+    misses = {
+        name: all(it.misses for it in way if it.question.column.name == name)
+        for name in {it.question.column.name for it in steps}
+    }
+    is_one = {it.question.column.name for it in steps if it.question.category and not it.is_left}
+    return tuple(
+        it.text(misses[it.question.column.name])
+        for it in steps
+        if it.question.category is None or not it.is_left or it.question.column.name not in is_one
+    )
 
 
 class _Tree:
@@ -154,15 +183,19 @@ class _Tree:
     def is_leaf(self, node: int) -> bool:
         return self._nodes.children_left[node] < 0 or len(self._told(node)) == 1
 
-    def children(self, node: int) -> list[tuple[int, str]]:
-        """Return the right child and the left one, each with its condition."""
+    def steps(self, node: int) -> list[tuple[int, _Step]]:
+        """Return the right child and the left one, each with what leads there."""
         nodes, question = self._nodes, self._questions[self._nodes.feature[node]]
         threshold, misses_left = float(nodes.threshold[node]), bool(nodes.missing_go_to_left[node])
         sides = ((nodes.children_right, False), (nodes.children_left, True))
         return [
-            (int(its[node]), question.text(threshold, is_left, misses_left))
+            (int(its[node]), _Step(question, threshold, is_left, misses_left == is_left))
             for its, is_left in sides
         ]
+
+    def children(self, node: int) -> list[tuple[int, str]]:
+        """Return the right child and the left one, each with its condition."""
+        return [(child, step.text(step.misses)) for child, step in self.steps(node)]
 
     def share(self, node: int) -> float:
         return float(self._nodes.n_node_samples[node] / self._nodes.n_node_samples[0])

@@ -49,10 +49,15 @@ def unhelpful(
             yield Finding(name, "harmful", message)
         elif item is not None and item.low <= 0 and share <= NEGLIGIBLE:
             message = (
-                f"Shuffling {name} costs {_by(item)[3:]} of {metric}, which may be nothing, "
+                f"Shuffling {name} makes the {metric} {_turned(item)}, which may be nothing, "
                 f"and its SHAP values are {share:.1%} of all."
             )
             yield Finding(name, "unhelpful", message)
+
+
+def _turned(item: Permuted) -> str:
+    """Return whether shuffling makes the metric worse or better, and by how much."""
+    return f"better {_by(item, -1)}" if item.mean < 0 else f"worse {_by(item)}"
 
 
 def _by(item: Permuted, sign: int = 1) -> str:
