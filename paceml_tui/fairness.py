@@ -112,6 +112,7 @@ def _how(report: Values, width: int, _: int) -> list[Text]:
     where = _ROWS.get(report["rows"], "rows, learnt from too")
     said = [
         f"{report['n_rows']:,} {where} of {report['data_version']}; {report['decision']}.",
+        *_weighted(report),
         f"Groups of fewer than {report['min_rows']:,} rows are not compared. "
         f"{report['level'] * 100:.4g}% intervals: {report['intervals']}",
         *report["notes"],
@@ -121,6 +122,14 @@ def _how(report: Values, width: int, _: int) -> list[Text]:
         word = "passed" if report["passed"] else "failed"
         shown.insert(0, join(styled("limits"), status(word)))
     return shown
+
+
+def _weighted(report: Values) -> list[str]:
+    """Return whether rows count differently; a report of old does not know the column."""
+    if not report.get("is_weighted"):
+        return []
+    by = f", by column {safe(report['weights'], 60)}" if report.get("weights") else ""
+    return [f"All rates and means are weighted{by}; numbers of rows are not."]
 
 
 # ------------------------------------------------------------------ groups

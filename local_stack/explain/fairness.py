@@ -27,8 +27,10 @@ from local_stack.runs.fairness import (
     MIN_ROWS,
     Fairness,
     limit_of,
+    limits_of,
     read_fairness,
     settings_of,
+    wrong_limit,
 )
 from local_stack.stores.journal import Draft
 from local_stack.workspace import Workspace
@@ -128,13 +130,13 @@ def fairness(
     chosen = replace(
         asked,
         bins={**asked.bins, **edges},
-        positive=asked.positive if positive is None else _class(subject, positive),
+        positive=asked.positive if positive is None else positive,
         limits={**asked.limits, **extra},
     )
     if shap_rows is None:
         shap_rows = min(_SHAP_ROWS, rows_to_explain(subject, None, None, _SHAP_SECONDS))
     plan = Plan(chosen, threshold, _costs(subject, costs), chosen.limits, shap_rows)
-    _check(subject, plan, has_costs=costs is not None)
+    _check(subject, plan, extra, has_costs=costs is not None)
     rows = rows_of(workspace, subject, progress)
     report = measure(subject, plan, rows, progress)
     _store(workspace, subject, plan, report)
@@ -151,9 +153,10 @@ def fairness(
     ]
     if broken:
         table, first = broken[0]
+        verb = "is" if len(broken) == 1 else "are"
         seen = "not measurable" if first.observed is None else _short(first.observed)
         raise RefusedError(
-            f"{len(broken)} of the limits are broken; the first is {first.name} by {table.by}: "
+            f"{len(broken)} of the limits {verb} broken; the first is {first.name} by {table.by}: "
             f"{seen}, required {_short(first.required)}.",
             "Look at the tables in the result.",
             code="fairness_limit_broken",
@@ -194,13 +197,6 @@ def _columns(workspace: Workspace, subject: Subject, by: tuple[str, ...]) -> tup
     return found
 
 
-def _class(subject: Subject, positive: str) -> str:
-    """Return a class by the name that results have."""
-    if not subject.model.classes:
-        return positive  # refused with everything else that is for a classification
-    return str(subject.model.classes[places_of(subject, positive)[0]])
-
-
 def _asked(
     subject: Subject,
     columns: tuple[str, ...],
@@ -238,8 +234,14 @@ def _costs(subject: Subject, text: str | None) -> Costs:
     return Costs()
 
 
-def _check(subject: Subject, plan: Plan, *, has_costs: bool) -> None:
+def _check(
+    subject: Subject, plan: Plan, extra: Mapping[str, float | bool], *, has_costs: bool
+) -> None:
+    """Raise where the call asks for what the model does not have; ``extra`` are its limits."""
     model = subject.model
+    for name in extra:
+        if name not in limits_of(model.task):
+            raise InputError(*wrong_limit(name, model.target, model.task))
     if model.task == "regression":
         given = {
             "--positive": plan.fairness.positive is not None,

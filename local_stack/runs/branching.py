@@ -18,7 +18,13 @@ from local_stack.runs.changes import changes
 from local_stack.runs.learning import Source
 from local_stack.runs.recipe import load_recipe
 from local_stack.runs.recorded import Recorded, check_bytes, recorded
-from local_stack.runs.train import TrainedRun, conduct, stored_recipe, with_target
+from local_stack.runs.train import (
+    TrainedRun,
+    check_groups,
+    conduct,
+    stored_recipe,
+    with_target,
+)
 from local_stack.workspace import Workspace
 
 FROM: Final = "paceml.branched_from"
@@ -72,6 +78,7 @@ def branch(
     is_other_data = "dataset" in sets
     version = versions.find(workspace, plan.dataset if is_other_data else parent.data)
     plan = with_target(plan, version, "The recipe of the run")
+    check_groups(workspace, plan, version)
     check_bytes(workspace, version)
     changed = changes(parent.recipe, plan.to_dict())
     tags = {FROM: parent.run_id, CHANGED: _told(changed)}

@@ -7,7 +7,7 @@ rows and its own decisions, answers for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -36,8 +36,12 @@ ERRORS: Final = ("mean_error_difference", "mae_difference", "rmse_difference")
 """Of a regression, in the unit of the target."""
 LIMITS: Final = (*DIFFERENCES, *RATIOS, *ERRORS, FOUR_FIFTHS)
 """What can be limited: differences at most, ratios at least, and the four-fifths rule."""
+_OF_NUMBERS: Final = (*ERRORS, "mae_ratio", "rmse_ratio")
+MOST_CLASSES: Final = 20
+"""Classes up to which each is looked at as a selection where none is named."""
 NOT_MEASURED: Final = "not measured"
 """What a gate observed where ``explain fairness`` has not been called yet."""
+_NO_NUMBERS = ("string", "boolean", "date", "datetime")
 _MOST = 1e300
 _ROUNDING = 1e-12
 _MOST_NAMES = 20
@@ -50,7 +54,8 @@ class Fairness:
 
     ``by`` are columns of the data version; ``intersect`` takes their combinations as groups.
     ``positive`` is the class that is a selection (as text), None: the second of two. ``bins``
-    hold rising edges of numeric columns. A limit of ``four_fifths`` is true.
+    hold rising edges of numeric columns. A limit of ``four_fifths`` is true. ``node`` says where
+    it was read, for errors; it is no part of the recipe.
     """
 
     by: tuple[str, ...]
@@ -59,6 +64,7 @@ class Fairness:
     bins: dict[str, tuple[float, ...]] = field(default_factory=dict)
     limits: dict[str, float | bool] = field(default_factory=dict)
     min_rows: int = MIN_ROWS
+    node: Node | None = field(default=None, compare=False, repr=False)
 
     @property
     def groupings(self) -> tuple[tuple[str, ...], ...]:
@@ -90,6 +96,7 @@ def read_fairness(node: Node) -> Fairness:
         bins=_bins(found["bins"]) if "bins" in found else {},
         limits=limits,
         min_rows=min_rows,
+        node=node,
     )
 
 
@@ -154,6 +161,98 @@ def limit_of(text: str) -> tuple[str, float | bool]:
         most = "0 or more" if name in ERRORS else "from 0 to 1"
         raise InputError(f"The limit {name} needs a number {most}, not '{value[:60]}'.")
     return name, number
+
+
+def limits_of(task: str) -> tuple[str, ...]:
+    """Return the limits that a task can be measured by."""
+    is_number = task == "regression"
+    return tuple(name for name in LIMITS if (name in _OF_NUMBERS) == is_number)
+
+
+def check_fairness(
+    fairness: Fairness,
+    columns: Mapping[str, str],
+    target: str,
+    task: str,
+    classes: Sequence[object],
+) -> None:
+    """Raise where what a recipe asks can never be measured, so that nobody could keep to it.
+
+    Parameters
+    ----------
+    columns
+        The type of each column of the data version.
+    classes
+        The labels of the target, none for a regression.
+
+    Raises
+    ------
+    InputError
+        With the place in the recipe and the nearest valid word.
+    """
+    assert fairness.node is not None
+    found = fairness.node.mapping()
+    _check_columns(fairness, found, columns, target)
+    _check_positive(fairness, found, target, task, [str(it) for it in classes])
+    for name in fairness.limits:
+        if name not in limits_of(task):
+            raise found["limits"].mapping()[name].error(*wrong_limit(name, target, task))
+
+
+def _check_columns(
+    fairness: Fairness, found: Mapping[str, Node], columns: Mapping[str, str], target: str
+) -> None:
+    for name, item in zip(fairness.by, found["by"].items(), strict=True):
+        if name not in columns:
+            raise item.error(
+                f"fairness.by names column '{name}', which is not there.",
+                nearest(name, columns) or f"Columns: {', '.join(list(columns)[:20])}.",
+            )
+        if name == target:
+            raise item.error(
+                f"fairness.by names '{name}', which is predicted, so its values are no groups.",
+                "Leave it out.",
+            )
+    for name, item in (found["bins"].mapping() if fairness.bins else {}).items():
+        if name not in fairness.by:
+            raise item.error(
+                f"fairness.bins names '{name}', by which no groups are compared.",
+                nearest(name, fairness.by) or "Add it to fairness.by, or leave its bins out.",
+            )
+        if columns[name] in _NO_NUMBERS:
+            raise item.error(f"'{name}' holds no numbers, so it has no bins.", "Leave them out.")
+
+
+def _check_positive(
+    fairness: Fairness, found: Mapping[str, Node], target: str, task: str, names: list[str]
+) -> None:
+    positive = fairness.positive
+    if positive is None and len(names) > MOST_CLASSES:
+        raise found["by"].error(
+            f"'{target}' has {len(names)} classes, too many to look at each.",
+            "Name the class that counts as selected: positive: CLASS.",
+        )
+    if positive is None or positive in names:
+        return
+    if task == "regression":
+        raise found["positive"].error(
+            f"fairness.positive is for a classification, and '{target}' is a number.",
+            "Leave it out.",
+        )
+    raise found["positive"].error(
+        f"'{positive[:100]}' is no class of '{target}'.",
+        nearest(positive, names) or f"Its classes: {', '.join(names[:20])}.",
+    )
+
+
+def wrong_limit(name: str, target: str, task: str) -> tuple[str, str]:
+    """Return what is wrong with a limit that the task does not have, and what it has."""
+    is_number = task == "regression"
+    noun, other = ("number", "classification") if is_number else ("class", "regression")
+    return (
+        f"The limit {name} is for a {other}, and '{target}' is a {noun}.",
+        f"Of a {task}: {', '.join(limits_of(task))}.",
+    )
 
 
 def plain_fairness(value: Fairness | None) -> Any:

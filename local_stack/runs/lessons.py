@@ -108,7 +108,7 @@ def labelled(recipe: Recipe, frame: pl.DataFrame) -> tuple[np.ndarray, Table, st
     if len(rows) < 2:
         raise InputError(f"Fewer than two rows have a value of '{name}'.")
     kept, series = frame[rows], series[rows]
-    task = _task(recipe, series)
+    task = task_of(recipe, series)
     labels = None
     target: np.ndarray | list[Scalar]
     if task == "classification":
@@ -133,7 +133,7 @@ def hidden_columns(recipe: Recipe) -> set[str]:
     return {name for name in (recipe.target, *others) if name is not None}
 
 
-def _task(recipe: Recipe, series: pl.Series) -> str:
+def task_of(recipe: Recipe, series: pl.Series) -> str:
     """Return the task of the recipe, of its estimator, or of the target's values."""
     found = task_of_estimator(recipe.estimator, recipe.params)
     if recipe.task is not None and found not in (None, recipe.task):

@@ -16,6 +16,7 @@ from local_stack.errors import Cancelled, InputError, StackError, UnavailableErr
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result, now
 from local_stack.runs import evaluating, provenance
+from local_stack.runs.fairness import check_fairness
 from local_stack.runs.learning import MODEL, Learnt, Source, learn, read_histories
 from local_stack.runs.recipe import Recipe, Stored, load_recipe
 from local_stack.runs.workers import on_cluster
@@ -106,6 +107,7 @@ def train(
     plan = load_recipe(recipe, pairs(set), stored=stored_recipe(workspace, taken))
     version = versions.find(workspace, plan.dataset)
     plan = with_target(plan, version, str(recipe))
+    check_groups(workspace, plan, version)
     source = Source(recipe.absolute().parent, taken[0] if taken else None)
     with on_cluster(cluster) as workers:
         return conduct(
@@ -142,6 +144,29 @@ def with_target(plan: Recipe, version: versions.DataVersion, where: str) -> Reci
             "Write target: COLUMN into the recipe, or add the data with --target.",
         )
     return plan
+
+
+def check_groups(workspace: Workspace, plan: Recipe, version: versions.DataVersion) -> None:
+    """Raise where the fairness of a recipe cannot be measured on this data, before any training.
+
+    Of the data only the target is read.
+    """
+    columns = {column.name: column.type for column in version.schema}
+    if plan.fairness is None or plan.target not in columns:
+        return
+    import polars
+
+    from local_stack.evaluation.targets import labels_of
+    from local_stack.runs.lessons import task_of
+
+    path = versions.table_path(workspace, version)
+    series = polars.read_parquet(path, columns=[plan.target])[plan.target]
+    if series.dtype.is_float():
+        series = series.fill_nan(None)
+    series = series.drop_nulls()
+    task = task_of(plan, series)
+    classes = sorted(set(labels_of(series.unique()))) if task == "classification" else []
+    check_fairness(plan.fairness, columns, plan.target, task, classes)
 
 
 def conduct(

@@ -27,6 +27,7 @@ from local_stack.runs.fairness import gates_of
 from local_stack.stores.artifacts import Blob
 from local_stack.stores.journal import Draft
 from local_stack.workspace import Workspace
+from paceml_tui.fairness import lines
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -41,7 +42,7 @@ fairness:
   by: [sex, age]
   positive: good
   bins: {age: [35]}
-  limits: {demographic_parity_difference: 0.9, mae_ratio: 0.1, four_fifths: true, min_rows: 20}
+  limits: {demographic_parity_difference: 0.9, four_fifths: true, min_rows: 20}
 """
 
 
@@ -126,6 +127,9 @@ def test_a_weighted_run_equals_fairlearn_on_its_held_out_rows(own: Workspace) ->
     report = fair(own, by=["sex"], shap_rows=0)
     held, groups, frame = held_out(own, report.run_id, "sex")
     assert (report.rows, report.n_rows, report.is_weighted) == ("test", 200, True)
+    assert report.weights == "w"
+    shown = "\n".join(it.plain for it in lines(report.to_dict(), 100))
+    assert "weighted, by column w;" in shown
     good = held.classes.index("good")
     (table,) = report.tables
     told = {it.name: it.value for it in table.disparities}
@@ -249,6 +253,7 @@ def test_what_is_asked_wrongly_ends_in_a_sentence(own: Workspace) -> None:
         ({"by": ["sex"], "bins": ["age:40"]}, "by which no groups are compared"),
         ({"by": ["age:40"]}, "has no column 'age:40'"),
         ({"by": ["sex"], "limit": ["four_fifth=true"]}, "Did you mean 'four_fifths'"),
+        ({"by": ["sex"], "limit": ["mae_difference=3"]}, "is for a regression, and 'outcome'"),
         ({"by": ["sex"], "html": str(own.root)}, "holds the workspace"),
     ]:
         with pytest.raises(InputError, match=words):
@@ -305,15 +310,17 @@ def test_limits_of_the_recipe_are_gates(own: Workspace) -> None:
         told["demographic_parity_difference"]
     )
     assert gates["four_fifths by sex"].observed is False
-    assert not gates["mae_ratio by sex"].passed  # of a number only: not measurable
-    assert gates["mae_ratio by sex"].observed is None
+    asked = known["recipe"]["fairness"]  # of a number only, from before that was refused
+    old = {**asked, "limits": {"mae_ratio": 0.1, "min_rows": 20}}
+    of_old = gates_of(own, {**known, "recipe": {**known["recipe"], "fairness": old}})
+    assert [it[:3] for it in of_old][:1] == [("mae_ratio by sex", False, None)]
     assert registry.promote(own, "p", "1", "Archived").gates == ()
 
 
 @pytest.mark.usefixtures("without_proxies")
 def test_a_limit_of_the_call_refuses_with_the_result(own: Workspace) -> None:
     limits = ["demographic_parity_difference=0.001", "equalized_odds_ratio=0"]
-    with pytest.raises(RefusedError, match="1 of the limits are broken") as refused:
+    with pytest.raises(RefusedError, match="1 of the limits is broken") as refused:
         fair(own, by=["sex"], limit=limits, shap_rows=0)
     assert refused.value.reason == "fairness_limit_broken"
     assert refused.value.exit_code == 4

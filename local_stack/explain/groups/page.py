@@ -81,6 +81,12 @@ def _asset(package: str) -> str:
     return files(package).joinpath("page.css").read_text("utf-8")
 
 
+def _weighted(found: Values) -> Markup | str:
+    if not found["is_weighted"]:
+        return "no"
+    return value_of(f"by {found['weights']}") if found.get("weights") else "yes"
+
+
 def section(found: Values) -> Markup:
     """Return everything that a report tells, without a page around it."""
     kind = _ROWS.get(found["rows"], "")
@@ -90,7 +96,7 @@ def section(found: Values) -> Markup:
             ("Data", value_of(found["data_version"]), False),
             ("Rows", f"{counted(found['n_rows'], 'row')}, {kind}", False),
             ("A selection is", value_of(found["decision"], 400), False),
-            ("Weighted", "yes" if found["is_weighted"] else "no", False),
+            ("Weighted", _weighted(found), False),
             ("Fewest rows of a group", str(found["min_rows"]), False),
         ]
     )

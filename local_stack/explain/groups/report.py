@@ -18,7 +18,7 @@ from local_stack.explain.groups.thresholds import Costs, Simulation
 from local_stack.explain.subject import Subject
 from local_stack.progress import Progress, Step
 from local_stack.results import Result
-from local_stack.runs.fairness import Fairness, Verdict, verdicts
+from local_stack.runs.fairness import MOST_CLASSES, Fairness, Verdict, verdicts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 FILE: Final = "explain/fairness.json"
 """The whole report, below the artefacts of a run."""
-_MOST_CLASSES = 20
 _RATES = {"true_positive_rate", "false_positive_rate"}
 
 
@@ -60,7 +59,8 @@ class FairnessReport(Result):
 
     ``rows`` says which they are: ``test`` (held out from the training), ``all`` of the version that
     it learnt from, or ``other`` (all of another version). ``passed`` tells whether every limit is
-    kept, None without limits; ``decision`` says in words what a selection is.
+    kept, None without limits; ``decision`` says in words what a selection is. ``weights`` is the
+    column that says how much each row counts, None where all count the same.
     """
 
     run_id: str
@@ -72,6 +72,7 @@ class FairnessReport(Result):
     decision: str
     threshold: float | None
     is_weighted: bool
+    weights: str | None
     min_rows: int
     level: float
     intervals: str
@@ -102,7 +103,7 @@ def places_of(subject: Subject, positive: str | None) -> list[int]:
                 nearest(positive, names) or f"One of: {', '.join(names[:10])}.",
             )
         return [names.index(positive)]
-    if len(names) > _MOST_CLASSES:
+    if len(names) > MOST_CLASSES:
         raise InputError(
             f"'{subject.model.target}' has {len(names)} classes, too many to look at each.",
             "Name the class that counts as selected: --positive CLASS",
@@ -154,6 +155,7 @@ def measure(subject: Subject, plan: Plan, rows: Rows, progress: Progress) -> Fai
         decision=_decision(subject, plan),
         threshold=plan.threshold,
         is_weighted=rows.weights is not None,
+        weights=None if rows.weights is None else str(subject.run["recipe"]["weights"]),
         min_rows=plan.fairness.min_rows,
         level=metrics.LEVEL,
         intervals=f"{metrics.INTERVALS} {disparities.INTERVALS}",

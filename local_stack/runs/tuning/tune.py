@@ -25,6 +25,7 @@ from local_stack.runs.train import (
     TrainedRun,
     abandon,
     begin,
+    check_groups,
     finish,
     reads_recipe,
     stored_recipe,
@@ -150,6 +151,7 @@ def tune(
     plan = load_recipe(recipe, pairs(set), stored=stored_recipe(workspace, taken))
     version = versions.find(workspace, plan.dataset)
     plan = with_target(plan, version, str(recipe))
+    check_groups(workspace, plan, version)
     n_trials = _checked(plan, str(recipe), trials, minutes, sampler, workers)
     if resume and new:
         raise InputError("--resume and --new say the opposite.", "Give one of them.")
