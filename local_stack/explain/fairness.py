@@ -130,7 +130,7 @@ def fairness(
     chosen = replace(
         asked,
         bins={**asked.bins, **edges},
-        positive=asked.positive if positive is None else positive,
+        positive=asked.positive if positive is None else _class(subject, positive),
         limits={**asked.limits, **extra},
     )
     if shap_rows is None:
@@ -195,6 +195,13 @@ def _columns(workspace: Workspace, subject: Subject, by: tuple[str, ...]) -> tup
         if name == target:
             raise InputError(f"'{name}' is what is predicted, so its values are no groups.")
     return found
+
+
+def _class(subject: Subject, positive: str) -> str:
+    """Return a class by the name that results have."""
+    if not subject.model.classes:
+        return positive  # refused with everything else that is for a classification
+    return str(subject.model.classes[places_of(subject, positive)[0]])
 
 
 def _asked(

@@ -245,7 +245,7 @@ def test_what_is_asked_wrongly_ends_in_a_sentence(own: Workspace) -> None:
     for arguments, words in [
         ({"by": ["sez"]}, "no column 'sez'.*Did you mean 'sex'"),
         ({"by": ["outcome"]}, "is what is predicted"),
-        ({"by": ["sex"], "positive": "god"}, "no class of 'outcome'.*Did you mean 'good'"),
+        ({"by": ["sex"], "positive": "god"}, "not a class of 'outcome'.*Did you mean 'good'"),
         ({"by": ["sex"], "threshold": 1.5}, "number from 0 to 1"),
         ({"by": ["sex"], "min_rows": 0}, "1 or more"),
         ({"by": ["sex"], "shap_rows": -1}, "0 or more"),

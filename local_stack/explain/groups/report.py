@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from local_stack.errors import InputError, nearest
+from local_stack.errors import InputError
 from local_stack.explain.groups import disparities, gaps, metrics, thresholds
 from local_stack.explain.groups.disparities import Disparity, FourFifths, Gap
 from local_stack.explain.groups.gaps import ShapGaps
@@ -16,6 +16,7 @@ from local_stack.explain.groups.proxies import Proxies, proxies_of
 from local_stack.explain.groups.rows import Rows
 from local_stack.explain.groups.thresholds import Costs, Simulation
 from local_stack.explain.subject import Subject
+from local_stack.names import class_place
 from local_stack.progress import Progress, Step
 from local_stack.results import Result
 from local_stack.runs.fairness import MOST_CLASSES, Fairness, Verdict, verdicts
@@ -95,14 +96,9 @@ class Plan:
 
 def places_of(subject: Subject, positive: str | None) -> list[int]:
     """Return the classes that are looked at as selections, by their place."""
-    names = [str(label) for label in subject.model.classes]
+    names = subject.model.classes
     if positive is not None:
-        if positive not in names:
-            raise InputError(
-                f"'{positive[:100]}' is no class of '{subject.model.target}'.",
-                nearest(positive, names) or f"One of: {', '.join(names[:10])}.",
-            )
-        return [names.index(positive)]
+        return [class_place(positive, names, f"'{subject.model.target}'")]
     if len(names) > MOST_CLASSES:
         raise InputError(
             f"'{subject.model.target}' has {len(names)} classes, too many to look at each.",
