@@ -56,6 +56,12 @@ class Location(str):
     __slots__ = ()
 
 
+class JsonText(str):
+    """A JSON object as text; a pipeline and Python may give the mapping itself."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One argument of a command, as every host (CLI, pipeline, palette) presents it."""
@@ -376,6 +382,8 @@ def _scalar(parameter: Parameter, value: Any) -> Any:
         except ValueError:
             noun = "a whole number" if parameter.kind is int else "a number"
             raise InputError(f"{parameter.name} needs {noun}, not '{text}'.") from None
+    if isinstance(value, dict) and parameter.kind is JsonText:
+        return value
     if isinstance(value, dict | list):
         raise InputError(f"{parameter.name} needs one value, not {type(value).__name__}.")
     return parameter.kind(text) if parameter.kind is not object else value

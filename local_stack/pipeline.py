@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from local_stack import marked_yaml
-from local_stack.command import Command, Location, command, find, pairs
+from local_stack.command import Command, JsonText, Location, command, find, pairs
 from local_stack.errors import InputError, StackError, nearest
 from local_stack.marked_yaml import Node
 from local_stack.names import label
@@ -197,6 +197,11 @@ def _check_arguments(verb: Command, place: Node, given: Mapping[str, Node]) -> N
                 f"'{key}' is not a parameter of {verb.name}.",
                 nearest(key, known) or f"It takes: {', '.join(known)}.",
             )
+        is_mapping, is_list = isinstance(node.value, dict), isinstance(node.value, list)
+        takes_one = not known[key].is_repeated
+        if (is_mapping and known[key].kind is not JsonText) or (is_list and takes_one):
+            noun = "mapping" if is_mapping else "list"
+            raise node.error(f"'{key}' needs one value, not a {noun}.", f"Example: {verb.example}")
     missing = [key for key, p in known.items() if p.is_required and key not in given]
     if missing:
         raise place.error(f"{verb.name} needs {', '.join(missing)}.", f"Example: {verb.example}")

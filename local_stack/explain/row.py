@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from local_stack.command import command
+from local_stack.command import JsonText, command
 from local_stack.errors import InputError
 from local_stack.explain.deciding.answers import Answer, read_row
 from local_stack.explain.deciding.constraints import Wishes
@@ -96,17 +96,24 @@ class Source:
 _WITHOUT_ROWS = "counterfactuals and similar rows are not looked for."
 
 
+def _reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
+    """Return what an answer depends on: also what the contract and the data set hold fixed."""
+    read = reads_target(workspace, arguments)
+    dataset = workspace.get("datasets", read[2][0]["name"]) or {}
+    return [*read, dataset.get("contract"), dataset.get("sensitive")]
+
+
 @command(
     "explain.row",
     is_long=True,
-    reads=reads_target,
+    reads=_reads,
     example="paceml-tui explain row wine@Production --index 12 --counterfactuals 3",
 )
 def row(
     workspace: Workspace,
     target: str,
     *,
-    row: str | None = None,
+    row: JsonText | Mapping[str, Any] | None = None,
     index: int | None = None,
     prediction: str | None = None,
     unit: str | None = None,
@@ -128,7 +135,7 @@ def row(
     target
         Run id (or latest), or MODEL, MODEL@STAGE, MODEL/VERSION.
     row
-        The row as a JSON object of raw columns.
+        The row as a JSON object of raw columns, in a pipeline also as a mapping.
     index
         Number of a row of the data version that the model learnt from, counted from 0.
     prediction

@@ -7,7 +7,7 @@ order (:mod:`local_stack.preparation.operations`), and the columns of the featur
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
@@ -32,6 +32,7 @@ MAX_FEATURES = 50_000
 MAX_CATEGORIES = 20_000
 """Most categories that a model takes natively."""
 _FORMAT = 2
+_MOST_TOLD = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ class Preparation:
             values = columns.get(column.name)
             if values is None:
                 if not column.nullable:
-                    raise _refusal(None, column)
+                    raise self._lacking(columns)
                 values = [None] * n_rows
             if len(values) != n_rows:
                 raise InputError("The columns have different numbers of rows.")
@@ -174,9 +175,25 @@ class Preparation:
         checked = {}
         for column in self.inputs:
             if column.name not in row and not column.nullable:
-                raise _refusal(None, column)
-            checked[column.name] = self._cell(column, 0, row.get(column.name))
+                raise self._lacking(row)
+            checked[column.name] = self._cell(column, None, row.get(column.name))
         return checked
+
+    def _lacking(self, given: Collection[str]) -> InputError:
+        """Return what says which columns are absent, all of them."""
+        lacks = [it for it in self.inputs if it.name not in given and not it.nullable]
+        first, more = lacks[0], lacks[1:]
+        details: dict[str, Any] = {"row": None, "column": first.name, "expected": first.type}
+        if not more:
+            return InputError(
+                f"Column '{first.name}' is absent; {_expected(first)}.", details=details
+            )
+        told = [f"'{it.name}' ({_NOUNS[it.type]})" for it in lacks[:_MOST_TOLD]]
+        if len(lacks) > _MOST_TOLD:
+            told.append(f"{len(lacks) - _MOST_TOLD:,} more")
+        listed = f"{', '.join(told[:-1])} and {told[-1]}"
+        details |= {"columns": [it.name for it in lacks]}
+        return InputError(f"{len(lacks):,} columns are absent: {listed}.", details=details)
 
     def _validate(self, column: Column, values: Values) -> list[Any]:
         values = values if isinstance(values, list | tuple) else plain_of(values)
@@ -187,7 +204,7 @@ class Preparation:
             return list(values)
         return [self._cell(column, row, value) for row, value in enumerate(values)]
 
-    def _cell(self, column: Column, row: int, value: object) -> object:
+    def _cell(self, column: Column, row: int | None, value: object) -> object:
         if value is None or value != value:
             if column.name in self._needed:
                 raise _refusal(row, column)
@@ -199,13 +216,16 @@ class Preparation:
 
 
 def _refusal(row: int | None, column: Column) -> InputError:
-    expected = f"the model expects {_NOUNS[column.type]} ({column.type})"
+    """Return what says that a value is none; ``row`` is None where there is only one."""
+    where = "Column" if row is None else f"Row {row}, column"
     return InputError(
-        f"Column '{column.name}' is absent; {expected}."
-        if row is None
-        else f"Row {row}, column '{column.name}': {expected}.",
+        f"{where} '{column.name}': {_expected(column)}.",
         details={"row": row, "column": column.name, "expected": column.type},
     )
+
+
+def _expected(column: Column) -> str:
+    return f"the model expects {_NOUNS[column.type]} ({column.type})"
 
 
 _NOUNS = {

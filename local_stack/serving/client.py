@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from local_stack.errors import InputError, UnavailableError
+from local_stack.json_text import typed_json
 
 _PING_SECONDS = 2.0
 
@@ -23,8 +24,8 @@ def is_answering(url: str) -> bool:
 def request_body(row: str) -> bytes:
     """Return the body for ``row``, a JSON object from column to value or a list of them."""
     try:
-        value = json.loads(row)
-    except (ValueError, RecursionError):
+        value = typed_json(row)
+    except ValueError:
         raise InputError(
             "The row is not valid JSON.", """Write it as '{"column": 1.5}'."""
         ) from None

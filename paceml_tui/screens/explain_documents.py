@@ -132,9 +132,10 @@ def source_of(text: str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        It begins like a JSON object and is none.
+        It begins like a JSON object and is none, or names something twice.
     """
     from local_stack.errors import InputError
+    from local_stack.json_text import typed_json
 
     digits = text.replace(",", "").replace(" ", "")
     if digits.isascii() and digits.isdigit():
@@ -142,8 +143,8 @@ def source_of(text: str) -> dict[str, Any]:
     if not text.startswith("{"):
         return {"prediction": text}
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = typed_json(text)
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise InputError("The row is not a JSON object.", 'Write it as {"COLUMN": VALUE, ...}.')

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -18,7 +19,7 @@ import pytest
 from deciding_kit import loans
 from explained_kit import add_model, served
 
-from local_stack import catalog
+from local_stack import catalog, pipeline
 from local_stack.data import versions
 from local_stack.errors import InputError, NotFoundError, UnavailableError
 from local_stack.explain.deciding.inquiry import Inquiry
@@ -158,6 +159,12 @@ def test_the_contract_and_the_data_set_hold_what_may_not_change(
     assert clash["income"] == "the contract lets it only increase"
 
 
+ROW = (
+    '{"income": 3000, "months": 12, "rate": 2.5, "home": "own", "is_known": true, '
+    '"since": "2021-01-01"}'
+)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -169,8 +176,17 @@ def test_the_contract_and_the_data_set_hold_what_may_not_change(
         ({"row": '{"income": NaN}'}, "not a JSON object"),
         ({"row": "[" * 100_000}, "not a JSON object"),
         ({"row": '{"incom": 3}'}, "Did you mean 'income'"),
-        ({"row": '{"income": "3"}'}, "column 'income'"),
-        ({"row": "{}"}, "is absent"),
+        ({"row": '{"income": "3"}'}, "Column 'income': the model expects"),
+        (
+            {"row": '{"income": 3}'},
+            "4 columns are absent: 'months' (a whole number), 'rate' (a number), "
+            "'is_known' (true or false) and 'since' (a date such as 2026-01-31).",
+        ),
+        ({"row": ROW.replace('"rate": 2.5, ', "")}, "Column 'rate' is absent; the model expects"),
+        ({"row": ROW.replace("2.5", '"2.5"')}, "Column 'rate': the model expects a number"),
+        ({"row": ROW.replace('"rate"', '"rate": 1, "rate"')}, "names 'rate' twice"),
+        ({"row": ROW.replace("own", r"\ud800")}, "Column 'home' holds half of a character"),
+        ({"row": {**json.loads(ROW), "home": "\ud800x"}}, "holds half of a character"),
         ({"index": 1, "unit": "euros"}, "not measured in 'euros'"),
         ({"index": 1, "output": "maybe"}, "is not a class"),
         ({"index": 1, "desired": "maybe"}, "is not a class"),
@@ -187,6 +203,40 @@ def test_bad_questions_end_in_a_sentence(
     with pytest.raises(InputError) as caught:
         explain(bank, **arguments)
     assert message in str(caught.value)
+
+
+def test_a_pipeline_takes_a_mapping_and_asks_again_when_the_contract_has_changed(
+    bank: tuple[Workspace, str], tmp_path: Path
+) -> None:
+    workspace, run = bank
+    step = {"target": run, "row": json.loads(ROW), "counterfactuals": 1}
+    file = tmp_path / "p.yaml"
+    file.write_text(json.dumps({"name": "p", "steps": [{"explain.row": step}]}))
+
+    def done() -> Any:
+        (it,) = pipeline.run(workspace, file).steps
+        return it
+
+    first = done()
+    assert (first.status, first.error) == ("done", None)
+    plainly = explain(bank, row=ROW)
+    assert json.loads(json.dumps(plain(first.result)))["contributions"] == plainly["contributions"]
+    assert done().status == "skipped"
+    text = CONTRACT.replace("since:", "rate: {immutable: true}\n  since:")
+    catalog.call(workspace, "data.contract", {"name": "loans", "text": text})
+    try:
+        again = done()
+        assert again.status == "done"
+        assert plain(again.result)["held"]["rate"] == "the contract"
+    finally:
+        catalog.call(workspace, "data.contract", {"name": "loans", "text": CONTRACT})
+    reads = catalog.find("explain.row").reads
+    assert reads is not None
+    read = reads(workspace, {"target": run})
+    assert ["is_known"] in read  # the sensitive columns
+    file.write_text(json.dumps({"name": "p", "steps": [{"explain.row": {**step, "unit": {}}}]}))
+    with pytest.raises(InputError, match=r"p.yaml, line 1: 'unit' needs one value, not a mapping"):
+        pipeline.run(workspace, file)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from local_stack.explain.deciding.reasons import (
     reasons,
     summary,
 )
+from local_stack.json_text import has_half_characters, typed_json
 from local_stack.names import class_place
 from local_stack.results import Result
 
@@ -67,22 +67,18 @@ def read_row(model: Model, text: str | Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     InputError
-        There is none.
+        There is none, or it names a column twice.
     """
     if isinstance(text, Mapping):
         return dict(text)
     try:
-        found = json.loads(text, parse_constant=_refuse)
-    except (ValueError, TypeError, RecursionError):
+        found = typed_json(text)
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         names = ", ".join(f'"{plain_name(it.name)}": ...' for it in model.inputs[:2])
         raise InputError("The row is not a JSON object.", f"Write it as {{{names}}}.")
     return found
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(constant)
 
 
 def checked_row(model: Model, row: Mapping[str, Any], also: Collection[str] = ()) -> dict[str, Any]:
@@ -91,13 +87,18 @@ def checked_row(model: Model, row: Mapping[str, Any], also: Collection[str] = ()
     Raises
     ------
     InputError
-        A column is absent or unknown, or a value is of another type.
+        A column is absent or unknown, or a value is of another type, or no whole text.
     """
     known = {column.name for column in model.inputs}
     for name in row:
         if name not in known and name not in also:
             hint = nearest(name, known) or f"Its columns: {', '.join(sorted(known)[:20])}."
             raise InputError(f"The model has no column '{plain_name(name)}'.", hint)
+        if has_half_characters(row[name]):
+            raise InputError(
+                f"Column '{plain_name(name)}' holds half of a character, a lone surrogate.",
+                "Write the character itself, or both halves of its pair.",
+            )
     return model.preparation.validate_row(row)
 
 
