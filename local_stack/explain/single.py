@@ -133,16 +133,20 @@ def background_columns(
 
     from local_stack.data import versions
     from local_stack.explain.attributing.sampled import evenly
+    from local_stack.explain.learnt import has_filters, training_rows, with_target
     from local_stack.explain.subject import training_data
     from local_stack.preparation.table import raw_columns
 
-    path = versions.table_path(workspace, training_data(workspace, run))
-    lazy = polars.scan_parquet(path)
-    names = set(lazy.collect_schema().names())
-    if run["target"] in names:
-        lazy = lazy.drop_nulls(run["target"])
-    frame = lazy.select(it.name for it in inputs if it.name in names).collect()
-    some = frame[evenly(frame.height, BACKGROUND_ROWS)]
+    version = training_data(workspace, run)
+    if has_filters(run):
+        frame = versions.read(workspace, version)
+        places = training_rows(run, frame)
+    else:
+        lazy = polars.scan_parquet(versions.table_path(workspace, version))
+        needed = {run["target"], *(it.name for it in inputs)}
+        frame = lazy.select(it for it in lazy.collect_schema().names() if it in needed).collect()
+        places = with_target(frame, run["target"])
+    some = frame[places[evenly(len(places), BACKGROUND_ROWS)]]
     return {name: _plain(values) for name, values in raw_columns(some, inputs).items()}
 
 

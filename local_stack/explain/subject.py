@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from local_stack.data import versions
 from local_stack.errors import DamagedError, InputError, NotFoundError, UnavailableError
-from local_stack.explain.attributing.attributing import Explainer, attribute, some_of
+from local_stack.explain.attributing.attributing import Explainer, attribute
+from local_stack.explain.attributing.sampled import evenly
 from local_stack.explain.attributing.trees import has_trees
+from local_stack.explain.learnt import training_rows, unseen, with_target
 from local_stack.preparation.fitting import raw_columns
 from local_stack.progress import Progress, silent
 from local_stack.registry import load, resolve
@@ -35,8 +37,8 @@ _BACKGROUND = 1_000
 class Subject:
     """A model with the rows it is explained by: those of its data version that have a target.
 
-    ``background`` are at most 1,000 of them as a matrix, evenly spread: they stand for what is
-    absent.
+    Those that the filters of its recipe leave out are none of them. ``background`` are at most
+    1,000 of them as a matrix, evenly spread: they stand for what is absent.
     """
 
     run: Row
@@ -46,11 +48,29 @@ class Subject:
     background: NDArray[np.float64]
     lacks: str = ""
     """Why there are no rows, where :func:`subject_of` may do without."""
+    whole: pl.DataFrame | None = None
+    places: NDArray[np.int64] | None = None
+    """The whole data version, and the numbers of the rows in it; None where these are all."""
 
     @property
     def run_id(self) -> str:
         """Return the run that made the model."""
         return str(self.run["run_id"])
+
+    @cached_property
+    def numbers(self) -> NDArray[np.int64]:
+        """Return the numbers of the rows in the data version, (n_rows,)."""
+        import numpy as np
+
+        return np.arange(self.frame.height) if self.places is None else self.places
+
+    @cached_property
+    def held_out(self) -> pl.DataFrame:
+        """Return the rows that the run held out of its training, of those it learnt from."""
+        import numpy as np
+
+        whole = self.frame if self.whole is None else self.whole
+        return self.frame[np.flatnonzero(np.isin(self.numbers, unseen(self.run, whole)))]
 
     def sample(self, rows: int) -> pl.DataFrame:
         """Return at most ``rows`` rows (all for 0), a seeded sample of them."""
@@ -108,17 +128,19 @@ def subject_of(
     model = load(workspace, Tree.of(run["model"]))
     version = training_data(workspace, run)
     try:
-        rows = _rows(workspace, version, run["target"])
+        whole, places = _rows(workspace, version, run, is_learnt=True)
     except (NotFoundError, UnavailableError, DamagedError) as error:
         if needs_rows or not has_trees(model):
             raise
         lacks = f"The rows of {version.reference} are not here ({error.message})"
         return Subject(run, model, version, *_nothing(model), lacks)
-    background = some_of(model.matrix(raw_columns(rows, model.inputs)), _BACKGROUND)
-    if data is not None:
+    some = whole[places[evenly(len(places), _BACKGROUND)]]
+    background = model.matrix(raw_columns(some, model.inputs))
+    if data is not None and versions.find(workspace, data) != version:
         version = versions.find(workspace, data)
-        rows = _rows(workspace, version, run["target"])
-    return Subject(run, model, version, rows, background)
+        whole, places = _rows(workspace, version, run, is_learnt=False)
+    rows = whole if len(places) == whole.height else whole[places]
+    return Subject(run, model, version, rows, background, whole=whole, places=places)
 
 
 def _nothing(model: Model) -> tuple[pl.DataFrame, NDArray[np.float64]]:
@@ -129,13 +151,15 @@ def _nothing(model: Model) -> tuple[pl.DataFrame, NDArray[np.float64]]:
     return pl.DataFrame(), np.zeros((1, len(model.features)))
 
 
-def _rows(workspace: Workspace, version: versions.DataVersion, target: str) -> pl.DataFrame:
-    frame = versions.read(workspace, version)
-    if target in frame.columns:
-        frame = frame.drop_nulls(target)
-    if frame.height == 0:
-        raise InputError(f"{version.reference} has no row with a {target}.")
-    return frame
+def _rows(
+    workspace: Workspace, version: versions.DataVersion, run: Row, *, is_learnt: bool
+) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+    """Return a data version, and the numbers of the rows in it that are explained."""
+    whole = versions.read(workspace, version)
+    places = training_rows(run, whole) if is_learnt else with_target(whole, run["target"])
+    if not len(places):
+        raise InputError(f"{version.reference} has no row with a {run['target']}.")
+    return whole, places
 
 
 def training_data(workspace: Workspace, run: Row) -> versions.DataVersion:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from local_stack.errors import InputError
 from local_stack.preparation import fitting_categories, fitting_numbers, fitting_texts, steps
+from local_stack.preparation.compiled import Compiled
 from local_stack.preparation.expressions import Expression, ExpressionError, read_expression
 from local_stack.preparation.fitted import Feature, Preparation
 from local_stack.preparation.numbers import Difference, Ratio
 from local_stack.preparation.operations import Operation, Same
-from local_stack.preparation.steps import FeatureStep
+from local_stack.preparation.steps import FeatureStep, FilterStep
 from local_stack.preparation.table import (
     NOUNS,
     STORED,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-__all__ = ["Training", "apply_step", "fit_features", "fit_preparation", "raw_columns"]
+__all__ = ["Training", "apply_step", "fit_features", "fit_preparation", "passing", "raw_columns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,38 @@ def fit_features(
     preparation = _preparation(frame, table, drafts, accepts_missing)
     matrix = np.column_stack([np.asarray(draft.values) for draft in drafts])
     return Training(preparation, matrix, table.rows)
+
+
+def passing(
+    frame: pl.DataFrame,
+    target: str,
+    steps: Sequence[FeatureStep],
+    learnt: np.ndarray,
+    *,
+    native_strings: bool,
+    labels: Labels | None = None,
+) -> np.ndarray:
+    """Return which rows the filters among the steps let pass, bool (n_rows,).
+
+    A filter sees what the steps before it made; these are fitted to the rows ``learnt`` (int64).
+    The ``labels`` are of those.
+    """
+    import numpy as np
+
+    conditions: list[Draft] = []
+    last = max((n for n, it in enumerate(steps) if isinstance(it, FilterStep)), default=-1)
+    table = Table(frame[learnt], [target], labels, takes_native=native_strings)
+    for number, step in enumerate(steps[: last + 1]):
+        if isinstance(step, FilterStep):  # no name of a column holds this
+            conditions.append(_expressed(table, f"\0filter {number}", step.where))
+        apply_step(table, step)
+    if not conditions:
+        return np.ones(frame.height, dtype=bool)
+    made = _preparation(frame, table, conditions, accepts_missing=True)
+    inputs = [(it.name, it.type) for it in made.inputs]
+    compiled = Compiled(inputs, made.operations, [it.name for it in conditions])
+    passed = compiled.matrix(raw_columns(frame, made.inputs)) == 1.0
+    return np.asarray(passed.all(axis=1))
 
 
 def _preparation(

@@ -75,7 +75,13 @@ def trained(frame: pl.DataFrame, text: str) -> Model:
     return fit(parse_recipe(recipe), frame).model
 
 
-def add_model(workspace: Workspace, name: str, reference: str, *models: Model) -> None:
+def add_model(
+    workspace: Workspace,
+    name: str,
+    reference: str,
+    *models: Model,
+    recipe: dict[str, object] | None = None,
+) -> None:
     """Register models as the versions 1, 2, ... of ``name``, of runs of their own."""
     dataset, _, digest = reference.partition("@")
     register(workspace, name, *models)
@@ -86,6 +92,7 @@ def add_model(workspace: Workspace, name: str, reference: str, *models: Model) -
             "target": models[row["version"] - 1].target,
             "datasets": [{"name": dataset, "digest": digest, "context": "training"}],
             "model": row["model"],
+            "recipe": recipe,
         }
         changes = [("runs", run), ("model_versions", {**row, "run_id": run["run_id"]})]
         draft = Draft("runs.ended", f"run:{run['run_id']}", {}, changes)

@@ -15,6 +15,7 @@ from local_stack.explain.affording import affordable
 from local_stack.explain.effects import partial, permutation
 from local_stack.explain.effects.parts import CATEGORICAL, DATE, NUMERIC
 from local_stack.explain.effects.rows import GIVEN, Rows, said, said_unit
+from local_stack.explain.learnt import unseen
 from local_stack.preparation.fitting import raw_columns
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
@@ -96,12 +97,12 @@ def test_the_rows_of_the_test_are_those_that_the_run_held_out() -> None:
     frame = table().with_columns(y=pl.when(pl.col("a") > 2).then(None).otherwise("y"))
     kept = frame.drop_nulls("y")
     recipe = {"dataset": "t", "experiment": "t", "target": "y", "split": {"test": 0.3, "seed": 4}}
-    found = permutation.unseen({"recipe": recipe}, kept)
+    found = unseen({"recipe": recipe}, kept)
     _, test = hold_out(Keys(kept.height), 0.3, 4)
     assert found.tolist() == test.tolist()
     recipe["split"] = {"test": 0.0}
-    assert not len(permutation.unseen({"recipe": recipe}, kept))
-    assert not len(permutation.unseen({"recipe": None}, kept))
+    assert not len(unseen({"recipe": recipe}, kept))
+    assert not len(unseen({"recipe": None}, kept))
     assert Split().test == 0.2
 
 

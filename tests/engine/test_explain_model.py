@@ -15,7 +15,7 @@ from s3_kit import BUCKET, client
 from local_stack import catalog
 from local_stack.errors import InputError, NotFoundError, UnavailableError
 from local_stack.explain.effects.parts import KINDS
-from local_stack.explain.effects.permutation import unseen
+from local_stack.explain.learnt import unseen
 from local_stack.results import plain
 from local_stack.runs import records
 from local_stack.stores.artifacts import Blob

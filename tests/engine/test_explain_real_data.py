@@ -216,7 +216,7 @@ def test_shuffling_columns_of_wine_harms_as_much_as_in_scikit_learn(lab) -> None
     workspace, runs = lab
     subject = subject_of(workspace, runs["wine"])
     estimator, names = subject.model.estimator, [it.name for it in _features(subject)]
-    held = subject.frame[permutation.unseen(subject.run, subject.frame)]
+    held = subject.held_out
     assert held.height == round(0.3 * MOST_ROWS)
     truth = held["quality"].to_numpy().astype(np.float64)
     told = permutation.permutation_importance(Rows(subject.model, held), truth)

@@ -107,12 +107,7 @@ class Inquiry:
     @cached_property
     def numbers(self) -> NDArray[np.int64]:
         """Return the numbers of the training rows."""
-        import numpy as np
-
-        target = self.model.target
-        if target not in self.frame.columns:
-            return np.arange(self.frame.height)
-        return np.flatnonzero(self.frame[target].is_not_null().to_numpy())
+        return self.subject.numbers
 
     @cached_property
     def space(self) -> Space:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from local_stack.errors import InputError
 from local_stack.evaluation.resampling import FEWEST_RESAMPLES, SEED, counts_of
-from local_stack.evaluation.split import hold_out
 from local_stack.evaluation.targets import codes_of, labels_of, numbers_of
 from local_stack.explain.affording import affordable
 from local_stack.explain.attributing.sampled import evenly
@@ -19,15 +18,12 @@ from local_stack.explain.effects.parts import Permutation, Permuted
 from local_stack.explain.effects.rows import Rows
 from local_stack.preparation.values import take
 from local_stack.progress import Progress, Step, silent
-from local_stack.runs.lessons import labelled
-from local_stack.runs.recipe import parse_recipe
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
 
-    from local_stack.stores.metadata import Row
     from local_stack.stores.model import Model
 
     Array = NDArray[np.float64]
@@ -40,25 +36,6 @@ _INTERVAL: Final = (
     "95 % percentile interval of {n} bootstrap samples of the rows, each of them with the mean of "
     "the {r} shuffles; the model itself is held fixed"
 )
-
-
-def unseen(run: Row, frame: pl.DataFrame) -> NDArray[np.int64]:
-    """Return the rows that a run held out of its training, none where it held none out.
-
-    Parameters
-    ----------
-    frame
-        All rows with a target of the data version that it learnt from.
-    """
-    import numpy as np
-
-    try:
-        recipe = parse_recipe(run["recipe"])
-        rows, table, _ = labelled(recipe, frame)
-        _, test = hold_out(table.keys, recipe.split.test, recipe.split.seed)
-    except (InputError, KeyError, TypeError):  # a run of another tool has no recipe of ours
-        return np.empty(0, dtype=np.int64)
-    return np.asarray(rows[test], dtype=np.int64)
 
 
 def truth_of(model: Model, series: pl.Series) -> Array:

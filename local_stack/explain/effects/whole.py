@@ -202,9 +202,8 @@ def _permutation(
         )
         return None
     if subject.version.reference == learnt_from:
-        test = permutation.unseen(subject.run, frame)
-        if len(test):
-            frame, source = frame[test], "test"
+        if subject.held_out.height:
+            frame, source = subject.held_out, "test"
         else:
             notes.told.append(
                 "The permutation importance is of rows that the model learnt from: the run held "
