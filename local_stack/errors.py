@@ -144,5 +144,5 @@ class UnexpectedError(StackError):
 
 def nearest(word: str, choices: Iterable[str]) -> str:
     """Return ``"Did you mean 'x'?"`` for the choice closest to ``word``, or an empty string."""
-    found = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    found = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
     return f"Did you mean '{found[0]}'?" if found else ""

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from paceml_tui.evaluations import Picture
+from paceml_tui.group_names import short_names
 from paceml_tui.plots import Curve, Span, curve_chart, legend, span
 from paceml_tui.render import (
     Text,
@@ -174,7 +175,8 @@ def _groups(report: Values, table: Values, width: int, height: int) -> list[Text
     metrics = _metrics_of(table)
     shown = table["groups"][:_MOST_GROUPS]
     every = [*shown, table["overall"]]
-    rows = [[_group_name(it), number(it["n_rows"])] for it in every]
+    names = _names(table, _NAME)
+    rows = [[_group_name(it, names), number(it["n_rows"])] for it in every]
     titles = ["group", "rows"]
     room = width - max(cells(row[0]) for row in rows) - max(cells(row[1]) for row in rows) - 4
     for name, word in metrics.items():
@@ -198,8 +200,13 @@ def _groups(report: Values, table: Values, width: int, height: int) -> list[Text
     return shown_lines
 
 
-def _group_name(it: Values) -> Text:
-    return styled(it["group"], "" if it["is_enough"] else "quiet", _NAME)
+def _names(table: Values, room: int) -> dict[str, str]:
+    """Return all groups by name, each as it is shown in about so many cells."""
+    return short_names([it["group"] for it in (*table["groups"], table["overall"])], room)
+
+
+def _group_name(it: Values, names: Mapping[str, str]) -> Text:
+    return styled(names[it["group"]], "" if it["is_enough"] else "quiet", 0)
 
 
 def _few(it: Values) -> Text:
@@ -213,13 +220,14 @@ def _drawn(table: Values, name: str, word: str, width: int) -> list[Text]:
     over = span([*ends, table["overall"]["metrics"].get(name, float("nan"))])
     if len(kept) < 2 or over is None:
         return []
-    room = min(_NAME, max(cells(_group_name(it)) for it in kept))
+    names = _names(table, _NAME)
+    room = max(cells(_group_name(it, names)) for it in kept)
     across = max(10, min(60, width - room - 2))
     shown = [styled(""), title(f"{word}, with intervals", width)]
     for it in kept:
         low, high = it["intervals"][name]
         line = interval_bar(low, it["metrics"][name], high, over, across)
-        label = fit(_group_name(it), room)
+        label = _group_name(it, names)
         shown.append(join(label, blank(room - cells(label) + 2), line, gap=""))
     low_end, high_end = (_value(name, it) for it in (over.low, over.high))
     between = blank(across - cells(low_end) - cells(high_end))
@@ -249,28 +257,30 @@ def _apart(report: Values, table: Values, width: int, _: int) -> list[Text]:
         chance = {True: "more than chance allows", False: "as chance allows"}.get(
             found["is_significant"], ""
         )
+        names = _names(table, 30)
         said = (
-            f"'{safe(found['lowest'], 30)}' is selected {found['ratio']:.3f} times as often as "
-            f"'{safe(found['highest'], 30)}'" + (f", {chance}" if chance else "")
+            f"'{names[found['lowest']]}' is selected {found['ratio']:.3f} times as often as "
+            f"'{names[found['highest']]}'" + (f", {chance}" if chance else "")
         )
         shown = [
             join(styled("Four-fifths rule", "strong"), status(word)),
             *(styled(line, limit=0) for line in wrapped(f"{said}.", width)),
             styled(""),
         ]
-    names = {it["metric"] for it in table["disparities"]}
+    told = {it["metric"] for it in table["disparities"]}
     others = [
         {**it, "name": it["metric"], "value": it["difference"]}
         for it in table["gaps"]
-        if it["metric"] not in names and it["metric"] not in _MIRRORED
+        if it["metric"] not in told and it["metric"] not in _MIRRORED
     ]
-    rows = [_disparity(it) for it in [*table["disparities"], *others]]
+    names = _names(table, 18)
+    rows = [_disparity(it, names) for it in [*table["disparities"], *others]]
     titles = ("differences", "value", "interval", "", "groups")
     shown += [fit(line, width) for line in laid(titles, rows, (1,))]
     return [*shown, *_limits(table, width)]
 
 
-def _disparity(it: Values) -> list[Text]:
+def _disparity(it: Values, names: Mapping[str, str]) -> list[Text]:
     interval = styled("")
     if it.get("low") is not None:
         ends = [number(it[end], 2).plain for end in ("low", "high")]
@@ -281,7 +291,7 @@ def _disparity(it: Values) -> list[Text]:
         number(it["value"], 3),
         interval,
         sure.get(it.get("is_significant"), styled("")),  # type: ignore[arg-type]
-        styled(f"{safe(it['lowest'], 18)}, {safe(it['highest'], 18)}"),
+        styled(f"{names[it['lowest']]}, {names[it['highest']]}", limit=0),
     ]
 
 
@@ -321,7 +331,7 @@ def _driver(table: Values) -> Text:
 
 def _gaps(table: Values, width: int, _: int) -> list[Text]:
     """Return by how much each column lifts the scores of a group above those of all others."""
-    found = table["shap_gaps"]
+    found, names = table["shap_gaps"], _names(table, 30)
     shown = [title(f"SHAP gaps, {found['unit']}: a group minus all other rows", width)]
     for group in found["groups"]:
         columns = group["columns"][:_MOST_COLUMNS]
@@ -338,7 +348,7 @@ def _gaps(table: Values, width: int, _: int) -> list[Text]:
             for it in columns
         ]
         head = join(
-            styled(group["group"], "accent", 30),
+            styled(names[group["group"]], "accent", 0),
             signed(group["difference"]),
             _within(group),
             styled(f"{group['n_rows']:,} rows", "quiet"),
@@ -414,7 +424,7 @@ def _thresholds(table: Values, width: int, height: int) -> list[Text]:
 
 
 def _policies(table: Values, width: int) -> list[Text]:
-    found = table["thresholds"]
+    found, names = table["thresholds"], _names(table, 20)
     costs = ", ".join(f"{name} {value:g}" for name, value in found["costs"].items() if value)
     goals = list(found["policies"][0]["disparities"]) if found["policies"] else []
     rows = [
@@ -433,14 +443,14 @@ def _policies(table: Values, width: int) -> list[Text]:
     ]
     for it in found["policies"]:
         if it["thresholds"]:
-            named = [f"{safe(name, 20)} {value:.3f}" for name, value in it["thresholds"].items()]
+            named = [f"{names[name]} {value:.3f}" for name, value in it["thresholds"].items()]
             same = len(set(it["thresholds"].values())) == 1
             cuts = named[0].rpartition(" ")[2] if same else ", ".join(named[:8])
             shown += [
                 styled(line, "quiet", 0)
                 for line in wrapped(f"{_policy(it)}: from {cuts} on", width)
             ]
-    left_out = [safe(name, 20) for name in found["left_out"]]
+    left_out = [names[name] for name in found["left_out"]]
     more = [f"Left out, too few rows: {', '.join(left_out)}."] if left_out else []
     return [*shown, *(styled(line, "warning", 0) for it in more for line in wrapped(it, width))]
 
@@ -464,7 +474,7 @@ def _curves(table: Values, width: int, height: int) -> list[Text]:
     return [
         title("Selected (up) by threshold (across)", width),
         *curve_chart(curves, width=width, height=height),
-        *legend([name for name, _ in groups], width),
+        *legend([_names(table, 40)[name] for name, _ in groups], width),
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from local_stack.command import command
 from local_stack.data import versions
-from local_stack.errors import InputError
+from local_stack.errors import InputError, nearest
 from local_stack.explain.contrasting.contrasts import contrast, rows_apart
 from local_stack.explain.contrasting.parts import ComparedSide, Comparison
 from local_stack.explain.contrasting.sentences import sentences
@@ -135,6 +135,7 @@ def compare(
         pair = _parts(workspace, subject, asked)
     else:
         pair = _models(workspace, subject, (target, other), asked)
+    _check_columns(pair, (target, other or target))
     units = units_of(*pair.subjects, unit)
     most = [most_rows(it, units, rows) for it in pair.subjects]
     if pair.kind == "models":  # the same rows, also where one of them is slower
@@ -175,10 +176,39 @@ def _models(workspace: Workspace, subject: Subject, names: tuple[str, str], aske
         raise InputError("The models know different classes.", "Compare models of the same ones.")
     side = version_side(workspace, subject.version)
     subjects = (subject, second)
-    if names[0] == names[1]:
-        raise InputError("A model differs in nothing from itself.", "Name another one.")
+    if subject.run_id == second.run_id:
+        raise InputError(
+            f"{names[0]} and {names[1]} are the same model, which differs in nothing from itself.",
+            "Name another one.",
+        )
     a, b = (replace(side, label=name) for name in names)
     return _Pair("models", (a, b), subjects)
+
+
+def _check_columns(pair: _Pair, names: tuple[str, str]) -> None:
+    """Raise where the rows of a side lack a column that its model needs."""
+    for side, subject, name in zip(pair.sides, pair.subjects, names, strict=True):
+        lacking = [
+            it.name
+            for it in subject.model.inputs
+            if it.name not in side.frame.columns and not it.nullable
+        ]
+        if not lacking:
+            continue
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        hint = nearest(lacking[0], side.frame.columns) or "Name rows that have it."
+        if pair.kind == "models":
+            hint = f"Name data that has the columns of both: --data {_data_of(subject)}"
+        raise InputError(
+            f"{side.data} has no column '{lacking[0][:80]}'{more}, which {name[:60]} needs.",
+            hint,
+        )
+
+
+def _data_of(subject: Subject) -> str:
+    """Return the data version that a model learnt from."""
+    data = subject.run["datasets"][0]
+    return f"{data['name']}@{data['digest']}"
 
 
 def _parts(workspace: Workspace, subject: Subject, asked: _Asked) -> _Pair:

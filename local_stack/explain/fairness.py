@@ -190,7 +190,9 @@ def _columns(workspace: Workspace, subject: Subject, by: tuple[str, ...]) -> tup
         if name not in names:
             raise InputError(
                 f"{subject.version.reference} has no column '{name[:100]}' to compare groups by.",
-                nearest(name, names) if ":" not in name else f"Edges are given with --bins {name}",
+                f"Edges are given with --bins {name}"
+                if ":" in name
+                else nearest(name, names) or f"Columns: {', '.join(names[:20])}.",
             )
         if name == target:
             raise InputError(f"'{name}' is what is predicted, so its values are no groups.")

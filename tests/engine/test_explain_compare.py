@@ -256,6 +256,7 @@ def test_regressions_and_many_classes_have_their_own_measures(
     [
         ({}, "With what"),
         ({"other": "loans/1"}, "differs in nothing"),
+        ({"other": "loans1"}, "loans/1 and loans1 are the same model"),
         ({"other": "loans/2", "by": "kind"}, "on the same rows"),
         ({"by": "kind", "time": "day"}, "exclude each other"),
         ({"against": "loans@later", "a": "1"}, "as a whole"),
@@ -370,9 +371,28 @@ def test_rows_are_chosen_by_times_numbers_and_values() -> None:
         ("t", "1"): [2],
         ("t", "missing"): [3],
         ("yes", "true"): [3, 4],
+        ("yes", "False"): [1, 2],  # as a class of a model is called
+        ("t", "(missing)"): [3],  # as groups are called
+        ("at", "2026-05-31T23:59:59.0"): [1],
+        ("at", "2026-06-01 00:00:00.000000"): [2],
+        ("at", "2026-06-01T00:00:00Z"): [2],
+        ("at", "2026-06-01T02:00:00+02:00"): [2],
+        ("at", "2026-05-31T22:30-01:30"): [2],
+        ("zoned", "2026-06-01 00:00:00+00:00"): [2],
     }
     for (column, text), wanted in cases.items():
         assert chosen(frame, column, text)["n"].to_list() == wanted, (column, text)
+    tick = pl.DataFrame({"at": [datetime(2026, 5, 1, 8, 0, 0, it) for it in (599_999, 600_000)]})
+    early, late = since(tick, "at", str(tick["at"][1]), None)
+    assert (early.height, late.height) == (1, 1)
+    assert chosen(tick, "at", "2026-05-01T08:00:00.5").height == 1
+    assert chosen(tick, "at", "2026-05-01T08:00:00.6").height == 1
+    with pytest.raises(InputError, match="no column 'nosuch'") as caught:
+        chosen(frame.rename({"n": "occ_h"}), "nosuch", "1")
+    assert caught.value.hint.startswith("Columns: at, x")
+    with pytest.raises(InputError, match="No row has a t of 'b'") as caught:
+        chosen(frame, "t", "b")
+    assert caught.value.hint == "It holds 1, a and rows without a value: missing."
     before, after = since(frame, "at", "2026-05", "2026-05")
     assert (before["n"].to_list(), after["n"].to_list()) == ([4], [1])
     before, after = since(frame, "x", "2", None)

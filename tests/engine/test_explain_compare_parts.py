@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from explained_kit import BOOSTER, LOGISTIC, add_model, lender, loans, trained
 
 from local_stack import catalog
 from local_stack.data import versions
+from local_stack.errors import InputError
 from local_stack.explain.contrasting.parts import Comparison
 from local_stack.explain.contrasting.shifting import resampled
 from local_stack.explain.subject import subject_of
@@ -165,3 +168,19 @@ def test_models_of_other_cost_are_compared_on_the_same_rows(
     found = compare(rules, "rules/1", other="rules/4")
     assert (found.a.n_rows, found.b.n_rows) == (60, 60)
     assert "a sample of 60 of 400 rows" in found.notes[0]
+
+
+@pytest.mark.slow
+def test_models_of_other_columns_say_on_which_data_both_can_be_explained(
+    rules: Workspace, tmp_path: Path
+) -> None:
+    wider = loans().with_columns(zz=pl.int_range(pl.len()))
+    wider.write_parquet(tmp_path / "wider.parquet")
+    source = {"name": "wider", "source": str(tmp_path / "wider.parquet")}
+    reference = catalog.call(rules, "data.add", source).reference
+    add_model(rules, "wider", reference, trained(wider, SMALL))
+    with pytest.raises(InputError, match="no column 'zz', which wider/1 needs") as caught:
+        compare(rules, "rules/1", other="wider/1")
+    assert caught.value.hint.endswith(f"--data {reference}")
+    with pytest.raises(InputError, match="no column 'zz', which wider/1 needs"):
+        compare(rules, "wider/1", against="loans@later")

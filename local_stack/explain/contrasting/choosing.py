@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 _FORM = "2026, 2026-05, 2026-05-31 or 2026-05-31T12:30"
-_MOMENT = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2}))?)?)?)?")
-_STEPS = {4: timedelta(minutes=1), 5: timedelta(seconds=1)}
-MISSING = "missing"
-"""Rows without a value, where no value is called so."""
+_MOMENT = re.compile(
+    r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?"
+    r"([+-]\d{2}:\d{2})?)?)?)?"
+)
+MISSING = ("missing", "(missing)")
+"""Rows without a value, where no value is called so: as one says it, as groups are called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,13 @@ class Moment:
 
 
 def moment(text: str) -> Moment:
-    """Return what a year, month, day, minute or second spans, in UTC."""
+    """Return what a year, month, day, minute, second or part of one spans, in UTC."""
     found = _MOMENT.fullmatch(text.strip().removesuffix("Z"))
     try:
         if found is None:
             raise ValueError
-        year, month, *rest = [int(it) if it else None for it in found.groups()]
+        year, month, *rest = [int(it) if it else None for it in found.groups()[:6]]
+        fraction, offset = found.groups()[6:]
         assert year is not None
         if month is None:
             return Moment(datetime(year, 1, 1), datetime(year + 1, 1, 1))
@@ -42,7 +45,15 @@ def moment(text: str) -> Moment:
             return Moment(datetime(year, month, 1), datetime(*following, 1))
         day, hour, minute, second = rest
         start = datetime(year, month, day or 1, hour or 0, minute or 0, second or 0)
-        step = timedelta(days=1) if hour is None else _STEPS[4 if second is None else 5]
+        step = timedelta(days=1)
+        if fraction:
+            start += timedelta(microseconds=int(fraction[:6].ljust(6, "0")))
+            step = timedelta(microseconds=10 ** (6 - min(6, len(fraction))))
+        elif hour is not None:
+            step = timedelta(minutes=1) if second is None else timedelta(seconds=1)
+        if offset:  # what is ahead of UTC was there earlier
+            ahead = timedelta(hours=int(offset[1:3]), minutes=int(offset[4:]))
+            start += ahead if offset[0] == "-" else -ahead
         return Moment(start, start + step)
     except (ValueError, OverflowError):
         raise InputError(f"'{text[:60]}' is not a time.", f"Write it as {_FORM}, in UTC.") from None
@@ -62,14 +73,15 @@ def chosen(frame: pl.DataFrame, column: str, text: str) -> pl.DataFrame:
     import polars as pl
 
     series = column_of(frame, column)
-    if text == MISSING and not (series.dtype == pl.String and MISSING in series):
+    if text in MISSING and not (series.dtype == pl.String and text in series):
         found = frame.filter(~_is_known(series))
     elif _is_time(series):
         found = frame.filter(_within(series.cast(pl.Datetime("us")), *_ends(text, moment)))
     elif series.dtype.is_numeric():
         found = frame.filter(_between(series, *_ends(text, _number)))
     else:
-        found = frame.filter(series.cast(pl.String) == text)
+        is_truth = series.dtype == pl.Boolean  # a class of a model is called True, a group true
+        found = frame.filter(series.cast(pl.String) == (text.lower() if is_truth else text))
     if found.height == 0:
         raise InputError(
             f"No row has a {column} of '{text[:60]}'.",
@@ -111,9 +123,10 @@ def since(
 def column_of(frame: pl.DataFrame, column: str) -> pl.Series:
     """Return a column; one that is not there is an :class:`InputError` with the nearest."""
     if column not in frame.columns:
+        names = [it for it in frame.columns if not it.startswith("paceml.")]
         raise InputError(
             f"There is no column '{column[:80]}'.",
-            nearest(column, frame.columns) or f"Columns: {', '.join(frame.columns[:20])}.",
+            nearest(column, names) or f"Columns: {', '.join(names[:20])}.",
         )
     return frame[column]
 
@@ -178,7 +191,8 @@ def _known(series: pl.Series) -> str:
     """Return a hint at what the column holds."""
     values = sorted(_values(series))
     if values:
-        return f"It holds {', '.join(it[:40] for it in values[:10])}."
+        less = " and rows without a value: missing" if not _is_known(series).all() else ""
+        return f"It holds {', '.join(it[:40] for it in values[:10])}{less}."
     if series.drop_nulls().len() == 0:
         return "It holds no value."
     return f"It goes from {series.min()!s} to {series.max()!s}."

@@ -261,7 +261,7 @@ def _gaps(group: Values, largest: float) -> Markup:
         rows.append([tag("i", "all others"), _bar(rest / largest), f"{rest:+.3g}", ""])
     return joined(
         [
-            tag("h4", f"{cut(group['group'], 60)}: {group['difference']:+.3g} in all"),
+            tag("h4", f"{cut(group['group'])}: {group['difference']:+.3g} in all"),
             table(["Column", "", "Gap", "Interval"], rows, numbers=(2,)),
         ]
     )
@@ -323,7 +323,7 @@ def _thresholds(found: Values | None) -> Markup | None:
             ""
             if it["thresholds"] is None
             else joined(
-                tag("span", f"{cut(name, 40)} {value:.3f}", class_="chip")
+                tag("span", f"{cut(name)} {value:.3f}", class_="chip")
                 for name, value in it["thresholds"].items()
             ),
             f"{it['cost']:.4g}",
