@@ -8,33 +8,36 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from explained_kit import BOOSTER, LOGISTIC, add_model, lender, loans, trained
+from explained_kit import BOOSTER, LATER, add_model, lender, loans, model_of, trained
 
 from local_stack import catalog
 from local_stack.data import versions
 from local_stack.errors import InputError
+from local_stack.evaluation import calibration
 from local_stack.explain.contrasting.parts import Comparison
 from local_stack.explain.contrasting.shifting import resampled
 from local_stack.explain.subject import subject_of
+from local_stack.preparation.table import raw_columns
 from local_stack.workspace import Workspace
 
 __all__ = ["lender"]
 
-SMALL = BOOSTER.replace("20", "6")
-
 
 @pytest.fixture(scope="module")
 def rules(lender: Workspace) -> Workspace:
-    """The model ``rules``: 1 decides from 0.5 on, 2 is the same from 0.2 on, 3 is isotonic and
-    decides from 0.35 on, 4 is logistic and decides from 0.7 on."""
-    texts = (
-        SMALL,
-        f"{SMALL}threshold: 0.2\n",
-        f"{SMALL}calibrate: isotonic\nthreshold: 0.35\n",
-        f"{LOGISTIC}threshold: 0.7\n",
+    """The model ``rules``: 1 decides from 0.5 on, 2 is the same from 0.2 on, 3 is the same but
+    isotonic and decides from 0.35 on, 4 is logistic and decides from 0.7 on."""
+    boosted, logistic = model_of(lender, 1), model_of(lender, 2)
+    said = boosted.probabilities(boosted.matrix(raw_columns(LATER, boosted.inputs)))
+    truth = (LATER["repaid"] == "yes").to_numpy().astype(int)
+    isotonic = calibration.fit("isotonic", said, truth, 2)
+    models = (
+        boosted,
+        boosted.deciding(None, 0.2),
+        boosted.deciding(isotonic, 0.35),
+        logistic.deciding(None, 0.7),
     )
-    reference = versions.find(lender, "loans@then").reference
-    add_model(lender, "rules", reference, *(trained(loans(), text) for text in texts))
+    add_model(lender, "rules", versions.find(lender, "loans@then").reference, *models)
     return lender
 
 
@@ -178,7 +181,7 @@ def test_models_of_other_columns_say_on_which_data_both_can_be_explained(
     wider.write_parquet(tmp_path / "wider.parquet")
     source = {"name": "wider", "source": str(tmp_path / "wider.parquet")}
     reference = catalog.call(rules, "data.add", source).reference
-    add_model(rules, "wider", reference, trained(wider, SMALL))
+    add_model(rules, "wider", reference, trained(wider, BOOSTER))
     with pytest.raises(InputError, match="no column 'zz', which wider/1 needs") as caught:
         compare(rules, "rules/1", other="wider/1")
     assert caught.value.hint.endswith(f"--data {reference}")
