@@ -40,6 +40,8 @@ def model_lines(found: Values) -> Iterator[str]:
     yield from _plain(explanations.about(document, width)[4:])
     yield ""
     yield from _plain(explanations.importance_lines(document, width))
+    if found.get("n_summed", 1) > 1:
+        yield f"The bars are summed over the {found['n_summed']} classes."
     for picture in explanations.pictures(document):
         if picture.name not in ("how exact", "shuffled"):
             yield ""

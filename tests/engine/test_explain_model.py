@@ -138,6 +138,7 @@ def test_the_stored_values_of_many_classes_are_blocks_that_add_up(runs) -> None:
     for item in found.importance:
         assert list(item.by_class) == pytest.approx(by_class[item.feature].to_list(), rel=1e-9)
         assert item.mean_abs_shap == pytest.approx(item.by_class[2], rel=1e-9)
+    assert found.n_summed == 1
     assert (found.is_sample, found.n_rows, found.n_total) == (True, 40, 300)
     with pytest.raises(InputError, match="not told of '3'"):
         explain(workspace, ids["many"], output="3", rows=5)

@@ -180,8 +180,9 @@ def test_the_page_is_bounded_and_tells_what_it_leaves_out():
 
 def test_of_many_classes_the_importance_is_told_of_each():
     importance = (FeatureImportance("age", 0.6, (0.1, 0.2, 0.3)),)
-    many = explained(importance=importance, outputs=("a", "b", "<i>c"), output="b")
-    seen = Outline(page.html(many)).seen
+    given = {"importance": importance, "outputs": ("a", "b", "<i>c"), "output": "b"}
+    assert "Summed over" not in Outline(page.html(explained(**given))).seen  # it is of b alone
+    seen = Outline(page.html(explained(**given, n_summed=3))).seen
     assert "move the prediction of risk the most" not in seen  # one column moves it
     assert "moves the prediction of risk the most" in seen
     assert "Summed over 3 classes; the table tells of each." in seen

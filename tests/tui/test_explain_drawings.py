@@ -189,6 +189,9 @@ def test_the_command_line_prints_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     printed = "\n".join(model_lines(made.document()["explanation"]))
     assert "agreement 0.910 on 100 rows it did" in printed
     assert "loan_amount" in printed
+    assert "summed over" not in printed
+    many = made.document()["explanation"] | {"n_summed": 3}
+    assert "The bars are summed over the 3 classes." in model_lines(many)
     row = answer() | {"run_id": "r" * 32, "data_version": "loans@1", "prediction_id": None}
     printed = "\n".join(row_lines(row))
     assert "base value, log-odds of yes" in printed

@@ -200,6 +200,7 @@ class ModelExplanation(Result):
     the target, the second of two classes or all of many, with their ``base_values``; ``output``
     is the one that ``base_value`` and what is drawn are of. ``base_probability`` is what the model
     predicts at a base value that is no prediction itself, as log-odds are none (None elsewhere).
+    The importance is summed over ``n_summed`` outputs.
     ``method`` says how the values were computed, ``standard_error`` is the largest one of a
     sampled explainer (None: exact).
     Parts that could not be made are None, and ``notes`` says why in sentences.
@@ -222,6 +223,7 @@ class ModelExplanation(Result):
     output: str = ""
     base_values: tuple[float, ...] = ()
     base_probability: float | None = None
+    n_summed: int = 1
     standard_error: float | None = None
     background: Background | None = None
     permutation: Permutation | None = None

@@ -144,6 +144,7 @@ def explained(
         outputs=found.outputs,
         output=name,
         base_values=tuple(found.base.tolist()),
+        n_summed=len(found.outputs) if output is None else 1,
         base_probability=explainer.probability_of(base, name) if found.unit == unit else None,
         standard_error=None if found.error is None else float(found.error.max(initial=0.0)),
         background=_background(subject, learnt_from, found),

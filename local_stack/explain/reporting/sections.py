@@ -93,8 +93,8 @@ def importance(explained: Explained) -> Markup:
     if across:
         cells += [axis(across), tag("i")]
     grid = tag("div", *cells, class_="weigh" if permuted else "weigh alone")
-    n_classes = len(found.outputs)
-    summed = f"Summed over {n_classes} classes; the table tells of each." if n_classes > 1 else None
+    n = found.n_summed
+    summed = f"Summed over {n} classes; the table tells of each." if n > 1 else None
     return tag(
         "div",
         tag("p", summed, class_="note") if summed else None,
