@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.special import expit
 
+from local_stack.errors import InputError
 from local_stack.explain.attributing.attributing import Explainer, some_of
 from local_stack.explain.attributing.attributions import column_groups
 from local_stack.explain.attributing.coalitions import values_of_sum
 from local_stack.explain.attributing.sampled import evenly
+from local_stack.explain.contrasting.sides import units_of
 from local_stack.explain.deciding.answers import answer
 from local_stack.runs.fit import fit
 from local_stack.runs.recipe import parse_recipe
@@ -155,6 +158,19 @@ def test_the_log_odds_of_a_calibrated_model_are_named_as_what_they_are(method: s
     told = " ".join([said.summary, *said.reasons])
     assert "the log-odds of 'yes' before calibration" in told
     assert "odds x" not in told
+
+
+def test_log_odds_before_calibration_are_not_compared_with_those_of_predictions() -> None:
+    subjects: list[Any] = [
+        SimpleNamespace(explainer=Explainer(*trained(LOGISTIC, **more)))
+        for more in ({"calibrate": "sigmoid"}, {})
+    ]
+    assert units_of(*subjects, None) == ("probability",)
+    assert units_of(subjects[0], subjects[0], "log-odds") == (BEFORE, "probability")
+    with pytest.raises(
+        InputError, match="One model has log-odds before calibration, the other log"
+    ):
+        units_of(*subjects, "log-odds")
 
 
 def test_log_odds_without_calibration_keep_their_odds() -> None:
