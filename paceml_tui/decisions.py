@@ -51,7 +51,7 @@ def verdict(found: Values, before: Values | None = None) -> Text:
         parts.append(join(percent(likely), styled(what, "quiet")))
         if found.get("threshold") is not None:
             parts.append(styled(_from(found), "quiet"))
-    elif found["unit"] != "target":
+    elif found["unit"] not in ("", "target"):
         parts.append(join(styled(found["unit"], "quiet"), number(found["score"])))
     if before is not None:
         was = styled(label(before["prediction"]))
@@ -146,6 +146,8 @@ def _half(place: int, first: int, last: int) -> str:
 
 def waterfall(found: Values, width: int, most: int = 12) -> list[Text]:
     """Return the steps from the base value to the score, one a line."""
+    if found["base_value"] is None:
+        return [styled("Its contributions were not logged.", "quiet")]
     listed, room = steps(found, most), over(found, most)
     figures = [signed(it["shap"]) for it in listed]
     name_room = min(_NAME, max(cells(styled(it["name"])) for it in listed)) if listed else 0

@@ -123,7 +123,7 @@ def recalled(workspace: Workspace, prediction_id: str) -> Recalled:
     explanation = told.logged()
     is_explained = None
     if found.explanation is not None:
-        is_explained = _is_same(explanation, found.explanation)
+        is_explained = _is_same(explanation, _renamed(found.explanation, told.unit))
         if not is_explained:
             notes.append(f"Its explanation differs from the logged one{_by(found, explanation)}.")
     return Recalled(
@@ -204,6 +204,14 @@ def _background(
 def _is_same(now: Any, then: Any) -> bool:
     """Return whether plain values are equal in type and bit, -0.0 and 0.0 told apart."""
     return repr(now) == repr(then)
+
+
+def _renamed(explanation: dict[str, Any], unit: str) -> dict[str, Any]:
+    """Return a logged explanation under the name that its unit has now."""
+    from local_stack.explain.attributing.attributions import LOG_ODDS, LOG_ODDS_BEFORE
+
+    is_older = (explanation.get("unit"), unit) == (LOG_ODDS, LOG_ODDS_BEFORE)
+    return explanation | {"unit": unit} if is_older else explanation
 
 
 def _by(found: Logged, explanation: Mapping[str, Any]) -> str:

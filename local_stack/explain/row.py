@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from local_stack.command import JsonText, command
-from local_stack.errors import InputError
+from local_stack.errors import InputError, StackError
 from local_stack.explain.deciding.answers import Answer, read_row
 from local_stack.explain.deciding.constraints import Wishes
 from local_stack.explain.deciding.counterfactuals import Counterfactual
 from local_stack.explain.deciding.inquiry import Inquiry, Ways
-from local_stack.explain.deciding.reasons import Contribution
+from local_stack.explain.deciding.reasons import Contribution, Measure, ordered, reasons, shown
 from local_stack.explain.deciding.similar import SimilarRows
 from local_stack.explain.deciding.trace import Trace
-from local_stack.explain.subject import reads_target, subject_of
+from local_stack.explain.recalling import Recalled, recalled
+from local_stack.explain.subject import reads_target, subject_of, target_run
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result
 from local_stack.workspace import Workspace
@@ -37,6 +39,10 @@ class RowExplanation(Result):
     ``counterfactual`` is the smallest of ``counterfactuals``, changes that lead to ``desired``;
     ``counterfactual_note`` says why there are not as many as asked for, and ``held`` which
     columns stayed as they are, and why. ``similar`` and ``trace`` are None unless asked for.
+
+    Of a logged prediction ``is_equal`` and ``is_explanation_equal`` say whether the same bits came
+    out again, None where there is nothing to compare. Where its model cannot be asked any more,
+    everything is what was logged; what was not is None, or empty.
     """
 
     run_id: str
@@ -68,6 +74,8 @@ class RowExplanation(Result):
     similar: SimilarRows | None
     trace: Trace | None
     notes: tuple[str, ...] = ()
+    is_equal: bool | None = None
+    is_explanation_equal: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +97,15 @@ class Source:
     """Where a row is from: its number in the data version, or the prediction that was logged."""
 
     index: int | None = None
-    prediction_id: str | None = None
-    notes: tuple[str, ...] = ()
+    recalled: Recalled | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what is to be said of a logged prediction."""
+        if self.recalled is None:
+            return ()
+        same = ("The model says the same now as it did then, to the last bit.",)
+        return (*(same if self.recalled.is_equal else ()), *self.recalled.notes)
 
 
 _WITHOUT_ROWS = "counterfactuals and similar rows are not looked for."
@@ -172,7 +187,15 @@ def row(
             "for, and no fewer than 0."
         )
     progress(Step("Loading the model and its rows"))
-    subject = subject_of(workspace, target, needs_rows=index is not None)
+    source = Source(index)
+    if prediction is not None:
+        target, source = _logged(workspace, target, prediction)
+    try:
+        subject = subject_of(workspace, target, needs_rows=index is not None)
+    except StackError as error:
+        if source.recalled is None:
+            raise
+        return _as_logged(workspace, source.recalled, source.notes, error)
     if subject.lacks:
         counterfactuals = similar = 0
     inquiry = Inquiry(workspace, subject)
@@ -186,11 +209,10 @@ def row(
         by=by,
         has_trace=trace,
     )
-    if index is not None:
-        return explained(inquiry, inquiry.row(index), Source(index), asked, progress)
-    if row is not None:
-        return explained(inquiry, read_row(inquiry.model, row), Source(), asked, progress)
-    values, source = _logged(workspace, inquiry, str(prediction))
+    if source.recalled is not None:
+        values = source.recalled.logged.row
+    else:
+        values = inquiry.row(index) if index is not None else read_row(inquiry.model, row or "")
     return explained(inquiry, values, source, asked, progress)
 
 
@@ -230,13 +252,13 @@ def _result(
     alike: SimilarRows | None,
     steps: Trace | None,
 ) -> RowExplanation:
-    subject = inquiry.subject
+    subject, again = inquiry.subject, source.recalled
     best = ways.found.counterfactuals if ways else ()
     return RowExplanation(
         run_id=subject.run_id,
         data_version=subject.version.reference,
         index=source.index,
-        prediction_id=source.prediction_id,
+        prediction_id=again.logged.prediction_id if again else None,
         row=values,
         outcome=None if source.index is None else inquiry.outcome(source.index),
         prediction=found.prediction,
@@ -262,23 +284,79 @@ def _result(
         similar=alike,
         trace=steps,
         notes=(*source.notes, *((f"{subject.lacks}: {_WITHOUT_ROWS}",) if subject.lacks else ())),
+        is_equal=again.is_equal if again else None,
+        is_explanation_equal=again.is_explanation_equal if again else None,
     )
 
 
-def _logged(
-    workspace: Workspace, inquiry: Inquiry, prediction_id: str
-) -> tuple[dict[str, Any], Source]:
-    """Return the row of a logged prediction, which this very model must have made."""
-    from local_stack.explain import recalling
+def _logged(workspace: Workspace, target: str, prediction_id: str) -> tuple[str, Source]:
+    """Return a logged prediction, and the version that made it: ``target`` must mean that one."""
+    found = recalled(workspace, prediction_id)
+    made_by = found.logged.target
+    if target not in (found.logged.model, made_by):  # a bare name means the one that the log names
+        run = target_run(workspace, target)
+        if run["run_id"] != found.logged.run_id:
+            name = target.partition("/")[0].partition("@")[0]
+            other = f"another version of {name}" if name == found.logged.model else "another model"
+            raise InputError(
+                f"Prediction {prediction_id} was made by {made_by}, which is {other}.",
+                f"Explain it with: paceml-tui explain row {made_by} --prediction {prediction_id}",
+            )
+    return made_by, Source(recalled=found)
 
-    found = recalling.recalled(workspace, prediction_id)
-    if found.logged.run_id != inquiry.subject.run_id:
-        name = found.logged.target
-        raise InputError(
-            f"Prediction {prediction_id} was made by {name}, which is another model.",
-            f"Explain it with: paceml-tui explain row {name} --prediction {prediction_id}",
-        )
-    notes = found.notes
-    if found.is_equal:
-        notes = ("The model says the same now as it did then, to the last bit.", *notes)
-    return dict(found.logged.row), Source(None, prediction_id, notes)
+
+def _as_logged(
+    workspace: Workspace, again: Recalled, notes: tuple[str, ...], error: StackError
+) -> RowExplanation:
+    """Return what the log keeps of a prediction whose model or rows are not here any more."""
+    logged = again.logged
+    told = logged.explanation or {}
+    output, unit = str(told.get("output", "")), str(told.get("unit", ""))
+    values = told.get("contributions", {})
+    parts = ordered(
+        [Contribution(it, logged.row.get(it, "not logged"), shap) for it, shap in values.items()]
+    )
+    base = float(told.get("base_value", math.nan))
+    measure = Measure(output, unit, is_odds=False)
+    if not any(error.message in it for it in notes):
+        notes = (*notes, f"{logged.target} cannot be asked about it: {error.message}")
+    run = workspace.get("runs", logged.run_id) or {}
+    data = (run.get("datasets") or [{}])[0]
+    return RowExplanation(
+        run_id=logged.run_id,
+        data_version=f"{data['name']}@{data['digest']}" if data else "",
+        index=None,
+        prediction_id=logged.prediction_id,
+        row=dict(logged.row),
+        outcome=None,
+        prediction=logged.prediction,
+        probabilities={},
+        threshold=None,
+        output=output,
+        unit=unit,
+        units=(unit,) if unit else (),
+        method="as it was logged" if parts else "",
+        base_value=base,
+        score=base + math.fsum(it.shap for it in parts),
+        contributions=tuple(parts),
+        additivity_error=0.0,
+        summary=f"{logged.target} said {_words(logged.prediction)}. This is what was logged.",
+        reasons=reasons(parts, measure),
+        against=reasons(parts, measure, sign=-1),
+        adverse=(),
+        desired="",
+        counterfactual=None,
+        counterfactuals=(),
+        counterfactual_note="",
+        held={},
+        similar=None,
+        trace=None,
+        notes=notes,
+        is_equal=again.is_equal,
+        is_explanation_equal=again.is_explanation_equal,
+    )
+
+
+def _words(prediction: Any) -> str:
+    """Return a prediction as sentences spell it: a class by its name."""
+    return shown(str(prediction) if isinstance(prediction, bool) else prediction)

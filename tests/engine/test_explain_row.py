@@ -219,7 +219,7 @@ def test_a_pipeline_takes_a_mapping_and_asks_again_when_the_contract_has_changed
 
     first = done()
     assert (first.status, first.error) == ("done", None)
-    plainly = explain(bank, row=ROW)
+    plainly = explain(bank, row=ROW, counterfactuals=0)
     assert json.loads(json.dumps(plain(first.result)))["contributions"] == plainly["contributions"]
     assert done().status == "skipped"
     text = CONTRACT.replace("since:", "rate: {immutable: true}\n  since:")
@@ -267,7 +267,7 @@ async def test_a_logged_prediction_is_explained_by_the_model_that_made_it(
     assert found["prediction"] == answer.json()["predictions"][0]
     assert found["row"] == row
     assert found["notes"] == ["The model says the same now as it did then, to the last bit."]
-    with pytest.raises(InputError, match="was made by loans/1, which is another model"):
+    with pytest.raises(InputError, match="was made by loans/1, which is another version of loans"):
         explain((bank[0], "loans/2"), prediction=identity)
     with pytest.raises(NotFoundError):
         explain(bank, prediction="nothing")

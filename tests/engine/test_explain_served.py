@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,9 @@ import pytest
 from explained_kit import lender, loans, model_of, served
 from serving_kit import ab, post, raw, register, running, status_of
 
-from local_stack import registry, serving
-from local_stack.errors import InputError, NotFoundError
+from local_stack import catalog, registry, results, serving
+from local_stack.data import versions
+from local_stack.errors import InputError, NotFoundError, StackError
 from local_stack.explain import recalling
 from local_stack.explain.single import RowExplainer, background_columns
 from local_stack.explain.subject import subject_of
@@ -26,6 +30,7 @@ from local_stack.serving.folder import folder_of
 from local_stack.stores.artifacts import Blob
 from local_stack.stores.journal import Draft
 from local_stack.workspace import Workspace
+from paceml_tui.printing_explain import row_lines
 
 __all__ = ["lender"]
 
@@ -192,6 +197,107 @@ async def test_what_differs_or_cannot_be_made_again_is_said(
         == (answer.json()["explanations"][0]["contributions"])
     )
     assert "cannot be made again with loans/2" in found.notes[0]
+
+
+# ------------------------------------------------------------------ by explain row
+
+
+SAME = "The model says the same now as it did then, to the last bit."
+
+
+def explain(workspace: Workspace, target: str, identity: str, **more: Any) -> dict[str, Any]:
+    given = {"target": target, "prediction": identity, "counterfactuals": 0, **more}
+    found: dict[str, Any] = results.plain(catalog.call(workspace, "explain.row", given))
+    return found
+
+
+@contextlib.contextmanager
+def away(path: Path) -> Iterator[None]:
+    path.rename(path.with_suffix(".away"))
+    try:
+        yield
+    finally:
+        path.with_suffix(".away").rename(path)
+
+
+async def ask(workspace: Workspace, name: str, version: int, verb: str = "explain") -> Any:
+    async with served(workspace, name, version) as at:
+        answer = await at.client.post(f"/{verb}", json={"inputs": [ROW]})
+    return answer.headers["x-paceml-prediction-id"], answer.json()
+
+
+async def test_a_bare_name_means_the_version_that_the_log_names(lender: Workspace) -> None:
+    identity, answer = await ask(lender, "bare", 1)  # and 2 is the newest
+    found = explain(lender, "loans", identity)
+    assert found["run_id"] == "loans1"
+    assert found["prediction"] == answer["predictions"][0]
+    assert (found["is_equal"], found["is_explanation_equal"]) == (True, True)
+    assert found["notes"] == [SAME]
+    assert explain(lender, "loans/1", identity) == explain(lender, "loans1", identity) == found
+    for other in ("loans/2", "loans2"):
+        with pytest.raises(InputError, match=r"was made by loans/1, which is another") as caught:
+            explain(lender, other, identity)
+        assert "row loans/1 --prediction" in caught.value.hint
+    with pytest.raises(InputError, match="another version of loans"):
+        explain(lender, "loans/2", identity)
+    with pytest.raises(NotFoundError, match="neither a run nor a model"):
+        explain(lender, "lones", identity)
+    said, _ = await ask(lender, "bare", 1, "invocations")
+    assert explain(lender, "loans", said)["is_explanation_equal"] is None
+    assert (
+        catalog.call(
+            lender, "explain.row", {"target": "loans/1", "row": ROW, "counterfactuals": 0}
+        ).is_equal
+        is None
+    )
+
+
+async def test_what_was_logged_is_shown_when_data_or_model_are_gone(lender: Workspace) -> None:
+    identity, answer = await ask(lender, "gone", 2)  # a linear model, which needs its rows
+    said, _ = await ask(lender, "gone", 2, "invocations")
+    (told,) = answer["explanations"]
+    row = lender.get("model_versions", "loans", 2)
+    lost = {
+        "data": versions.table_path(lender, versions.find(lender, "loans@then")),
+        "model": Path(lender.artifacts.uri(Blob.of(row["model"]["members"]["model.skops"]))),
+    }
+    for what, path in lost.items():
+        with away(path):
+            found = explain(lender, "loans", identity, counterfactuals=3, similar=3)
+            bare = explain(lender, "loans", said)
+            with pytest.raises(StackError, match="is not in"):  # as ever where nothing is logged
+                catalog.call(lender, "explain.row", {"target": "loans/2", "row": ROW})
+        assert found["prediction"] == answer["predictions"][0]
+        shap = {it["feature"]: it["shap"] for it in found["contributions"]}
+        assert shap == told["contributions"]
+        assert {it["feature"]: it["value"] for it in found["contributions"]} == ROW
+        assert (found["unit"], found["output"]) == (told["unit"], told["output"])
+        assert found["base_value"] == told["base_value"]
+        score = told["base_value"] + math.fsum(told["contributions"].values())
+        assert found["score"] == pytest.approx(score, abs=1e-12)
+        assert (found["counterfactual"], found["similar"], found["trace"]) == (None, None, None)
+        assert found["is_equal"] is (True if what == "data" else None)
+        assert (SAME in found["notes"]) is (what == "data")
+        assert any("is not in" in it for it in found["notes"])
+        again = "explained again" if what == "data" else "made again with loans/2"
+        assert any(again in it for it in found["notes"])
+        text = "\n".join(row_lines(found))
+        assert f"loans/2 said '{found['prediction']}'. This is what was logged." in text
+        assert "income" in text
+        assert bare["contributions"] == []
+        assert bare["base_value"] is None
+        assert "Its contributions were not logged." in "\n".join(row_lines(bare))
+
+
+def test_a_unit_that_was_renamed_is_no_difference() -> None:
+    then = {"unit": "log-odds", "base_value": 0.5}
+    now = "log-odds before calibration"
+    assert recalling._renamed(then, now) == {"unit": now, "base_value": 0.5}
+    assert recalling._renamed(then, "log-odds") is then
+    assert recalling._renamed({"unit": "probability"}, now) == {"unit": "probability"}
+
+
+# ------------------------------------------------------------------ libraries and servers
 
 
 def test_libraries_of_then_and_now_are_compared(lender: Workspace, monkeypatch: Any):
