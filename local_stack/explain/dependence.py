@@ -89,7 +89,7 @@ def dependence(
 
     progress(Step("Reading the model and its rows"))
     subject = subject_of(workspace, target)
-    whole.check_output(subject.model, output)
+    output = whole.named_output(subject.model, output)
     n_rows = rows_to_explain(subject, rows, unit)
     frame = subject.sample(n_rows if rows is not None else min(POINTS, n_rows))
     asked = Rows(subject.model, frame)

@@ -92,7 +92,7 @@ def model(
         check_place(html)
     progress(Step("Reading the model and its rows"))
     subject = subject_of(workspace, target, data)
-    whole.check_output(subject.model, output)
+    output = whole.named_output(subject.model, output)
     frame = subject.sample(rows_to_explain(subject, rows, unit))
     with on_cluster(cluster) as workers:
         progress(Step("SHAP values", 0, frame.height))

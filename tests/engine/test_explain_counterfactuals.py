@@ -22,6 +22,7 @@ from local_stack.explain.deciding.answers import answer
 from local_stack.explain.deciding.constraints import DECREASE, INCREASE, Limit
 from local_stack.explain.deciding.counterfactuals import Counterfactual, counterfactuals
 from local_stack.explain.deciding.wanted import Wanted, scores_of, wanted_of
+from local_stack.explain.effects.whole import named_output
 
 FOREST = "sklearn.ensemble.RandomForestClassifier"
 
@@ -407,7 +408,14 @@ def test_a_class_of_truth_values_is_named_in_either_spelling() -> None:
     other = "False" if told[0].prediction else "True"
     (way,) = find(case, 0, other.lower()).counterfactuals
     assert f"the model would say '{other}' (" in way.text
+    assert [named_output(case.model, it) for it in ("true", "False", None)] == [
+        "True",
+        "False",
+        None,
+    ]
     for asked in ("tru", "1"):
+        with pytest.raises(InputError, match="is not a class"):
+            named_output(case.model, asked)
         with pytest.raises(InputError, match="is not a class"):
             wanted_for(case, row, asked)
 

@@ -140,7 +140,7 @@ def test_the_stored_values_of_many_classes_are_blocks_that_add_up(runs) -> None:
         assert item.mean_abs_shap == pytest.approx(item.by_class[2], rel=1e-9)
     assert found.n_summed == 1
     assert (found.is_sample, found.n_rows, found.n_total) == (True, 40, 300)
-    with pytest.raises(InputError, match="not told of '3'"):
+    with pytest.raises(InputError, match="'3' is not a class"):
         explain(workspace, ids["many"], output="3", rows=5)
 
 
@@ -310,5 +310,5 @@ def test_the_first_of_two_classes_is_told_of_too(runs) -> None:
     )
     np.testing.assert_allclose(first.dependence.shap, -np.array(same.dependence.shap), atol=1e-12)
     assert first.base_value == pytest.approx(1 - same.base_value, abs=1e-12)
-    with pytest.raises(InputError, match="not told of 'maybe'"):
+    with pytest.raises(InputError, match="'maybe' is not a class"):
         explain(workspace, found["two"], output="maybe")

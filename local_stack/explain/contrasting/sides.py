@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from local_stack.data import versions
-from local_stack.errors import InputError, nearest
+from local_stack.errors import InputError
 from local_stack.explain.affording import rows_to_explain
 from local_stack.explain.attributing.attributing import attribute
 from local_stack.explain.attributing.attributions import (
@@ -19,6 +19,7 @@ from local_stack.explain.attributing.units import spelled, told_of
 from local_stack.explain.column_values import joined_values
 from local_stack.explain.contrasting.choosing import chosen, since
 from local_stack.explain.contrasting.shifting import decided_values
+from local_stack.names import class_place
 from local_stack.preparation.table import raw_columns
 from local_stack.progress import Progress
 from local_stack.stores.prediction_segments import PredictionSegments
@@ -227,12 +228,7 @@ def output_of(a: Explained, b: Explained, output: str | None) -> str:
         return model.target
     names = [str(label) for label in model.classes]
     if output is not None:
-        if output not in names:
-            raise InputError(
-                f"'{output[:60]}' is not a class of the model.",
-                nearest(output, names) or f"Classes: {', '.join(names[:20])}.",
-            )
-        return output
+        return names[class_place(output, model.classes)]
     if len(names) == 2:
         return names[1]
     unit = next(iter(a.found))

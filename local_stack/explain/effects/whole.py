@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from local_stack.errors import InputError, nearest
+from local_stack.errors import InputError
 from local_stack.explain.affording import MOST_ROWS, is_sampled, tree_rows
 from local_stack.explain.attributing.attributing import BACKGROUND_ROWS, output_names
 from local_stack.explain.effects import partial, permutation, surrogate
@@ -24,6 +24,7 @@ from local_stack.explain.effects.parts import (
 )
 from local_stack.explain.effects.rows import Rows
 from local_stack.explain.effects.unhelpful import unhelpful
+from local_stack.names import class_place
 from local_stack.progress import Progress, Step, silent
 
 if TYPE_CHECKING:
@@ -56,14 +57,17 @@ class _Notes:
         return found
 
 
-def check_output(model: Model, output: str | None) -> None:
-    """Raise :class:`InputError` for an output that a model does not have."""
-    outputs = tuple(str(label) for label in model.classes) or output_names(model)
-    if output is not None and output not in outputs:
-        raise InputError(
-            f"The SHAP values of this model are not told of '{output}'.",
-            nearest(output, outputs) or f"They are told of: {', '.join(outputs)}.",
-        )
+def named_output(model: Model, output: str | None) -> str | None:
+    """Return an output by the name that results have, None for None.
+
+    Raises
+    ------
+    InputError
+        The model does not have it.
+    """
+    if output is None or output in output_names(model):
+        return output
+    return str(model.classes[class_place(output, model.classes)])
 
 
 def chosen_output(found: Attributions, output: str | None) -> int:
