@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import asked_explained as asked
@@ -22,7 +23,7 @@ from paceml_tui.printing_explain import (
     row_lines,
 )
 from paceml_tui.render import Text, cells, fit
-from paceml_tui.screens.explain_documents import source_of
+from paceml_tui.screens.explain_documents import explained, source_of
 from paceml_tui.screens.explain_editing import edited, help_of, nudged
 from paceml_tui.swarms import levels, look, strip
 from paceml_tui.wording import axis, interval_bar, told
@@ -182,6 +183,16 @@ def test_a_row_is_named_by_number_as_json_or_by_prediction() -> None:
     assert source_of("p-12") == {"prediction": "p-12"}
     with pytest.raises(InputError, match="JSON object"):
         source_of("{'age': 3}")
+
+
+def test_log_odds_before_calibration_are_found_by_the_name_of_log_odds() -> None:
+    row = dict.fromkeys(
+        ("run_id", "dataset", "version", "n_rows", "n_total", "importance", "base_value"), None
+    )
+    row |= {"unit": "log-odds before calibration", "additivity_error": 0.0, "created_at": ""}
+    desk: Any = SimpleNamespace(query=lambda *_: [row])
+    for unit, is_found in (("log-odds", True), (row["unit"], True), ("probability", False)):
+        assert (explained(desk, "r", unit) is not None) == is_found
 
 
 def test_the_command_line_prints_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
