@@ -120,7 +120,7 @@ def steps(found: Values, most: int = _MOST) -> list[dict[str, Any]]:
 
 def over(found: Values, most: int = _MOST) -> Span:
     """Return the numbers that the bars of a waterfall lie in."""
-    ends = [found["base_value"], *(it["ends"] for it in steps(found, most))]
+    ends = [found["base_value"] or 0.0, *(it["ends"] for it in steps(found, most))]
     return Span(min(ends), max(ends))
 
 

@@ -6,7 +6,7 @@ The model lives in a process of its own (:class:`Session`), which answers while 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
@@ -128,10 +128,10 @@ class DecisionView(WhatIfView):
 
     def stored(self, request: Request) -> dict[str, Any] | None:
         """Return what the process says of the row; a logged prediction is recalled by a job."""
-        facts = {str(it["name"]): it for it in self._session.columns()}
-        if "prediction" in self._source:
-            self._facts = facts
+        if "prediction" in self._source:  # where the model is gone, what was logged is shown
+            self._facts = _by_name(attempt(self._session.columns).value or ())
             return None
+        facts = _by_name(self._session.columns())
         found = self._session.explain(
             row=self._source.get("row"),
             index=self._source.get("index"),
@@ -360,6 +360,10 @@ class DecisionView(WhatIfView):
 
 
 _EDITED = ", edited"
+
+
+def _by_name(columns: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {str(it["name"]): it for it in columns}
 
 
 def _name_of(source: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import pytest
 import workspaces_explained as made
 from test_hostile import assert_harmless
 
-from local_stack.errors import InputError
+from local_stack.errors import InputError, NotFoundError
 from paceml_tui import contrasts, decisions, dependences, explanations, fairness
 from paceml_tui.evaluations import Picture
 from paceml_tui.plots import Span
@@ -23,6 +23,7 @@ from paceml_tui.printing_explain import (
     row_lines,
 )
 from paceml_tui.render import Text, cells, fit
+from paceml_tui.screens.explain_decision import DecisionView
 from paceml_tui.screens.explain_documents import explained, source_of
 from paceml_tui.screens.explain_editing import edited, help_of, nudged
 from paceml_tui.swarms import levels, look, strip
@@ -131,6 +132,22 @@ def test_values_have_no_more_digits_than_say_something_and_words_fit_their_numbe
     for unit, title in (("target", "What lowers target"), ("log-odds", "What speaks against")):
         lines = [it.plain for it in decisions.reasons(found | {"unit": unit}, 80)]
         assert any(it.startswith(title) for it in lines)
+
+
+def test_a_logged_prediction_without_contributions_is_drawn_though_its_model_is_gone() -> None:
+    class Gone:
+        def columns(self) -> list[dict[str, Any]]:
+            raise NotFoundError("The artefact is not here.")
+
+    view = DecisionView(None, Gone(), made.RUN, {"prediction": "1a"})  # type: ignore[arg-type]
+    assert view.stored(view.request) is None  # so that a job recalls it
+    found = answer() | {"probabilities": {}, "threshold": None, "unit": "", "output": ""}
+    found |= {"contributions": [], "base_value": None, "score": None, "prediction": "yes"}
+    assert decisions.verdict(found).plain.strip().startswith("yes")
+    assert decisions.steps(found) == []
+    room = decisions.over(found)
+    assert (room.low, room.high) == (0, 0)
+    assert "not logged" in decisions.waterfall(found, 80)[0].plain
 
 
 def test_an_interval_lies_where_its_numbers_do() -> None:
