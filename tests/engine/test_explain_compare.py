@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,11 @@ from scipy.stats import pearsonr, rankdata
 
 from local_stack import catalog
 from local_stack.errors import InputError, NotFoundError
+from local_stack.explain.attributing.attributions import Attributions
 from local_stack.explain.contrasting.choosing import chosen, since
 from local_stack.explain.contrasting.parts import Comparison
-from local_stack.explain.contrasting.shifting import coded, decided_values, divided, resampled
+from local_stack.explain.contrasting.shifting import coded, divided, resampled
+from local_stack.explain.contrasting.sides import _decided
 from local_stack.explain.subject import Subject, subject_of
 from local_stack.serving.folder import folder_of, write_json
 from local_stack.workspace import Workspace
@@ -332,11 +336,26 @@ def test_moved_and_rest_always_make_the_difference(data: Any) -> None:
     assert all(it.value.isprintable() for it in shifts)
 
 
-def test_a_decision_is_divided_in_proportion_and_adds_up() -> None:
-    values = np.array([[1.0, -3.0], [0.5, 0.25], [2.0, 2.0]])
-    raw = values.sum(axis=1) + 0.25
-    found = decided_values(values, 0.25, raw, np.array([0.0, 1.0, 1.0]), 1.0)
-    assert found == pytest.approx(np.array([[0.5, -1.5], [0, 0], [0, 0]]))
+def test_no_column_adds_more_to_a_decision_than_there_is() -> None:
+    parts = tuple("abcde")
+    model: Any = SimpleNamespace(classes=("no", "yes"), decided=lambda it: it.argmax(axis=1))
+    values = np.random.default_rng(4).normal(scale=0.2, size=(40, 5, 1))
+    base = np.array([0.499])  # so near to the threshold that a small step crosses it
+    raw = base + values.sum(axis=1)
+    found = {"probability": Attributions(parts, ("yes",), values, base, raw, "probability", "")}
+    for place in (0, 1):
+        outputs = np.where(raw[:, 0] >= 0.5, place, 1 - place)
+        told = _decided(model, found, place, outputs)
+        assert told.steps is not None
+        assert np.abs(told.steps).max() <= 1
+        np.testing.assert_allclose(told.steps.sum(axis=1), told.rows - told.base, atol=1e-12)
+    for row in (0, 17):
+        total = np.zeros(len(parts))
+        orders = list(itertools.permutations(range(len(parts))))
+        for order in orders:
+            sums = 0.499 + np.concatenate([[0.0], np.cumsum(values[row, list(order), 0])])
+            total[list(order)] += np.diff((sums >= 0.5).astype(float))
+        assert told.steps[row] == pytest.approx(total / len(orders), abs=1e-12)
 
 
 def test_pairs_of_rows_are_drawn_together() -> None:

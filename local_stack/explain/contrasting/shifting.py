@@ -80,22 +80,6 @@ def ranked(importance: Array) -> Codes:
     return np.asarray(np.argsort(order, axis=-1, kind="stable") + 1, dtype=np.int64)
 
 
-def decided_values(values: Array, base: float, raw: Array, decided: Array, at_base: float) -> Array:
-    """Return what each column adds to a decision, (n_rows, n_columns).
-
-    A decision is a step of the score. It is divided as Aumann and Shapley divide any function of
-    the score alone: in proportion to the SHAP values. A row adds up to ``decided`` (0 or 1) minus
-    ``at_base``, the decision at the base.
-    """
-    import numpy as np
-
-    stepped, moved = decided - at_base, raw - base
-    factor = np.divide(
-        stepped, moved, out=np.zeros_like(moved), where=(stepped != 0) & (moved != 0)
-    )
-    return values * factor[:, None]
-
-
 def coded(a: Any, b: Any) -> tuple[list[str], Codes, Codes]:
     """Return the values that a column is divided into, and which one each row of A and B has.
 

@@ -15,10 +15,10 @@ from local_stack.explain.attributing.attributions import (
     PROBABILITY,
     Attributions,
 )
+from local_stack.explain.attributing.coalitions import values_of_sum
 from local_stack.explain.attributing.units import spelled, told_of
 from local_stack.explain.column_values import joined_values
 from local_stack.explain.contrasting.choosing import chosen, since
-from local_stack.explain.contrasting.shifting import decided_values
 from local_stack.names import class_place
 from local_stack.preparation.table import raw_columns
 from local_stack.progress import Progress
@@ -266,23 +266,24 @@ def of_output(side: Explained, output: str, other: Model) -> Explained:
 def _decided(
     by: Model, found: Mapping[str, Attributions], place: int, outputs: NDArray[np.int64]
 ) -> Decided:
-    """Return decisions that were made by the threshold of a model, and what columns add to them."""
+    """Return decisions that were made by the threshold of a model, and what columns add to them.
+
+    A decision is a step: it is divided by Shapley values of the game in which each column adds its
+    part of the probability (of the score where there is none), so that none adds more than 1.
+    """
     import numpy as np
 
     rows = (outputs == place).astype(np.float64)
-    if len(by.classes) != 2:
+    one = found.get(PROBABILITY) or found.get(DECISION)
+    if len(by.classes) != 2 or one is None:
         return Decided(rows)
-    first, base = next(iter(found.values())), _decided_at_base(by, found, place)
-    steps = decided_values(first.values[:, :, 0], float(first.base[0]), first.raw[:, 0], rows, base)
-    return Decided(rows, base, steps)
 
+    def decides(scores: Array) -> Array:
+        if one.unit == DECISION:
+            return np.asarray(scores > 0, dtype=np.float64)
+        p = scores.ravel()
+        both = np.column_stack([1 - p, p] if place == 1 else [p, 1 - p])
+        return np.asarray(by.decided(both) == place, dtype=np.float64).reshape(scores.shape)
 
-def _decided_at_base(model: Model, found: Mapping[str, Attributions], place: int) -> float:
-    """Return 1 if the model decides for a class at the base value."""
-    import numpy as np
-
-    if PROBABILITY in found:
-        p = float(found[PROBABILITY].base[0])
-        both = np.array([[1 - p, p] if place == 1 else [p, 1 - p]])
-        return float(model.decided(both)[0] == place)
-    return float(found[DECISION].base[0] > 0) if DECISION in found else 0.0
+    steps, _ = values_of_sum(decides, float(one.base[0]), one.values[:, :, 0], rows)
+    return Decided(rows, float(decides(one.base)[0]), steps)
