@@ -36,24 +36,30 @@ def joined_groups(preparation: Preparation) -> dict[str, Joined]:
     return found
 
 
-def row_values(
-    preparation: Preparation, row: Mapping[str, Any], matrix: NDArray[np.float64]
-) -> dict[str, Any]:
-    """Return the value of each column of a validated row and its features (1, n_features).
+class ColumnValues:
+    """How the columns that SHAP values of a model stand for are told of single rows."""
 
-    None is missing.
-    """
-    joined, columns = joined_groups(preparation), {name: [value] for name, value in row.items()}
-    found = {}
-    for name, places in column_groups(preparation).items():
-        if name in row:
-            value = row[name]
-        elif name in joined:
-            value = plain_cell(joined[name].type, joined[name].values(columns)[0])
-        else:
-            value = float(matrix[0, places[0]])
-        found[name] = None if isinstance(value, float) and value != value else value
-    return found
+    def __init__(self, preparation: Preparation) -> None:
+        self._joined = joined_groups(preparation)
+        self._places = {name: its[0] for name, its in column_groups(preparation).items()}
+
+    def of_row(self, row: Mapping[str, Any], matrix: NDArray[np.float64]) -> dict[str, Any]:
+        """Return the value of each column of a validated row and its features (1, n_features).
+
+        None is missing.
+        """
+        columns = {name: [value] for name, value in row.items()} if self._joined else {}
+        found = {}
+        for name, place in self._places.items():
+            if name in row:
+                value = row[name]
+            elif name in self._joined:
+                joined = self._joined[name]
+                value = plain_cell(joined.type, joined.values(columns)[0])
+            else:
+                value = float(matrix[0, place])
+            found[name] = None if isinstance(value, float) and value != value else value
+        return found
 
 
 def joined_values(

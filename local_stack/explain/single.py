@@ -64,8 +64,10 @@ class RowExplainer:
 
     def __init__(self, model: Model, background: Mapping[str, Sequence[Any]] | None) -> None:
         from local_stack.explain.attributing.attributing import Explainer
+        from local_stack.explain.column_values import ColumnValues
 
         self._model = model
+        self._values = ColumnValues(model.preparation)
         self._explainer = Explainer(model, _matrix(model, background))
 
     def explain(
@@ -84,7 +86,6 @@ class RowExplainer:
             The model is not explained in that unit, or it has no answer for rows that are mixed
             of others, so that it has no explanation.
         """
-        from local_stack.explain.column_values import row_values
         from local_stack.explain.deciding.reasons import Contribution, Measure, reasons
 
         model = self._model
@@ -92,7 +93,7 @@ class RowExplainer:
         found = self._explainer.attribute(matrix, unit)
         place = model.classes.index(prediction) if len(found.outputs) > 1 else 0
         values = found.values[0, :, place].tolist()
-        told = row_values(model.preparation, row, matrix)
+        told = self._values.of_row(row, matrix)
         parts = [
             Contribution(name, told[name], value)
             for name, value in zip(found.columns, values, strict=True)

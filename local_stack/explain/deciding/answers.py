@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from local_stack.errors import InputError, nearest
 from local_stack.explain.attributing.units import told_of
-from local_stack.explain.column_values import row_values
+from local_stack.explain.column_values import ColumnValues
 from local_stack.explain.deciding.reasons import (
     Contribution,
     Measure,
@@ -125,7 +126,7 @@ def answer(
     probability = model.predict_proba_row(row) if model.has_probabilities else None
     found = _of_class(model, explainer.attribute(matrix, unit), prediction, output)
     (name,) = found.outputs
-    parts = tuple(ordered(_contributions(model, found, row, matrix)))
+    parts = tuple(ordered(_contributions(found, _values_of(explainer).of_row(row, matrix))))
     measure = Measure(name, found.unit, is_odds=len(model.classes) == 2)
     probabilities = _by_class(model, probability)
     likely = probabilities.get(name)
@@ -176,15 +177,22 @@ def _of_class(
     return told_of(model, found, None if place is None else str(model.classes[place]))
 
 
-def _contributions(
-    model: Model, found: Attributions, row: Mapping[str, Any], matrix: Array
-) -> list[Contribution]:
-    values = row_values(model.preparation, row, matrix)
+def _contributions(found: Attributions, values: Mapping[str, Any]) -> list[Contribution]:
     parts = []
     for place, name in enumerate(found.columns):
         error = None if found.error is None else float(found.error[0, place, 0])
         parts.append(Contribution(name, values[name], float(found.values[0, place, 0]), error))
     return parts
+
+
+def _values_of(explainer: Explainer) -> ColumnValues:
+    """Return how the columns of an explainer's model are told, made once for many answers."""
+    if explainer not in _made:
+        _made[explainer] = ColumnValues(explainer.model.preparation)
+    return _made[explainer]
+
+
+_made: WeakKeyDictionary[Explainer, ColumnValues] = WeakKeyDictionary()
 
 
 def _by_class(model: Model, probability: Sequence[float] | None) -> dict[str, float]:
