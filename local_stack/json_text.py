@@ -16,9 +16,9 @@ def typed_json(text: str) -> Any:
     Raises
     ------
     ValueError
-        It is no JSON; NaN and Infinity are not.
+        It is no JSON.
     InputError
-        An object names something twice.
+        An object names something twice, or a number is NaN or Infinity.
     """
     try:
         return json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
@@ -32,7 +32,7 @@ def has_half_characters(value: Any) -> bool:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)
+    raise InputError(f"{constant} is not JSON.", "Write null for a missing value.")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

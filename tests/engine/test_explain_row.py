@@ -173,7 +173,7 @@ ROW = (
         ({"index": -1}, "has no row -1"),
         ({"index": 300}, "has no row 300"),
         ({"row": "[1]"}, "not a JSON object"),
-        ({"row": '{"income": NaN}'}, "not a JSON object"),
+        ({"row": '{"income": NaN}'}, "NaN is not JSON. Write null"),
         ({"row": "[" * 100_000}, "not a JSON object"),
         ({"row": '{"incom": 3}'}, "Did you mean 'income'"),
         ({"row": '{"income": "3"}'}, "Column 'income': the model expects"),

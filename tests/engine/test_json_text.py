@@ -10,7 +10,7 @@ from local_stack.serving.client import request_body
 from paceml_tui.screens.explain_documents import source_of
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"a": NaN}', "[-Infinity]", "[" * 100_000, "{'a': 1}"])
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "{'a': 1}"])
 def test_what_is_no_json_is_none(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - what it says is nobody's business
         typed_json(text)
@@ -18,7 +18,11 @@ def test_what_is_no_json_is_none(text: str) -> None:
         request_body(text)
 
 
-def test_a_name_that_stands_twice_is_refused_at_every_door() -> None:
+def test_what_is_no_number_and_a_name_that_stands_twice_is_refused_at_every_door() -> None:
+    for text in ('{"a": NaN}', '{"a": [-Infinity]}'):
+        for door in (typed_json, request_body, source_of):
+            with pytest.raises(InputError, match=r"(NaN|-Infinity) is not JSON"):
+                door(text)
     twice = '{"age": 27, "b\\u202e": {"x": 1}, "age": 90}'
     for door in (typed_json, request_body, source_of):
         with pytest.raises(InputError, match="names 'age' twice"):

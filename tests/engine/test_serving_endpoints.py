@@ -282,8 +282,10 @@ def test_a_row_that_the_endpoint_refuses_is_an_input_error_with_its_place(live):
     for text in ("", "{", "1", "[1]", '"a"'):
         with pytest.raises(InputError, match="row"):
             serving.predict(live, LIVE, row=text)
-    with pytest.raises(InputError, match="answered 400"):
+    with pytest.raises(InputError, match="NaN is not JSON"):
         serving.predict(live, LIVE, row='{"a": NaN, "b": 1}')
+    with pytest.raises(InputError, match="answered 400"):
+        serving.predict(live, LIVE, row='{"a": "\\ud800", "b": 1}')
 
 
 def test_cancelling_a_start_leaves_no_process(workspace):
