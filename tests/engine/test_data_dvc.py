@@ -127,6 +127,7 @@ def test_dvc_pull_fetches_what_was_pushed_to_a_folder(workspace, repository, tmp
     }
 
 
+@pytest.mark.slow
 def test_dvc_pull_fetches_what_was_pushed_to_a_bucket(
     workspace, repository, s3_environment, s3_server, tmp_path
 ):

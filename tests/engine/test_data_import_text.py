@@ -438,6 +438,7 @@ def test_one_value_among_many_words_does_not_decide_the_type(tmp_path):
     assert (found.columns[1].type, frame["t"].null_count()) == ("string", 0)
 
 
+@pytest.mark.slow
 def test_a_cell_of_many_quoted_lines_is_read_at_once(tmp_path):
     text = 'a,b\n1,"' + 'x, ""y""\n' * 20_000 + '"\n2,y\n3,z\n'
     frame, _, _ = imported(text_file(tmp_path, text), tmp_path)

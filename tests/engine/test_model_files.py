@@ -183,7 +183,11 @@ print(json.dumps([np.asarray(found).tolist(), raw, model.metadata.signature.to_d
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("booster", "Booster"), ("net", "ElasticNet"), ("logistic", "LogisticRegression")],
+    [
+        ("booster", "Booster"),
+        pytest.param("net", "ElasticNet", marks=pytest.mark.slow),
+        ("logistic", "LogisticRegression"),
+    ],
 )
 def test_mlflow_loads_and_predicts_the_same(
     models: dict[str, Model], name: str, kind: str, tmp_path: Path

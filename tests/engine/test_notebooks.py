@@ -21,6 +21,7 @@ def notebook(tmp_path: Path) -> Any:
         yield opened
 
 
+@pytest.mark.slow
 def test_the_example_runs_and_shows_tables(tmp_path: Path, monkeypatch: Any) -> None:
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     samples = tmp_path / "sample_data"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
+import socket
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -12,6 +15,9 @@ from local_stack.progress import Progress, Step
 from local_stack.runs.boosting import BOOSTER
 from local_stack.runs.cluster.client import CONNECT_SECONDS, Cluster, Sent
 from local_stack.runs.cluster.tasks import end_if_unwanted
+
+_LOOK_SECONDS = 0.5
+_GRACE_SECONDS = 2.0
 
 
 def boosted(
@@ -89,12 +95,52 @@ class _Rounds:
 
     def __init__(self, topic: str) -> None:
         self._topic = topic
+        self._is_watched = False
 
     def __call__(self, environment: Any) -> None:
         import distributed
+        from distributed.worker import thread_state
 
+        worker = distributed.get_worker()
+        if not self._is_watched:
+            self._is_watched = True
+            ports = [int(it.rpartition(":")[2]) for it in environment.params["machines"].split(",")]
+            threading.Thread(
+                target=_break_off, args=(worker, thread_state.key, ports), daemon=True
+            ).start()
         end_if_unwanted()
-        distributed.get_worker().log_event(self._topic, environment.iteration + 1)
+        worker.log_event(self._topic, environment.iteration + 1)
+
+
+def _break_off(worker: Any, key: Any, ports: Sequence[int]) -> None:
+    """Wake this worker's part of a training that waits for others which have ended theirs.
+
+    Workers hear at different rounds that a training is cancelled. LightGBM waits for whoever has
+    left it, for hours, and takes the end of a connection for no data yet: so its sockets, which
+    are at ``ports`` here or there, are taken from under it.
+    """
+    import psutil
+
+    since = None
+    while (task := worker.state.tasks.get(key)) is not None:
+        if task.state in ("cancelled", "resumed"):  # its thread is still at it
+            since = since or time.monotonic()
+            if time.monotonic() > since + _GRACE_SECONDS:
+                break
+        elif task.state != "executing":
+            return
+        time.sleep(_LOOK_SECONDS)
+    else:
+        return
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for one in psutil.Process().net_connections("tcp"):
+        ends = {end.port for end in (one.laddr, one.raddr) if end}
+        if ends.isdisjoint(ports) or one.status == psutil.CONN_LISTEN:
+            continue
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(one.fd)) as held:
+            os.dup2(nothing, one.fd)  # what is asked of it next is an error
+            held.shutdown(socket.SHUT_RDWR)  # what waits for it goes on
+    os.close(nothing)
 
 
 def forget_networks(cluster: Cluster) -> None:
