@@ -9,14 +9,14 @@ SHELL := /bin/bash
 PYTHON ?= python3
 DIR ?= demo
 ARGS ?=
-# One more than the two cores that the tests are made for: many of them wait for a process or a screen.
-JOBS ?= 3
+# Twice the two cores that the tests are made for: many of them wait for a process or a screen.
+JOBS ?= 4
 
 VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 PINS := constraints.txt
-PYTEST := $(PY) -m pytest -n $(JOBS) --dist loadfile
+PYTEST := $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # uv installs in a quarter of pip's time, but does not read pip's own configuration (indexes,
 # certificates), so whatever uv cannot do is tried with pip.
@@ -28,7 +28,7 @@ install = if [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --compile-bytecod
 .PHONY: help demo test test-all lint format bench screenshots constraints clean
 
 help: ## list the targets
-	@echo "make TARGET [DIR=demo] [ARGS='-k journal'] [JOBS=3] [PYTHON=python3]"
+	@echo "make TARGET [DIR=demo] [ARGS='-k journal'] [JOBS=4] [PYTHON=python3]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed ## run the whole life cycle on sample_data/ in the workspace DIR

@@ -277,7 +277,7 @@ def test_what_the_csv_module_writes_is_read_back_cell_by_cell(
     assert [row for row in read if any(row)] == [row for row in rows if any(row)]
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(data=st.binary(max_size=400))
 def test_any_bytes_are_a_table_or_a_sentence(tmp_path_factory, data):
     tmp_path = tmp_path_factory.mktemp("any")

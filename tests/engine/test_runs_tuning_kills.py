@@ -58,7 +58,7 @@ def last_fold(row: Any) -> float:
 @pytest.mark.parametrize(
     ("n_trials", "n_workers", "kills", "pruner"),
     [
-        (6, 2, (2,), "none"),
+        pytest.param(6, 2, (2,), "none", marks=pytest.mark.slow),
         pytest.param(20, 1, (3, 5, 4), "none", marks=pytest.mark.slow),
         pytest.param(20, 2, (4, 3, 6), "none", marks=pytest.mark.slow),
         pytest.param(20, 2, (5, 6), "hyperband", marks=pytest.mark.slow),
