@@ -57,6 +57,7 @@ def test_a_repetition_says_bit_identical_and_exits_0(program):
     assert more == []
 
 
+@pytest.mark.slow
 def test_a_repetition_that_differs_exits_4_with_the_whole_result(program):
     words = ("runs", "reproduce", "latest", "--set", "params.num_leaves=4")
     ended = program(*words, "--json")

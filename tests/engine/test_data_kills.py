@@ -207,7 +207,8 @@ def kill_loop(
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("n_kills", [9, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n_kills", [9, 60])
 def test_kills_of_imports_tags_and_pushes_to_a_folder(workspace, tmp_path, n_kills):
     kill_loop(workspace, str(tmp_path / "remote"), tmp_path, n_kills)
 

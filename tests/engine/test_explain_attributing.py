@@ -82,11 +82,9 @@ def test_a_feature_of_several_columns_stands_under_its_own_name() -> None:
 
 @pytest.mark.parametrize(
     ("target", "estimator"),
-    [
-        pytest.param("y", "sklearn.svm.SVR", marks=pytest.mark.slow),
-        ("grade", "sklearn.neural_network.MLPClassifier"),
-    ],
+    [("y", "sklearn.svm.SVR"), ("grade", "sklearn.neural_network.MLPClassifier")],
 )
+@pytest.mark.slow
 def test_few_columns_have_the_values_of_shaps_exact_explainer(target: str, estimator: str) -> None:
     model, matrix = trained(target, estimator, {"scale": {"columns": "numeric"}}, ONE_HOT)
     groups = list(column_groups(model.preparation).values())

@@ -385,7 +385,14 @@ def test_a_run_that_mlflow_missed_is_written_again_with_its_model(own, tmp_path,
         assert {f.path for f in client.list_artifacts(done.run_id, "model")} >= {"model/MLmodel"}
 
 
-@pytest.mark.parametrize("name", ["wine", "breast_cancer", "diabetes", "loans"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "wine",
+        *(pytest.param(it, marks=pytest.mark.slow) for it in ("breast_cancer", "diabetes")),
+        "loans",
+    ],
+)
 def test_the_sample_pipelines_run_and_are_skipped_the_second_time(workspace, name):
     file = SAMPLES / f"{name}-pipeline.yaml"
     first = pipeline.run(workspace, file)

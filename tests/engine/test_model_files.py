@@ -186,7 +186,7 @@ print(json.dumps([np.asarray(found).tolist(), raw, model.metadata.signature.to_d
     [
         ("booster", "Booster"),
         pytest.param("net", "ElasticNet", marks=pytest.mark.slow),
-        ("logistic", "LogisticRegression"),
+        pytest.param("logistic", "LogisticRegression", marks=pytest.mark.slow),
     ],
 )
 def test_mlflow_loads_and_predicts_the_same(
