@@ -7,8 +7,6 @@ is left out, and a sentence says so.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
 import os
 import tempfile
@@ -25,6 +23,7 @@ from local_stack.data.profiling.page_html import (
     left_out,
     length,
     tag,
+    whole_page,
     within,
 )
 from local_stack.data.profiling.page_overview import overview
@@ -141,21 +140,8 @@ def framed(profile: DatasetProfile) -> str:
 def _document(
     profile: DatasetProfile, parts: list[tuple[str, str, Markup]], style: str, script: str
 ) -> str:
-    policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
     title = _title(profile)
     links = joined(tag("a", name, href=f"#{key}") for key, name, _ in parts)
-    head = tag(
-        "head",
-        Markup('<meta charset="utf-8">'),
-        Markup(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
-        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Markup('<meta name="color-scheme" content="light dark">'),
-        tag("title", f"Profile of {title}"),
-        Markup(f"<style>{style}</style>"),
-    )
     body = tag(
         "body",
         tag("a", "Skip to the content", href="#overview", class_="skip"),
@@ -164,7 +150,7 @@ def _document(
         tag("footer", _footer(profile)),
         Markup(f"<script>{script}</script>"),
     )
-    return f'<!doctype html>\n<html lang="en">{head}{body}</html>\n'
+    return whole_page(f"Profile of {title}", style, body, script)
 
 
 def _section(key: str, title: str, part: Markup) -> Markup:
@@ -276,8 +262,3 @@ def _steps() -> str:
             if n > 6:
                 rules.append(f"td.{prefix}{n}{{color:var(--on)}}")
     return "".join(rules)
-
-
-def _hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"

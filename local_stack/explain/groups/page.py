@@ -20,10 +20,10 @@ from local_stack.data.profiling.page_html import (
     joined,
     percent,
     plain_number,
-    scriptless,
     table,
     tag,
     value_of,
+    whole_page,
 )
 from local_stack.explain.groups.report import FairnessReport
 
@@ -74,7 +74,7 @@ def render(found: Values) -> str:
     title = f"Fairness of {cut(str(found['target']))}"
     top = tag("header", tag("strong", title), class_="top")
     body = tag("body", top, tag("main", section(found)))
-    return scriptless(title, style, body)
+    return whole_page(title, style, body)
 
 
 def _asset(package: str) -> str:

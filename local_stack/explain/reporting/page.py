@@ -18,8 +18,8 @@ from local_stack.data.profiling.page_html import (
     joined,
     length,
     plain_number,
-    scriptless,
     tag,
+    whole_page,
 )
 from local_stack.explain.effects.parts import Explained, ModelExplanation
 from local_stack.explain.reporting import cases, sections
@@ -89,7 +89,7 @@ def _document(parts: Sequence[tuple[str, str, Markup]], title: str) -> str:
         tag("main", sections_),
         tag("footer", "Made by PACE-ML. This file loads nothing from anywhere."),
     )
-    return scriptless(title, style, body)
+    return whole_page(title, style, body)
 
 
 def _style() -> str:
