@@ -33,7 +33,11 @@ def recipe_of(run: Row) -> Recipe | None:
 def has_filters(run: Row) -> bool:
     """Return whether the recipe of a run has steps that leave out rows by what they hold."""
     recipe = recipe_of(run)
-    return recipe is not None and any(isinstance(it, FilterStep) for it in recipe.features)
+    return recipe is not None and _filters(recipe)
+
+
+def _filters(recipe: Recipe) -> bool:
+    return any(isinstance(it, FilterStep) for it in recipe.features)
 
 
 def with_target(frame: pl.DataFrame, target: str) -> NDArray[np.int64]:
@@ -60,7 +64,7 @@ def training_rows(run: Row, frame: pl.DataFrame) -> NDArray[np.int64]:
     """
     rows = with_target(frame, run["target"])
     recipe = recipe_of(run)
-    if recipe is None or not has_filters(run):
+    if recipe is None or not _filters(recipe):
         return rows
     try:
         rows, table, _ = labelled(recipe, frame)

@@ -73,9 +73,8 @@ class Cluster:
     """The workers of a Dask cluster, as :class:`~local_stack.runs.workers.Workers`.
 
     A task whose worker dies is done by another one, also when its data was nowhere else.
-    ``at_once`` is what ``n_workers`` says (the
-    workers that are there when it is left out), however many come and go later, so that a study
-    does not depend on them.
+    ``at_once`` is what ``n_workers`` says (the workers that are there when it is left out),
+    however many come and go later, so that a study does not depend on them.
 
     Raises
     ------
