@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import sys
 import termios
@@ -107,10 +108,17 @@ def on_a_pty(root: Path, pressed: list[str]) -> bytes:
     listen(30, 0.7)
     for key in pressed:
         os.write(terminal, key.encode())
-        listen(5, 0.12)
-    os.write(terminal, b"q")
-    listen(20, 20)
-    _, status = os.waitpid(child, 0)
+        listen(5, 0.5 if key == "\x1b" else 0.12)  # escape and a key read at once are alt and key
+    for _ in range(30):
+        os.write(terminal, b"q")
+        listen(2, 2)
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            break
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail(f"q did not end the app; its last words: {bytes(written[-3000:])!r}")
     os.close(terminal)
     assert os.waitstatus_to_exitcode(status) == 0
     return bytes(written)
