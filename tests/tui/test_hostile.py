@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -109,12 +110,14 @@ def on_a_pty(root: Path, pressed: list[str]) -> bytes:
     for key in pressed:
         os.write(terminal, key.encode())
         listen(5, 0.5 if key == "\x1b" else 0.12)  # escape and a key read at once are alt and key
-    for _ in range(30):
-        os.write(terminal, b"q")
-        listen(2, 2)
+    for _ in range(60):
+        with contextlib.suppress(OSError):  # it has closed the terminal and is about to end
+            os.write(terminal, b"q")
+        listen(1, 1)
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             break
+        time.sleep(0.2)
     else:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)

@@ -203,11 +203,11 @@ def test_functions_of_metrics_are_offered_where_they_fit(text: str, offered: lis
     ids=["heads", "blanks", "letters", "parentheses", "connectors"],
 )
 def test_a_long_text_is_read_at_once(text: str) -> None:
-    began = time.process_time()
+    began = time.thread_time()  # the square of the length would be minutes
     runs_filter.read(text)
     runs_filter.whole_part(text)
     runs_filter.completions(text, len(text), {})
-    assert time.process_time() - began < 1
+    assert time.thread_time() - began < 5
 
 
 @pytest.mark.parametrize(
