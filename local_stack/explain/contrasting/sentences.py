@@ -126,8 +126,8 @@ def _column(unit: str, column: ColumnChange) -> str:
     parts = []
     if _is_told(unit, column.moved, column.difference):
         part = f"{_signed(unit, column.moved)} through its changed values"
-        if column.values:
-            shift = column.values[0]
+        shift = next((it for it in column.values if it.moved * column.moved > 0), None)
+        if shift is not None:
             part += (
                 f" ({shift.value} went from {_percent(shift.share_a)} to "
                 f"{_percent(shift.share_b)} of the rows)"

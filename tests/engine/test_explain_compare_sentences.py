@@ -1,0 +1,53 @@
+"""What a comparison says in words agrees with its numbers."""
+
+from __future__ import annotations
+
+from local_stack.explain.contrasting.parts import (
+    ColumnChange,
+    ComparedSide,
+    OutcomeChange,
+    ValueShift,
+)
+from local_stack.explain.contrasting.sentences import sentences
+
+SIDES = (ComparedSide("A", "r", "d", 100, 100), ComparedSide("B", "r", "d", 100, 100))
+
+
+def outcome(measure: str, difference: float) -> OutcomeChange:
+    ends = (difference - 0.1, difference + 0.1)
+    return OutcomeChange(
+        *(measure, 0.4, 0.4 + difference, difference, *ends, 0.0, None, None, 0.0, 0.0)
+    )
+
+
+def change(name: str, difference: float, *values: ValueShift) -> ColumnChange:
+    return ColumnChange(
+        *(name, 0.0, difference, difference, difference - 0.1, difference + 0.1, difference, 0.0),
+        values=values,
+        by_measure={},
+        **dict.fromkeys(("importance_a", "importance_b"), 0.1),
+        **dict.fromkeys(("rank_a", "rank_b"), 1),
+        **dict.fromkeys(("rank_change", "rank_low", "rank_high", "correlation")),
+    )
+
+
+def told(measure: str, *columns: ColumnChange) -> tuple[str, ...]:
+    total = sum(it.difference for it in columns)
+    return sentences(SIDES, "y", [outcome(measure, total)], columns, is_paired=False)
+
+
+def test_the_value_that_is_named_moves_the_way_of_its_column() -> None:
+    against = ValueShift("1 to 2", 0.1, 0.2, 0.3, 0.3, 0.05)
+    along = ValueShift("2 to 3", 0.3, 0.2, 0.3, 0.3, -0.04)
+    (said,) = (
+        it
+        for it in told("probability", change("income", -0.02, against, along))
+        if it.startswith("income lowers it by 2.0 points")
+    )
+    assert "through its changed values (2 to 3 went from 30.0 % to 20.0 % of the rows)" in said
+    (said,) = (
+        it
+        for it in told("probability", change("income", -0.02, against))
+        if it.startswith("income lowers it by 2.0 points")
+    )
+    assert said.endswith("-2.0 points through its changed values.")
