@@ -51,3 +51,12 @@ def test_the_value_that_is_named_moves_the_way_of_its_column() -> None:
         if it.startswith("income lowers it by 2.0 points")
     )
     assert said.endswith("-2.0 points through its changed values.")
+
+
+def test_what_rounds_to_nothing_is_told_without_a_sign() -> None:
+    assert told("probability", change("a", 0.1), change("b", -0.0004))[-1] == (
+        "The other column moves it by less than 0.1 points."
+    )
+    assert told("target", change("a", 5.0), change("b", 0.0), change("c", 0.0))[-1] == (
+        "The other 2 columns together do not move it."
+    )

@@ -67,8 +67,11 @@ def sentences(
     if rest and told_apart:
         total = math.fsum(it.difference for it in rest)
         many = len(rest) > 1
-        who = f"The other {len(rest)} columns together move" if many else "The other column moves"
-        found.append(f"{who} it by {_signed(unit, total)}.")
+        who = f"The other {len(rest)} columns together" if many else "The other column"
+        verb = ("move" if many else "moves") + f" it by {_signed(unit, total)}"
+        if abs(total) <= _NOTHING:
+            verb = f"{'do' if many else 'does'} not move it"
+        found.append(f"{who} {verb}.")
     if is_paired:
         found += _ranks(columns)
     return tuple(found)
@@ -209,6 +212,8 @@ def _size(unit: str, value: float) -> str:
 
 
 def _signed(unit: str, value: float) -> str:
+    if _is_share(unit) and abs(value) < _UNSEEN:
+        return _size(unit, value)
     return f"{_bare(unit, value)} points" if _is_share(unit) else _bare(unit, value)
 
 
