@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pytest
+
+from local_stack.errors import InputError
 from local_stack.explain.contrasting.parts import (
     ColumnChange,
     ComparedSide,
@@ -9,6 +14,7 @@ from local_stack.explain.contrasting.parts import (
     ValueShift,
 )
 from local_stack.explain.contrasting.sentences import sentences
+from local_stack.explain.contrasting.sides import units_of
 
 SIDES = (ComparedSide("A", "r", "d", 100, 100), ComparedSide("B", "r", "d", 100, 100))
 
@@ -60,3 +66,13 @@ def test_what_rounds_to_nothing_is_told_without_a_sign() -> None:
     assert told("target", change("a", 5.0), change("b", 0.0), change("c", 0.0))[-1] == (
         "The other 2 columns together do not move it."
     )
+
+
+def test_a_unit_that_one_model_lacks_is_not_said_to_be_its_own() -> None:
+    units = ["probability"], ["log-odds before calibration", "probability"]
+    forest, calibrated = (SimpleNamespace(explainer=SimpleNamespace(units=it)) for it in units)
+    with pytest.raises(InputError, match="The SHAP values are not measured in 'log-odds'"):
+        units_of(calibrated, forest, "log-odds")
+    plain = SimpleNamespace(explainer=SimpleNamespace(units=["log-odds", "probability"]))
+    with pytest.raises(InputError, match="One model has log-odds, the other log-odds before"):
+        units_of(plain, calibrated, "log-odds")

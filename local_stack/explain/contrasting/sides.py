@@ -188,12 +188,10 @@ def units_of(a: Subject, b: Subject, unit: str | None) -> tuple[str, ...]:
     wanted = spelled(unit, both) if unit else both[-1]
     if wanted not in both:
         one, two = (spelled(wanted, it.explainer.units) for it in (a, b))
-        raise InputError(
-            f"The SHAP values are not measured in '{wanted[:60]}'."
-            if one == two
-            else f"One model has {one[:60]}, the other {two[:60]}, which are not comparable.",
-            f"Ask for one of: {', '.join(both)}.",
-        )
+        said = f"The SHAP values are not measured in '{wanted[:60]}'."
+        if one in a.explainer.units and two in b.explainer.units:
+            said = f"One model has {one[:60]}, the other {two[:60]}, which are not comparable."
+        raise InputError(said, f"Ask for one of: {', '.join(both)}.")
     return (wanted, *(it for it in both if it != wanted))
 
 
