@@ -9,6 +9,9 @@ import polars as pl
 import pytest
 from diligence_kit import N, added, assessed, clean, finding, risks
 
+from local_stack.data.assessing.sensitive import _without_rare, given_away
+from local_stack.data.assessing.subject import subject_of
+from local_stack.progress import silent
 from local_stack.workspace import Workspace
 
 
@@ -106,6 +109,24 @@ def test_sensitive_columns_have_proxies_and_outcomes(workspace: Workspace) -> No
     rates = {it.group: it.value for it in trait.groups}
     assert outcome.value == pytest.approx(min(rates.values()) / max(rates.values()))
     assert "sensitive_unmarked" not in risks(found)
+
+
+def test_a_value_of_few_rows_hides_no_proxy() -> None:
+    generator = np.random.default_rng(6)
+    sex = generator.choice(["male", "female"], N)
+    height = np.where(sex == "male", 180, 166) + generator.normal(0, 5, N)
+    frame = pl.DataFrame({"sex": sex, "height": height, "y": generator.integers(0, 2, N)})
+    odd = pl.DataFrame({"sex": ["x"], "height": [190.0], "y": [1]})
+    found, seen = (
+        given_away(subject_of(table, "y"), "sex", ["height"], silent)
+        for table in (frame, pl.concat([frame, odd]))
+    )
+    assert found.proxies[0].score > 0.9
+    assert found.together > 0.9
+    assert seen == found
+    rare = frame.with_columns(sex=pl.lit("male")).vstack(odd)
+    assert given_away(subject_of(rare, "y"), "sex", ["height"], silent) is None
+    assert _without_rare(subject_of(rare, "sex").take(np.arange(N))) is None  # a sample without it
 
 
 def test_sensitive_columns_are_noticed_by_name_and_texts(workspace: Workspace) -> None:

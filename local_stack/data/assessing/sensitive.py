@@ -23,6 +23,8 @@ _LEAST_GROUP = 30
 _MOST_GROUPS = 20
 _MOST_PROXIES = 5
 _MODEL_ROWS = 5_000
+_LEAST_VALUE = 5
+"""Rows of a value of a trait, one for each fold, below which nothing can tell it from others."""
 _ROWS_OF_BIN, _LEAST_BINS = 20, 8
 _TRAITS = {
     "sex": "sex gender",
@@ -172,9 +174,26 @@ def given_away(
 def _trait(subject: Subject, name: str) -> Subject | None:
     """Return the column as something to predict; None when it is a date or has one value."""
     try:
-        return subject_of(subject.frame.drop(subject.target), name)
+        found = subject_of(subject.frame.drop(subject.target), name)
     except InputError:
         return None
+    return None if found is None else _without_rare(found)
+
+
+def _without_rare(trait: Subject) -> Subject | None:
+    """Return the rows of values that can be learnt; None where there is one such value or none.
+
+    Each value counts the same in the scores, so one of a few rows would hide how well all others
+    are given away.
+    """
+    import numpy as np
+
+    if trait.is_regression:
+        return trait
+    is_frequent = np.bincount(trait.y, minlength=len(trait.classes)) >= _LEAST_VALUE
+    if is_frequent.all():
+        return trait
+    return subject_of(trait.frame.filter(is_frequent[trait.y]), trait.target, task=trait.task)
 
 
 def _proxies(trait: Subject, others: Sequence[str]) -> tuple[Proxy, ...]:
@@ -191,14 +210,14 @@ def _together(trait: Subject, others: Sequence[str], progress: Progress) -> floa
     import numpy as np
 
     if trait.n_rows > _MODEL_ROWS:
-        trait = trait.take(
-            np.sort(np.random.default_rng(0).permutation(trait.n_rows)[:_MODEL_ROWS])
-        )
+        drawn = np.sort(np.random.default_rng(0).permutation(trait.n_rows)[:_MODEL_ROWS])
+        sample = _without_rare(trait.take(drawn))
+        if sample is None:
+            return None
+        trait = sample
     metric = metric_of(trait)
     metric = "roc_auc_ovr" if metric == "accuracy" else metric
     if trait.n_rows < 2 * _LEAST_GROUP or len(trait.classes) > _MOST_GROUPS:
-        return None
-    if trait.classes and np.bincount(trait.y, minlength=len(trait.classes)).min() < 5:
         return None
     models = {BOOSTING: MODELS[BOOSTING]}
     parts = splits(trait, 1)

@@ -40,7 +40,7 @@ class ProxyColumn(Result):
 
 @dataclass(frozen=True, slots=True)
 class Proxies(Result):
-    """How well the model's columns give a trait away, out of fold.
+    """How well the model's columns give a trait away, out of fold; values of a few rows left out.
 
     ``metric`` is ROC AUC (0.5: not at all) or R2 (0: not at all); ``together`` is of LightGBM on
     all of them, None where there are too few rows or too many values. ``is_input`` says that the
