@@ -335,13 +335,14 @@ def _gaps(table: Values, width: int, _: int) -> list[Text]:
     shown = [title(f"SHAP gaps, {found['unit']}: a group minus all other rows", width)]
     for group in found["groups"]:
         columns = group["columns"][:_MOST_COLUMNS]
-        ends = [end for it in columns for end in (it["low"], it["high"], 0.0)]
+        ends = [end for it in columns for end in (*_ends(it), 0.0)]
         over = span(ends) or Span(0.0, 1.0)
         across = max(10, min(40, width - _NAME - 32))
+        is_known = group["low"] is not None
         rows = [
             [
                 styled(it["feature"], limit=_NAME),
-                interval_bar(it["low"], it["gap"], it["high"], over, across),
+                interval_bar(_ends(it)[0], it["gap"], _ends(it)[1], over, across),
                 signed(it["gap"]),
                 _within(it),
             ]
@@ -350,7 +351,7 @@ def _gaps(table: Values, width: int, _: int) -> list[Text]:
         head = join(
             styled(names[group["group"]], "accent", 0),
             signed(group["difference"]),
-            _within(group),
+            _within(group) if is_known else styled("(weights leave no interval)", "quiet"),
             styled(f"{group['n_rows']:,} rows", "quiet"),
         )
         shown += [styled(""), fit(head, width)]
@@ -362,7 +363,14 @@ def _gaps(table: Values, width: int, _: int) -> list[Text]:
     return shown
 
 
+def _ends(it: Values) -> tuple[float, float]:
+    low, high = it["low"], it["high"]
+    return (it["gap"], it["gap"]) if low is None else (low, high)
+
+
 def _within(it: Values) -> Text:
+    if it["low"] is None:
+        return styled("")
     ends = [signed(it[end], 2).plain for end in ("low", "high")]
     return styled(f"({ends[0]} to {ends[1]})", "quiet")
 

@@ -326,6 +326,23 @@ def test_intervals_of_shap_gaps_are_welchs() -> None:
     assert twice.groups[0].columns[0].low == pytest.approx(told.groups[0].columns[0].low)
 
 
+@pytest.mark.parametrize("weight", [0.0, 1e9])
+def test_weights_that_leave_no_two_rows_leave_no_interval(weight: float) -> None:
+    """Of one row a quantile of Student's t says nothing: it is beyond 1e150."""
+    generator = np.random.default_rng(5)
+    values = generator.normal(size=(60, 2, 1))
+    raw = values.sum(axis=1)
+    shap = Attributions(("x", "z"), ("y",), values, np.zeros(1), raw, "log-odds", "exact")
+    named = Grouping(("g",), ("a", "b"), np.repeat([0, 1], 30))
+    weights = np.r_[weight, np.full(29, 1e-3 if weight else 0.0), np.ones(30)]
+    told = shap_gaps(shap, named, weights, min_rows=20, n_total=60)
+    for found in told.groups:
+        parts = found, *found.columns
+        assert [(it.low, it.high) for it in parts] == [(None, None)] * 3
+        assert not any(it.is_significant for it in found.columns)
+        assert found.difference == pytest.approx(sum(it.gap for it in found.columns))
+
+
 # ------------------------------------------------------------------ groups
 
 

@@ -229,3 +229,13 @@ def test_the_command_line_prints_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     assert "'women' is selected 0.667 times as often as 'men'" in printed
     assert "too few" in printed
     assert "income lowers it by 30 points." in "\n".join(comparison_lines(asked.comparison()))
+
+
+def test_gaps_without_intervals_are_drawn() -> None:
+    report = asked.fairness()
+    (group,) = report["tables"][0]["shap_gaps"]["groups"]
+    for it in (group, *group["columns"]):
+        it |= {"low": None, "high": None}
+    printed = "\n".join(fairness_lines(report))
+    assert "women -0.300 (weights leave no interval) 100 rows" in printed
+    assert "income" in printed

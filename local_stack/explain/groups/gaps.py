@@ -20,16 +20,21 @@ if TYPE_CHECKING:
 
 FEWEST_ROWS: Final = 20
 """Explained rows of a group, and of the others, below which no gap is told."""
+FEWEST_EFFECTIVE: Final = 2.0
+"""Kish's effective rows of either, below which a gap has no interval: one row has no spread."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnGap(Result):
-    """By how much a column lifts the scores of a group; ``low`` and ``high`` by Welch, 95 %."""
+    """By how much a column lifts the scores of a group; ``low`` and ``high`` by Welch, 95 %.
+
+    They are None where weights leave less than two (effective) rows of the group or of the others.
+    """
 
     feature: str
     gap: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     is_significant: bool
 
 
@@ -45,8 +50,8 @@ class GroupGap(Result):
     n_others: int
     mean_score: float
     difference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     columns: tuple[ColumnGap, ...]
     additivity_error: float
 
@@ -125,7 +130,7 @@ def _gap_of(
     mine, others = _moments(table[inside], w[inside]), _moments(table[~inside], w[~inside])
     gap, low, high = _welch(mine, others)
     columns = [
-        ColumnGap(feature, float(g), float(a), float(b), bool(a > 0 or b < 0))
+        ColumnGap(feature, float(g), _known(a), _known(b), bool(a > 0 or b < 0))
         for feature, g, a, b in zip(shap.columns, gap[1:], low[1:], high[1:], strict=True)
     ]
     columns.sort(key=lambda it: (-abs(it.gap), it.feature))
@@ -135,11 +140,15 @@ def _gap_of(
         n_others=int((~inside).sum()),
         mean_score=float(mine[0][0]),
         difference=float(gap[0]),
-        low=float(low[0]),
-        high=float(high[0]),
+        low=_known(low[0]),
+        high=_known(high[0]),
         columns=tuple(columns),
         additivity_error=abs(float(gap[0] - gap[1:].sum())),
     )
+
+
+def _known(end: float) -> float | None:
+    return None if end != end else float(end)
 
 
 def _moments(table: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
@@ -163,6 +172,9 @@ def _welch(
     from scipy.special import stdtrit
 
     gap, a, b = mine[0] - others[0], mine[1], others[1]
+    if min(mine[2], others[2]) < FEWEST_EFFECTIVE:
+        unknown = np.full(len(gap), np.nan)
+        return gap, unknown, unknown
     with np.errstate(divide="ignore", invalid="ignore"):
         below = a**2 / max(mine[2] - 1, 1e-9) + b**2 / max(others[2] - 1, 1e-9)
         freedom = np.where(below > 0, (a + b) ** 2 / below, np.inf)
