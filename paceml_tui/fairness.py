@@ -378,6 +378,8 @@ def _within(it: Values) -> Text:
 def _together(table: Values) -> Text:
     found = table["proxies"]
     value = found["together"]
+    if value is None:
+        return styled("")
     return join(styled(found["metric"], "quiet"), number(value, 3))
 
 
@@ -392,10 +394,11 @@ def _proxies(table: Values, width: int, _: int) -> list[Text]:
         if found["is_input"]
         else f"The model does not see {safe(found['column'], 30)} itself."
     )
-    together = number(found["together"], 3).plain
-    said = (
-        f"{sees} All its other columns together tell it by {found['metric']} {together} ({told})."
-    )
+    said = f"{sees} {found['metric']} of a column that tells nothing: {none:.2g}."
+    if found["together"] is not None:
+        together = number(found["together"], 3).plain
+        by = f"{found['metric']} {together} ({told})"
+        said = f"{sees} All its other columns together tell it by {by}."
     rows = [
         [
             styled(it["column"], limit=_NAME),

@@ -239,3 +239,13 @@ def test_gaps_without_intervals_are_drawn() -> None:
     printed = "\n".join(fairness_lines(report))
     assert "women -0.300 (weights leave no interval) 100 rows" in printed
     assert "income" in printed
+
+
+def test_proxies_that_were_not_measured_together_are_told_alone() -> None:
+    report = asked.fairness()
+    report["tables"][0]["proxies"]["together"] = None
+    printed = "\n".join(fairness_lines(report))
+    assert "The model does not see sex itself. roc_auc of a column that tells nothing: 0.5." in (
+        " ".join(printed.split())
+    )
+    assert "together tell" not in printed
