@@ -191,3 +191,13 @@ def test_models_of_other_columns_say_on_which_data_both_can_be_explained(
     assert caught.value.hint.endswith(f"--data {reference}")
     with pytest.raises(InputError, match="no column 'zz', which wider/1 needs"):
         compare(rules, "wider/1", against="loans@later")
+
+
+def test_numbers_that_one_side_lacks_are_missing_numbers(lender: Workspace, tmp_path: Path) -> None:
+    LATER.drop("debt").write_parquet(tmp_path / "bare.parquet")
+    catalog.call(lender, "data.add", {"name": "bare", "source": str(tmp_path / "bare.parquet")})
+    found = compare(lender, "loans/1", against="bare")
+    check_sums(found)
+    debt = next(it for it in found.columns if it.feature == "debt")
+    assert debt.values
+    assert all(" to " in it.value or it.value == "missing" for it in debt.values)

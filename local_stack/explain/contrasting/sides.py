@@ -91,10 +91,16 @@ class Explained:
 
     def values_of(self, column: str) -> Any:
         """Return the values of a column, or of a feature that is made of several, (n_rows,)."""
+        import numpy as np
+
         model = self.subject.model
         kinds = {it.name: it for it in model.inputs}
         if column in kinds:
-            return raw_columns(self.rows, [kinds[column]])[column]
+            kind, found = kinds[column].type, raw_columns(self.rows, [kinds[column]])[column]
+            if isinstance(found, list) and kind != "string":  # the rows lack the column
+                form = "datetime64[us]" if kind in ("date", "datetime") else np.float64
+                return np.array(found, dtype=form)
+            return found
         columns = raw_columns(self.rows, model.inputs)
         return joined_values(model.preparation, columns, self.matrix, column)
 
