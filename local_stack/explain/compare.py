@@ -113,7 +113,7 @@ def compare(
         Compare rows that this endpoint logged: two windows, or all with those of the data version.
     a, b
         The two parts: a value, or FROM..TO with both ends included (2026-05 lasts a month).
-        Without --b all other rows.
+        Without --b all other rows that have a value.
     since
         Compare what was before this time with what came from it on.
     until

@@ -14,7 +14,7 @@ from local_stack.explain.contrasting.parts import (
     ValueShift,
 )
 from local_stack.explain.contrasting.sentences import sentences
-from local_stack.explain.contrasting.sides import units_of
+from local_stack.explain.contrasting.sides import output_of, units_of
 
 SIDES = (ComparedSide("A", "r", "d", 100, 100), ComparedSide("B", "r", "d", 100, 100))
 
@@ -76,3 +76,12 @@ def test_a_unit_that_one_model_lacks_is_not_said_to_be_its_own() -> None:
     plain = SimpleNamespace(explainer=SimpleNamespace(units=["log-odds", "probability"]))
     with pytest.raises(InputError, match="One model has log-odds, the other log-odds before"):
         units_of(plain, calibrated, "log-odds")
+
+
+def test_a_regression_has_no_class_to_compare() -> None:
+    model = SimpleNamespace(task="regression", target="income", classes=())
+    side = SimpleNamespace(subject=SimpleNamespace(model=model))
+    assert output_of(side, side, None) == output_of(side, side, "income") == "income"
+    with pytest.raises(InputError, match="'yes' is not a class of this model") as caught:
+        output_of(side, side, "yes")
+    assert caught.value.hint == "It predicts a number."

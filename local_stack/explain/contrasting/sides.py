@@ -229,6 +229,8 @@ def output_of(a: Explained, b: Explained, output: str | None) -> str:
     """
     model = a.subject.model
     if model.task == "regression":
+        if output not in (None, model.target):
+            class_place(str(output), model.classes)  # there is none
         return model.target
     names = [str(label) for label in model.classes]
     if output is not None:
