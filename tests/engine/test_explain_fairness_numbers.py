@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -344,6 +345,29 @@ def test_weights_that_leave_no_two_rows_leave_no_interval(weight: float) -> None
 
 
 # ------------------------------------------------------------------ groups
+
+
+def test_groups_of_times_and_large_numbers_stand_in_order_and_are_told_apart() -> None:
+    start = datetime(2025, 1, 1)
+    frame = pl.DataFrame(
+        {
+            "day": [start + timedelta(days=it) for it in (2, 2, 2, 1, 1, 0, 3, 3)],
+            "hour": [start + timedelta(hours=it) for it in (2, 2, 2, 1, 1, 0, 3, 3)],
+            "zip": [1234567 + it for it in (2, 2, 2, 1, 1, 0, 3, 3)],
+        }
+    )
+    days = ("2025-01-01", "2025-01-02", "2025-01-03", "2025-01-04")
+    assert group(frame, ["day"], {}).names == days
+    assert group(frame, ["day"], {}).codes.tolist() == [2, 2, 2, 1, 1, 0, 3, 3]
+    later = tuple(f"2025-01-01 0{it}:00:00" for it in (1, 2, 3))
+    assert group(frame, ["hour"], {}).names == ("2025-01-01", *later)
+    assert group(frame, ["zip"], {}).names == ("1234567", "1234568", "1234569", "1234570")
+    many = pl.DataFrame({"at": [start + timedelta(minutes=it) for it in range(12)]})
+    named = group(many, ["at"], {}).names
+    assert named[:2] == (
+        "up to 2025-01-01 00:02:00",
+        "over 2025-01-01 00:02:00 to 2025-01-01 00:05:00",
+    )
 
 
 def test_groups_of_texts_numbers_bins_missing_and_combinations() -> None:

@@ -21,6 +21,7 @@ _FEW_NUMBERS = 10
 _MOST_VALUES = 20
 _MOST_GROUPS = 200
 _MOST_LETTERS = 100
+_MOST_WHOLE = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def group(
 
     A number of more than ten values is parted at ``bins`` (a bin holds its upper edge), or else at
     its quartiles. Of other values the twenty most frequent are groups and the rest is one; missing
-    values are a group of their own.
+    values are a group of their own. Numbers and times stand in their order.
 
     Raises
     ------
@@ -133,11 +134,14 @@ def _of_column(
     if is_number and series.dtype != pl.Boolean:
         values = series.cast(pl.Float64)
         present = sorted(values.drop_nulls().unique().to_list())
-        names = [f"{value:.6g}" for value in present]
+        names = [_whole(value) or f"{value:.6g}" for value in present]
         return _coded(values, present, names)
     texts = series.cast(pl.String, strict=False)
     counts = texts.drop_nulls().value_counts(name="n").sort(["n", name], descending=[True, False])
     kept = counts[name].head(_MOST_VALUES).to_list()
+    if series.dtype.is_temporal():
+        kept.sort()
+        return _coded(texts, kept, [_moment(it) for it in kept])
     return _coded(texts, kept, [str(value)[:_MOST_LETTERS] for value in kept])
 
 
@@ -186,5 +190,15 @@ def _told(value: float, kind: pl.DataType) -> str:
     import numpy as np
 
     if kind.is_temporal():
-        return str(np.datetime64(int(value), "us").astype("datetime64[D]"))
-    return f"{value:.10g}"
+        return _moment(str(np.datetime64(int(value), "us")).replace("T", " "))
+    return _whole(value) or f"{value:.10g}"
+
+
+def _whole(value: float) -> str:
+    """Return a whole number with all its digits, else ''."""
+    return str(int(value)) if float(value).is_integer() and abs(value) < _MOST_WHOLE else ""
+
+
+def _moment(text: str) -> str:
+    """Return a time as precise as it is: of a midnight the day."""
+    return text.removesuffix(".000000").removesuffix(" 00:00:00")
