@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from paceml_tui.evaluations import Picture
+from paceml_tui.group_calibration import calibration_lines, calibration_pictures
 from paceml_tui.group_names import short_names
 from paceml_tui.plots import Curve, Span, curve_chart, legend, span
 from paceml_tui.render import (
@@ -74,6 +75,7 @@ def pictures(report: Values) -> list[Picture]:
             Picture(f"{name}: groups", _extremes(table), partial(_groups, report, table)),
             Picture(f"{name}: disparities", _verdict(table), partial(_apart, report, table)),
         ]
+        found += calibration_pictures(name, table)
         if table.get("shap_gaps"):
             found.append(Picture(f"{name}: why", _driver(table), partial(_gaps, table)))
         if table.get("proxies"):
@@ -94,6 +96,7 @@ def lines(report: Values, width: int) -> list[Text]:
         shown += [styled(""), title(f"Groups by {name}", width)]
         shown += _groups(report, table, width, 10)
         shown += [styled(""), *_apart(report, table, width, 10)]
+        shown += calibration_lines(table, width)
         if table.get("shap_gaps"):
             shown += [styled(""), *_gaps(table, width, 10)]
         if table.get("proxies"):

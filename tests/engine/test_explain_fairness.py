@@ -367,6 +367,7 @@ def test_the_report_is_stored_and_drawn_on_a_page(own: Workspace, tmp_path: Path
     assert "<b>f</b>" in "".join(reader.texts)
     assert "\x1b" not in text
     assert "Four-fifths rule" in text
+    assert "Whether the probabilities hold in each group" in text
     again = fair(own, html=str(page))
     assert page.read_text("utf-8") == text
     assert again.tables == report.tables

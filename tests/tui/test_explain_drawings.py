@@ -249,3 +249,14 @@ def test_proxies_that_were_not_measured_together_are_told_alone() -> None:
         " ".join(printed.split())
     )
     assert "together tell" not in printed
+
+
+def test_calibration_by_group_is_told() -> None:
+    report = asked.fairness()
+    for it in report["tables"][0]["groups"][:2]:
+        it["metrics"] |= {"mean_score": 0.25, "base_rate": 0.5}
+        it["calibration"] = {"expected_error": 0.125, "slope": None, "intercept": -0.5, "bins": []}
+    printed = [" ".join(it.split()) for it in fairness_lines(report)]
+    assert "men 0.250 0.500 0.125 - -0.500" in [it.replace("—", "-") for it in printed]
+    assert "sex: calibration" in [it.name for it in fairness.pictures(report)]
+    assert "sex: calibration" not in [it.name for it in fairness.pictures(asked.fairness())]

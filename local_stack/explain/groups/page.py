@@ -117,6 +117,7 @@ def _table(found: Values, task: str) -> Markup:
         tag("h2", f"By {cut(found['by'])}{of}"),
         tag("div", _groups(found), *_charts(found), class_="card"),
         tag("div", *_verdicts(found), class_="card"),
+        _calibration(found),
         _shap(found["shap_gaps"]),
         _proxies(found["proxies"]),
         _thresholds(found["thresholds"]),
@@ -228,6 +229,43 @@ def _disparity(it: Values) -> Iterator[Markup | str]:
     yield f"{cut(it['lowest'])} against {cut(it['highest'])}, {it['metric'].replace('_', ' ')}"
     yield "" if it["low"] is None else f"{_figure(it['low'])} to {_figure(it['high'])}"
     yield "" if it["is_significant"] is None else "yes" if it["is_significant"] else "no"
+
+
+def _calibration(found: Values) -> Markup | None:
+    """Return whether the probabilities hold in each group."""
+    known = [it for it in found["groups"] if it.get("calibration")]
+    if not known:
+        return None
+    keys = ("expected_error", "slope", "intercept")
+    rows = (
+        [
+            value_of(it["group"]),
+            *(
+                "" if value is None else _figure(value)
+                for value in (
+                    *(it["metrics"].get(name) for name in ("mean_score", "base_rate")),
+                    *(it["calibration"][key] for key in keys),
+                )
+            ),
+        ]
+        for it in known
+    )
+    return tag(
+        "div",
+        tag("h3", "Whether the probabilities hold in each group"),
+        tag(
+            "p",
+            "Error: the mean distance of probabilities and observed shares over ten bins. Slope "
+            "and intercept of a logistic regression on the log-odds: 1 and 0 are perfect.",
+            class_="note",
+        ),
+        table(
+            ["Group", "Mean score", "Base rate", "Error", "Slope", "Intercept"],
+            rows,
+            numbers=range(1, 6),
+        ),
+        class_="card",
+    )
 
 
 def _shap(found: Values | None) -> Markup | None:
