@@ -391,12 +391,9 @@ def _proxies(table: Values, width: int, _: int) -> list[Text]:
     found = table["proxies"]
     none = 0.5 if found["metric"] == "roc_auc" else 0.0
     told = "0.5 is none" if none else "0 is none"
-    sees = (
-        f"The model sees {safe(found['column'], 30)} itself ({_share(found['importance_share'])} "
-        "of its importance)."
-        if found["is_input"]
-        else f"The model does not see {safe(found['column'], 30)} itself."
-    )
+    verb, share = "sees" if found["is_input"] else "does not see", found["importance_share"]
+    part = "" if share is None else f" ({_share(share)} of its importance)"
+    sees = f"The model {verb} {safe(found['column'], 30)} itself{part}."
     said = f"{sees} {found['metric']} of a column that tells nothing: {none:.2g}."
     if found["together"] is not None:
         together = number(found["together"], 3).plain

@@ -13,6 +13,7 @@ import workspaces_explained as made
 from test_hostile import assert_harmless
 
 from local_stack.errors import InputError, NotFoundError
+from local_stack.explain.groups.page import _proxies
 from paceml_tui import contrasts, decisions, dependences, explanations, fairness
 from paceml_tui.evaluations import Picture
 from paceml_tui.plots import Span
@@ -260,3 +261,11 @@ def test_calibration_by_group_is_told() -> None:
     assert "men 0.250 0.500 0.125 - -0.500" in [it.replace("—", "-") for it in printed]
     assert "sex: calibration" in [it.name for it in fairness.pictures(report)]
     assert "sex: calibration" not in [it.name for it in fairness.pictures(asked.fairness())]
+
+
+def test_a_trait_that_the_model_sees_is_no_proxy_of_itself() -> None:
+    report = asked.fairness()
+    report["tables"][0]["proxies"] |= {"is_input": True}
+    printed = " ".join("\n".join(fairness_lines(report)).split())
+    assert "The model sees sex itself. All its other columns together tell it by" in printed
+    assert "All its other columns together give it away" in _proxies(report["tables"][0]["proxies"])

@@ -329,10 +329,11 @@ def _proxies(found: Values | None) -> Markup | None:
         if found["is_input"]
         else "The model does not see this column itself."
     )
+    which = "other columns" if found["is_input"] else "columns"
     all_of = (
         ""
         if together is None
-        else f" All its columns together give it away with {metric} {together:.3f}."
+        else f" All its {which} together give it away with {metric} {together:.3f}."
     )
     rows = (
         [
