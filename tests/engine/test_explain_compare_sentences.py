@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -85,3 +86,14 @@ def test_a_regression_has_no_class_to_compare() -> None:
     with pytest.raises(InputError, match="'yes' is not a class of this model") as caught:
         output_of(side, side, "yes")
     assert caught.value.hint == "It predicts a number."
+
+
+def test_small_and_large_targets_are_the_same_only_but_for_rounding() -> None:
+    for scale, difference in ((1e-13, 1e-13), (1e12, 1e-3)):
+        whole = OutcomeChange(
+            *("target", scale, scale + difference, difference, None, None, 0.0),
+            *(None, None, 0.0, 0.0),
+        )
+        column = replace(change("x", difference), importance_a=scale, importance_b=scale)
+        said = sentences(SIDES, "y", [whole], [column], is_paired=False)
+        assert said[0].endswith("B is the same.") == (scale > 1), said

@@ -23,6 +23,7 @@ from local_stack.explain.deciding.reasons import number, plain_name
 MOST: Final = 5
 """Columns that are told one by one; the rest is told together."""
 _NOTHING: Final = 1e-12
+"""Differences up to this share of what is compared are rounding."""
 _LEAST: Final = 0.01
 """Parts smaller than this share of the largest one are not told by themselves."""
 _UNSEEN: Final = 0.0005
@@ -47,20 +48,22 @@ def sentences(
         Ordered by the size of their differences.
     """
     unit = outcomes[0].measure
-    found = [_headline(sides, output, outcomes[0])]
+    sizes = (size for it in columns for size in (it.importance_a, it.importance_b))
+    nothing = _NOTHING * max(abs(outcomes[0].a), abs(outcomes[0].b), *sizes)
+    found = [_headline(sides, output, outcomes[0], nothing)]
     for it in outcomes:
         if it.measure == DECISIONS:
             found.append(_decisions(output, it))
             found += _threshold(it)
     base_difference = outcomes[0].base_difference or 0.0
-    if abs(base_difference) > _NOTHING:
+    if abs(base_difference) > nothing:
         told = _signed(unit, base_difference)
         found.append(f"What they say before any column, the base value, differs by {told}.")
     largest = max((abs(it.difference) for it in columns), default=0.0)
     told_apart = [
         it
         for it in columns[:MOST]
-        if abs(it.difference) > _NOTHING and _is_told(unit, it.difference, largest)
+        if abs(it.difference) > nothing and _is_told(unit, it.difference, largest)
     ]
     found += [_column(unit, it) for it in told_apart]
     rest = columns[len(told_apart) :]
@@ -69,7 +72,7 @@ def sentences(
         many = len(rest) > 1
         who = f"The other {len(rest)} columns together" if many else "The other column"
         verb = ("move" if many else "moves") + f" it by {_signed(unit, total)}"
-        if abs(total) <= _NOTHING:
+        if abs(total) <= nothing:
             verb = f"{'do' if many else 'does'} not move it"
         found.append(f"{who} {verb}.")
     if is_paired:
@@ -77,11 +80,13 @@ def sentences(
     return tuple(found)
 
 
-def _headline(sides: tuple[ComparedSide, ComparedSide], output: str, outcome: OutcomeChange) -> str:
+def _headline(
+    sides: tuple[ComparedSide, ComparedSide], output: str, outcome: OutcomeChange, nothing: float
+) -> str:
     a, b = (f"{_values(outcome.measure, it)}" for it in (outcome.a, outcome.b))
     return (
         f"On average {_noun(outcome.measure, output)} is {a} for A ({plain_name(sides[0].label)}) "
-        f"and {b} for B ({plain_name(sides[1].label)}): B is {_than(outcome)}."
+        f"and {b} for B ({plain_name(sides[1].label)}): B is {_than(outcome, nothing)}."
     )
 
 
@@ -105,8 +110,8 @@ def _threshold(outcome: OutcomeChange) -> list[str]:
     ]
 
 
-def _than(outcome: OutcomeChange) -> str:
-    if abs(outcome.difference) <= _NOTHING:
+def _than(outcome: OutcomeChange, nothing: float = _NOTHING) -> str:
+    if abs(outcome.difference) <= nothing:
         return "the same"
     word = "higher" if outcome.difference > 0 else "lower"
     said = f"{_size(outcome.measure, outcome.difference)} {word}"
