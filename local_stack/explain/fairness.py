@@ -117,7 +117,7 @@ def fairness(
     if shap_rows is not None and shap_rows < 0:
         raise InputError(f"--shap-rows needs 0 or more, not {shap_rows}.")
     subject = subject_of(workspace, target, data)
-    extra = dict(limit_of(text) for text in limit)
+    extra = _limits(limit)
     columns = _columns(workspace, subject, by)
     asked = _asked(subject, columns, is_own=not by, intersect=intersect, min_rows=min_rows)
     edges = bins_of(bins)
@@ -163,6 +163,15 @@ def fairness(
             result=report,
         )
     return report
+
+
+def _limits(texts: tuple[str, ...]) -> dict[str, float | bool]:
+    """Return limits by name; which of two would count is not for us to choose."""
+    found: dict[str, float | bool] = {}
+    for name, value in map(limit_of, texts):
+        if found.setdefault(name, value) != value:
+            raise InputError(f"--limit gives {name} twice.", "Give each limit once.")
+    return found
 
 
 def _short(value: float | bool) -> str:

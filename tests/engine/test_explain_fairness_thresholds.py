@@ -10,7 +10,8 @@ import pytest
 from fairness_kit import EXACT, rows
 
 from local_stack.errors import InputError
-from local_stack.explain.groups.grouping import Grouping
+from local_stack.explain.fairness import _limits
+from local_stack.explain.groups.grouping import Grouping, bins_of
 from local_stack.explain.groups.metrics import Decisions
 from local_stack.explain.groups.thresholds import Costs, costs_of, simulate
 
@@ -166,3 +167,13 @@ def test_the_cheapest_thresholds_are_so_among_every_one_that_there_could_be(
 def test_costs_are_given_once_each() -> None:
     with pytest.raises(InputError, match="fp twice"):
         costs_of("fp=1,fn=2,fp=3")
+
+
+def test_limits_and_bins_are_given_once_each() -> None:
+    one = "demographic_parity_difference=0.1"
+    assert _limits((one, one)) == {"demographic_parity_difference": 0.1}
+    with pytest.raises(InputError, match="--limit gives demographic_parity_difference twice"):
+        _limits((one, "demographic_parity_difference=0.5"))
+    assert bins_of(["age:25,40", "age:40,25"]) == {"age": (25.0, 40.0)}
+    with pytest.raises(InputError, match="--bins gives 'age' twice"):
+        bins_of(["age:25", "age:40"])

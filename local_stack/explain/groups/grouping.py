@@ -48,9 +48,9 @@ def bins_of(texts: Sequence[str]) -> dict[str, tuple[float, ...]]:
     Raises
     ------
     InputError
-        A text is of another form.
+        A text is of another form, or a column has other edges before.
     """
-    found = {}
+    found: dict[str, tuple[float, ...]] = {}
     for text in texts:
         name, mark, numbers = text.rpartition(":")
         try:
@@ -63,7 +63,8 @@ def bins_of(texts: Sequence[str]) -> dict[str, tuple[float, ...]]:
                 f"--bins needs COLUMN:EDGE,EDGE,... with different numbers, not '{text[:60]}'.",
                 "Example: --bins age:25,40,60",
             )
-        found[name] = edges
+        if found.setdefault(name, edges) != edges:
+            raise InputError(f"--bins gives '{name[:60]}' twice.", "Give all its edges at once.")
     return found
 
 
