@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import polars as pl
 import pytest
@@ -113,3 +114,16 @@ def test_no_run_is_begun(people: Workspace, tmp_path: Path, verb: str, more: Any
     with pytest.raises(InputError, match=r"recipe.yaml, line 3: .*Did you mean 'age'"):
         call(people, verb, {"recipe": str(path), **more})
     assert people.query("SELECT count(*) AS n FROM runs") == [{"n": 0}]
+
+
+@pytest.mark.slow
+def test_a_run_that_held_nothing_out_learnt_from_all_rows(people: Workspace) -> None:
+    path = people.root.parent / "all.yaml"
+    ridge = "estimator: sklearn.linear_model.Ridge\nbootstrap: {resamples: 0}\n"
+    kept = "features: [{select: {columns: [age]}}]\n"
+    path.write_text(f"dataset: people\ntarget: income\nsplit: {{test: 0}}\n{kept}{ridge}")
+    with mock.patch("local_stack.runs.pictures.draw"):
+        run = call(people, "runs.train", {"recipe": str(path)}).run_id
+    found = call(people, "explain.fairness", {"target": run, "by": ["sex"], "shap_rows": 0})
+    assert (found.rows, found.n_rows) == ("all", 60)
+    assert found.notes[0].endswith("the model learnt from them: the run held none out.")

@@ -64,7 +64,12 @@ def rows_of(workspace: Workspace, subject: Subject, progress: Progress) -> Rows:
         kind = ALL
         recorded = workspace.get("runs", subject.run_id) or {}
         held = predictions.read(workspace, recorded.get("files"))
-        if isinstance(held, str):
+        split = (run["recipe"] or {}).get("split") or {}
+        if isinstance(held, str) and split.get("test") == 0:
+            notes.append(
+                "All rows are looked at, and the model learnt from them: the run held none out."
+            )
+        elif isinstance(held, str):
             notes.append(f"All rows are looked at, and the model learnt from most of them: {held}.")
         elif held.data == subject.version.reference and np.isin(held.rows, kept).all():
             rows, kind = np.sort(held.rows), TEST
