@@ -449,7 +449,7 @@ def _policies(table: Values, width: int) -> list[Text]:
     ]
     titles = ["thresholds", "cost", "extra", *(_short(goal) for goal in goals)]
     shown = [
-        title(f"Cost a row ({costs}); goals within {found['tolerance']:.2g}", width),
+        title(f"Cost a row ({costs or 'none'}); goals within {found['tolerance']:.2g}", width),
         *(fit(line, width) for line in laid(titles, rows, range(1, len(titles)))),
     ]
     for it in found["policies"]:

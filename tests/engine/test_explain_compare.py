@@ -416,6 +416,9 @@ def test_rows_are_chosen_by_times_numbers_and_values() -> None:
     assert (before["n"].to_list(), after["n"].to_list()) == ([4], [1])
     before, after = since(frame, "x", "2", None)
     assert (before["n"].to_list(), after["n"].to_list()) == ([1], [2])
+    for column, start, until in (("at", "2026-05", "2026-04"), ("x", "2", "1.5")):
+        with pytest.raises(InputError, match=f"ends at {until}, before it begins at {start}"):
+            since(frame, column, start, until)
 
 
 def test_columns_of_times_have_values_of_times() -> None:

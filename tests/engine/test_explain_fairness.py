@@ -238,7 +238,7 @@ def test_thresholds_bins_combinations_and_other_rows(own: Workspace) -> None:
     assert (later.tables[0].shap_gaps.n_rows, later.tables[0].shap_gaps.is_sample) == (150, True)
     batches = fair(own, by=["batch"], data="later", shap_rows=0)  # none of the first was good
     assert "true_positive_rate" not in batches.tables[0].groups[-1].metrics
-    assert "1 of 2 groups have no row that is" in batches.notes[-1]
+    assert "1 of 2 groups has no row that is" in batches.notes[-1]
 
 
 def test_what_is_asked_wrongly_ends_in_a_sentence(own: Workspace) -> None:

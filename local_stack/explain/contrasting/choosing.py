@@ -101,13 +101,14 @@ def since(
         times = series.cast(pl.Datetime("us"))
         first = moment(start)
         last = None if until is None else moment(until)
+        if last is not None and last.end <= first.start:
+            raise _empty_window(start, until)
         sides = times < first.start, _within(times, first, last)
     elif series.dtype.is_numeric():
-        number = _number(start)
-        sides = (
-            _is_known(series) & (series < number),
-            _between(series, number, None if until is None else _number(until)),
-        )
+        number, end = _number(start), None if until is None else _number(until)
+        if end is not None and end < number:
+            raise _empty_window(start, until)
+        sides = _is_known(series) & (series < number), _between(series, number, end)
     else:
         raise InputError(
             f"Column '{column}' holds texts, which have no before and after.",
@@ -118,6 +119,13 @@ def since(
         if side.height == 0:
             raise InputError(f"There is no row {word} {start[:60]}.", _known(series))
     return before, after
+
+
+def _empty_window(start: str, until: str | None) -> InputError:
+    return InputError(
+        f"The window ends at {str(until)[:60]}, before it begins at {start[:60]}.",
+        "Give --since the earlier and --until the later end.",
+    )
 
 
 def column_of(frame: pl.DataFrame, column: str) -> pl.Series:

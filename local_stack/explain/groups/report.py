@@ -186,8 +186,9 @@ def _notes(subject: Subject, plan: Plan, tables: Sequence[FairnessTable]) -> lis
         few = [it.group for it in table.groups if not it.is_enough]
         if few and table.positive in (None, tables[0].positive):
             found.append(
-                f"By {table.by}, {len(few)} of {len(table.groups)} groups have fewer than "
-                f"{plan.fairness.min_rows} rows and are not compared."
+                f"By {table.by}, {len(few)} of {len(table.groups)} groups "
+                f"{'has' if len(few) == 1 else 'have'} fewer than {plan.fairness.min_rows} rows "
+                f"and {'is' if len(few) == 1 else 'are'} not compared."
             )
         bare = [
             it
@@ -197,9 +198,9 @@ def _notes(subject: Subject, plan: Plan, tables: Sequence[FairnessTable]) -> lis
         if bare:
             about = f" for '{table.positive}'" if table.positive is not None else ""
             found.append(
-                f"By {table.by}{about}, {len(bare)} of {len(table.groups)} groups have no row that "
-                "is, or none that is not, what is selected; the rates that they lack are left out "
-                "of the differences."
+                f"By {table.by}{about}, {len(bare)} of {len(table.groups)} groups "
+                f"{'has' if len(bare) == 1 else 'have'} no row that is, or none that is not, what "
+                "is selected; rates that are lacking are left out of the differences."
             )
     return found
 
