@@ -13,7 +13,7 @@ from scipy.special import expit, softmax
 from sklearn.utils import all_estimators
 
 from local_stack.errors import InputError
-from local_stack.explain.attributing.attributing import Explainer, attribute
+from local_stack.explain.attributing.attributing import Explainer, attribute, class_scores
 from local_stack.explain.attributing.attributions import column_groups
 from local_stack.explain.attributing.sampled import sampled_values
 from local_stack.preparation.fitting import raw_columns
@@ -228,6 +228,20 @@ def test_a_model_without_an_answer_everywhere_is_told_in_a_sentence() -> None:
     )
     with pytest.raises(InputError, match="no number for rows that are mixed"):
         attribute(Explainer(model, matrix), matrix[:2])
+
+
+@pytest.mark.parametrize("shape", ["ovr", "ovo"])
+def test_the_weights_of_pairs_of_classes_are_not_those_of_classes(shape: str) -> None:
+    frame = table(60).select("a", "b", part=pl.col("grade") % 3)
+    params = {"kernel": "linear", "decision_function_shape": shape}
+    recipe = {"dataset": "t", "target": "part", "task": "classification", "params": params}
+    model = fit(parse_recipe({**recipe, "estimator": "sklearn.svm.SVC"}), frame).model
+    matrix = model.matrix(raw_columns(frame, model.inputs))
+    assert len(model.estimator.coef_) == len(model.classes)  # three pairs of three classes
+    found = attribute(Explainer(model, matrix[:10]), matrix[:5])
+    np.testing.assert_array_equal(found.raw.argmax(axis=1), model.outputs(matrix[:5]))
+    np.testing.assert_array_equal(found.raw, class_scores(model, matrix[:5]))
+    assert found.additivity_error < 1e-12
 
 
 def is_trainable(path: str) -> bool:

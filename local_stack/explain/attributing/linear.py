@@ -20,8 +20,9 @@ def is_linear(model: Model) -> bool:
     coefficients = getattr(model.estimator, "coef_", None)
     if model.is_booster or not isinstance(coefficients, np.ndarray):
         return False
-    if getattr(model.estimator, "kernel", "linear") != "linear":
-        return False
+    kernel = getattr(model.estimator, "kernel", None)
+    if kernel is not None and (kernel != "linear" or len(model.classes) > 2):
+        return False  # of more classes a support vector machine has the weights of their pairs
     n_outputs = len(model.classes) if len(model.classes) > 2 else 1
     return np.atleast_2d(coefficients).shape == (n_outputs, len(model.features))
 
