@@ -144,14 +144,13 @@ def register(
             f"A model cannot be called '{name}': @ stands before a stage, latest is a run.",
             "Take another name.",
         )
-    from local_stack.runs.saved_models import models_of, refusals
+    from local_stack.runs.saved_models import advice_without
 
     source = find_run(workspace, run)
     if source["status"] != "FINISHED" or not source["model"]:
-        refused = refusals(models_of(workspace, source))
         raise InputError(
             f"Run {source['run_id']} is {source['status']} and has no model to register.",
-            " ".join(refused[:1]) or "Register a run whose status is FINISHED.",
+            advice_without(workspace, source, "Register"),
         )
     at = now()
 

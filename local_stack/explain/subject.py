@@ -17,6 +17,7 @@ from local_stack.preparation.fitting import raw_columns
 from local_stack.progress import Progress, silent
 from local_stack.registry import load, resolve
 from local_stack.runs.records import find_run
+from local_stack.runs.saved_models import advice_without
 from local_stack.stores.artifacts import Tree
 from local_stack.stores.metadata import Row
 from local_stack.workspace import Workspace
@@ -186,7 +187,8 @@ def target_run(workspace: Workspace, target: str) -> Row:
             ) from None
         run = find_run(workspace, resolve(workspace, target).run_id)
     if not run["model"]:
-        raise InputError(f"Run {run['run_id']} has no model.", "Explain a run that has FINISHED.")
+        message = f"Run {run['run_id']} is {run['status']} and has no model to explain."
+        raise InputError(message, advice_without(workspace, run, "Explain"))
     return run
 
 

@@ -47,8 +47,9 @@ _SKLEARN: Final = (
 _LIGHTGBM: Final = (
     "Where it is trusted: mlflow.lightgbm.load_model(PATH).booster_.save_model('model.txt')."
 )
-_FUNCTION: Final = "It is code of its own: train the same model by a recipe, with runs train."
-_OTHER: Final = "It is listed only: train the same model by a recipe, with runs train."
+_TRAIN: Final = "train the same model by a recipe, with runs train"
+_FUNCTION: Final = f"It is code of its own: {_TRAIN}."
+_OTHER: Final = f"It is listed only: {_TRAIN}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,19 @@ def refusals(models: Sequence[SavedModel]) -> tuple[str, ...]:
         for model in models
         if not model.is_loadable
     )
+
+
+def advice_without(workspace: Workspace, row: Row, verb: str) -> str:
+    """Return what to do where ``verb``, such as Explain, needs a model and this run has none."""
+    tags = row["tags"] or {}
+    if "paceml.trial" in tags and tags.get("mlflow.parentRunId"):
+        study = tags["mlflow.parentRunId"][:8]
+        return f"It is a trial, which keeps none: {verb.lower()} its study, {study}."
+    for refused in refusals(models_of(workspace, row)):
+        return refused if _TRAIN in refused else f"{refused} To {verb.lower()} it here, {_TRAIN}."
+    if row["status"] != "FINISHED":
+        return f"{verb} a run whose status is FINISHED."
+    return "It logged none: train one by a recipe, with runs train."
 
 
 def _written(workspace: Workspace, row: Row) -> Iterator[tuple[str, str | None]]:

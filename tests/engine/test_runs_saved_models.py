@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
+from functools import partial
 
 import pytest
 from run_store_kit import put_experiment, put_run, run_id
 
 from local_stack import registry
 from local_stack.errors import InputError
+from local_stack.explain.row import row as explain_row
 from local_stack.runs import records
 from local_stack.workspace import Workspace
 
@@ -71,9 +73,15 @@ def test_the_format_of_a_model_of_others_is_told(workspace, case):
     assert (found.path, found.format, found.is_loadable) == ("model", expected, False)
     assert found.flavors == tuple(sorted(flavors))
     assert advice in found.advice
-    with pytest.raises(InputError) as refused:
-        registry.register(workspace, "wine", run)
-    assert advice in refused.value.hint
+    asked = [
+        partial(registry.register, workspace, "wine"),
+        partial(explain_row, workspace, index=0),
+    ]
+    for verb in asked:
+        with pytest.raises(InputError) as refused:
+            verb(run)
+        assert advice in refused.value.hint
+        assert "runs train" in refused.value.hint
 
 
 BROKEN = {
@@ -125,6 +133,20 @@ def test_a_logged_model_lies_beside_the_runs(shared_data, tmp_path):
     assert len(found) == 4
     assert {model.format for model in found} == {"pickle"}
     assert all(model.flavors == ("python_function", "sklearn") for model in found)
+
+
+def test_of_a_run_without_a_model_it_is_told_what_to_take(workspace):
+    mlruns = workspace.root / "mlruns"
+    study = "7" * 32
+    trial = put_run(mlruns, run_id(1))
+    (trial / "tags" / "paceml.trial").write_text("3")
+    (trial / "tags" / "mlflow.parentRunId").write_text(study)
+    put_run(mlruns, run_id(2))
+    put_run(mlruns, run_id(3), status=4)
+    for number, hint in [(1, study[:8]), (2, "logged none"), (3, "status is FINISHED")]:
+        with pytest.raises(InputError, match="no model to explain") as refused:
+            explain_row(workspace, run_id(number), index=0)
+        assert hint in refused.value.hint
 
 
 def test_nothing_is_unpickled_to_tell_the_format(workspace):
