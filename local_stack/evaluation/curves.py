@@ -164,14 +164,15 @@ def reliability(is_true: np.ndarray, score: np.ndarray, n_bins: int = N_BINS) ->
 
 
 def wilson(share: np.ndarray, n: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Return the interval of shares of ``n`` rows by Wilson (1927)."""
+    """Return the interval of shares of ``n`` rows by Wilson (1927); the share lies in it."""
     import numpy as np
     from scipy.special import ndtri
 
     z = float(ndtri((1 + level) / 2))
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
+    low, high = np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
+    return np.minimum(low, share), np.maximum(high, share)  # at nought and one but for rounding
 
 
 def confusion(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:

@@ -118,6 +118,17 @@ def test_reliability_is_the_calibration_curve_and_brier_falls_into_its_parts() -
         assert (it.low, it.high) == pytest.approx(tuple(wanted), abs=1e-9)
 
 
+def test_a_share_of_nought_or_one_lies_in_its_interval() -> None:
+    n = np.arange(1.0, 500.0)
+    for share in (
+        np.zeros_like(n),
+        np.ones_like(n),
+    ):  # pictures take no bar of a length below nought
+        low, high = curves.wilson(share, n)
+        assert (low <= share).all()
+        assert (share <= high).all()
+
+
 def test_probabilities_of_one_value_a_bin_leave_nothing_within() -> None:
     generator = np.random.default_rng(3)
     score = generator.choice([0.05, 0.45, 0.95], 500)
