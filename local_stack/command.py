@@ -360,11 +360,12 @@ def _documented(doc: str) -> dict[str, str]:
 def _coerce(parameter: Parameter, value: Any) -> Any:
     if parameter.is_repeated:
         items = value if isinstance(value, list | tuple) else [value]
-        return tuple(_scalar(parameter, item) for item in items)
-    return value if value is None else _scalar(parameter, value)
+        return tuple(scalar(parameter, item) for item in items)
+    return value if value is None else scalar(parameter, value)
 
 
-def _scalar(parameter: Parameter, value: Any) -> Any:
+def scalar(parameter: Parameter, value: Any) -> Any:
+    """Return one value in the type that a parameter declares; raise where it is none of it."""
     text = str(value)
     if parameter.choices and text not in parameter.choices:
         raise InputError(

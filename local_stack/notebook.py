@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from datetime import date
+from pathlib import Path, PurePath
 from typing import Any
 
 from local_stack import environment
 from local_stack.catalog import WORDS, commands
-from local_stack.command import Command, Parameter
-from local_stack.errors import nearest
+from local_stack.command import Command, JsonText, Parameter, scalar
+from local_stack.errors import InputError, nearest
 from local_stack.workspace import Workspace as _Workspace
 
 environment.prepare()
@@ -69,16 +71,46 @@ def _bound(command: Command, workspace: _Workspace) -> Callable[..., Any]:
 
 def _suited(value: Any, parameter: Parameter | None) -> Any:
     """Return a value as a verb takes it: a run by its id, a path as one, several as a tuple."""
-    if parameter is not None and parameter.is_repeated:
-        is_one = isinstance(value, str | Mapping) or not isinstance(value, Iterable)
-        return value if isinstance(value, Mapping) else _several([value] if is_one else value)
-    if parameter is not None and parameter.kind is Path and isinstance(value, str):
+    if parameter is None or (value is None and not parameter.is_required):
+        return () if parameter is not None and parameter.is_repeated else value
+    if not parameter.is_repeated:
+        return _one(value, parameter)
+    is_one = isinstance(value, str | Mapping) or not isinstance(value, Iterable)
+    if isinstance(value, Mapping):
+        return value
+    return tuple(_one(item, parameter) for item in ([value] if is_one else value))
+
+
+def _one(value: Any, parameter: Parameter) -> Any:
+    """Return one value in the type that a verb declares, as a command line would give it.
+
+    Raises
+    ------
+    InputError
+        It is nothing of that type.
+    """
+    value, kind = getattr(value, "run_id", value), parameter.kind
+    if kind is JsonText and isinstance(value, Mapping):
+        return {str(key): item for key, item in value.items()}
+    if kind is JsonText and isinstance(value, str | list | tuple | int | float):
+        return value
+    if kind is Path and isinstance(value, str | Path):
         return Path(value)
-    return getattr(value, "run_id", value)
-
-
-def _several(values: Iterable[Any]) -> tuple[Any, ...]:
-    return tuple(getattr(value, "run_id", value) for value in values)
+    if isinstance(value, date):
+        value = value.isoformat()
+    is_single = getattr(value, "ndim", None) == 0  # a number of NumPy's
+    is_single = is_single or isinstance(value, str | PurePath | bool | int | float)
+    if kind is int and is_single and not isinstance(value, bool) and hasattr(value, "__index__"):
+        return operator.index(value)
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if kind is float and isinstance(value, float):
+        return value
+    if kind in (JsonText, Path) or not is_single:
+        what = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
+        wanted = "a JSON object" if kind is JsonText else what.get(kind, "a text")
+        raise InputError(f"{parameter.name} needs {wanted}, not {type(value).__name__}.")
+    return scalar(parameter, value)
 
 
 class Workspace(_Workspace):

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import re
 import shutil
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from comparison_kit import put_run, run_id
 
 from local_stack import Workspace
+from local_stack.catalog import commands
+from local_stack.errors import StackError
+from local_stack.notebook import _suited
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"
 
@@ -88,6 +95,42 @@ def test_a_path_may_be_a_text(notebook: Any, tmp_path: Path) -> None:
     target = tmp_path / "x.csv"
     notebook.runs.compare(run_id(0), run_id(1), csv=str(target))
     assert target.is_file()
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda ws: ws.explain.model(None), "target needs a text, not NoneType"),
+        (lambda ws: ws.explain.model(["x"]), "target needs a text, not list"),
+        (lambda ws: ws.explain.model(5), "neither a run nor a model '5'"),
+        (lambda ws: ws.explain.model("x", rows=2.5), "rows needs a whole number, not '2.5'"),
+        (lambda ws: ws.explain.model("x", rows=[3]), "rows needs a whole number, not list"),
+        (lambda ws: ws.explain.model("x", html=1), "html needs a path, not int"),
+        (lambda ws: ws.explain.row("x", row=pd.Series([1, 2])), "row needs a JSON object"),
+        (lambda ws: ws.explain.row("x", index=True), "index needs a whole number, not 'True'"),
+        (lambda ws: ws.explain.row("x", index=0, by="y"), "by cannot be 'y'"),
+        (lambda ws: ws.explain.fairness("x", by=[["y"]]), "by needs a text, not list"),
+        (lambda ws: ws.explain.fairness("x", threshold="y"), "threshold needs a number"),
+        (lambda ws: ws.runs.show(5), "no run '5'"),
+        (lambda ws: ws.data.show("x", limit=np.array([1, 2])), "not ndarray"),
+    ],
+)
+def test_a_value_of_another_type_is_no_defect_of_ours(notebook: Any, call: Any, told: str) -> None:
+    with pytest.raises(StackError, match=re.escape(told)) as caught:
+        call(notebook)
+    assert caught.value.exit_code == 2
+
+
+def test_numbers_of_numpy_and_dates_are_what_they_look_like(notebook: Any) -> None:
+    parameters = {it.name: it for it in commands()["explain.compare"].parameters}
+    assert type(_suited(np.int64(3), parameters["rows"])) is int
+    assert _suited(30.0, parameters["rows"]) == 30
+    assert _suited(date(2024, 2, 1), parameters["since"]) == "2024-02-01"
+    assert _suited(np.int64(1), parameters["output"]) == "1"
+    assert _suited(None, parameters["output"]) is None
+    row = commands()["explain.row"].parameters
+    assert [_suited({1: 2}, it) for it in row if it.name == "row"] == [{"1": 2}]
+    assert [_suited(None, it) for it in row if it.name == "immutable"] == [()]
 
 
 def test_a_verb_tells_its_arguments(notebook: Any) -> None:
