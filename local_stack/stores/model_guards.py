@@ -11,7 +11,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from local_stack.errors import DamagedError
@@ -171,20 +171,37 @@ def check_estimator(estimator: Any, n_features: int) -> None:
     """Check that no tree inside a loaded estimator reads a column past the last."""
     if getattr(estimator, "n_features_in_", n_features) != n_features:
         raise refuse("its number of features is not that of its preparation")
-    pending, seen = [estimator], set()
+    pending, seen = [(estimator, n_features)], set()
     while pending:
-        item = pending.pop()
-        if id(item) in seen:
+        item, width = pending.pop()
+        if (id(item), width) in seen:
             continue
-        seen.add(id(item))
+        seen.add((id(item), width))
         if type(item).__name__ in ("Tree", "TreePredictor"):
-            _check_split_columns(item, n_features)
+            _check_split_columns(item, width)
         elif isinstance(item, list | tuple):
-            pending.extend(item)
+            pending.extend((it, width) for it in item)
         elif getattr(getattr(item, "dtype", None), "kind", "") == "O":
-            pending.extend(item.ravel().tolist())
+            pending.extend((it, width) for it in item.ravel().tolist())
         elif type(item).__module__.startswith("sklearn.") and hasattr(item, "__dict__"):
-            pending.extend(vars(item).values())
+            held = dict(vars(item))
+            if type(item).__name__ in ("BaggingClassifier", "BaggingRegressor"):
+                pending.extend(_bagged(held.pop("estimators_"), held, width))
+            pending.extend((it, width) for it in held.values())
+
+
+def _bagged(members: Any, held: Mapping[str, Any], n_features: int) -> Iterator[tuple[Any, int]]:
+    """Yield the members of a bagging, which see some of the columns, each with their number."""
+    import numpy as np
+
+    places = [np.asarray(it) for it in held["estimators_features_"]]
+    if len(places) != len(members):
+        raise refuse("its members are not those of its columns")
+    for member, columns in zip(members, places, strict=True):
+        is_known = columns.ndim == 1 and columns.dtype.kind in "iu"
+        if not (is_known and bool(((columns >= 0) & (columns < n_features)).all())):
+            raise refuse("a member looks at a column that is not there")
+        yield member, len(columns)
 
 
 def _check_split_columns(tree: Any, n_features: int) -> None:

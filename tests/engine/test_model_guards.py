@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from model_kit import BOMBED, Bomb, rehashed, trained_models
 from sklearn.base import is_classifier
+from sklearn.ensemble import BaggingRegressor, RandomForestRegressor
+from sklearn.tree import DecisionTreeRegressor
 
 from local_stack.errors import DamagedError
 from local_stack.preparation.fitted import Column, Feature, Preparation
@@ -51,6 +53,8 @@ PARAMS: dict[str, list[dict[str, Any]]] = {
         {"metric": "chebyshev"},
         {"p": 3},
     ],
+    "sklearn.ensemble.BaggingClassifier": [{"n_estimators": 3, "max_features": 0.5}],
+    "sklearn.ensemble.BaggingRegressor": [{"n_estimators": 3, "bootstrap_features": True}],
     "sklearn.ensemble.GradientBoostingRegressor": [{"loss": "huber"}, {"loss": "quantile"}],
     "sklearn.ensemble.GradientBoostingClassifier": [{"loss": "exponential"}],
     "sklearn.ensemble.HistGradientBoostingRegressor": [
@@ -182,6 +186,37 @@ BREAKS = [
     (b"tree_sizes=", b"tree_sizes=9", "cut short|not where|unknown kind"),
     (b"Tree=1\n", b"Tree=2\n", "not where"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ([[0, 3], [0, 1]], "column that is not there"),
+        ([[0, -1], [0, 1]], "column that is not there"),
+        ([[0.0, 1.0], [0, 1]], "column that is not there"),
+        ([[0], [0, 1]], "column that is not there"),
+        ([[0, 1, 2], [0, 1]], "column that is not there"),
+        ([[0, 1]], "members are not those"),
+    ],
+)
+def test_a_bagging_whose_members_read_other_columns_is_refused(columns: Any, words: str) -> None:
+    matrix = np.arange(60.0).reshape(20, 3)
+    bagging = BaggingRegressor(n_estimators=2, max_features=2, random_state=0)
+    fitted = bagging.fit(matrix, matrix[:, 0])
+    small(fitted)
+    fitted.estimators_features_ = [np.array(it) for it in columns]
+    with pytest.raises(DamagedError, match=words):
+        small(fitted)
+
+
+def test_a_forest_that_calls_itself_a_bagging_is_read_as_what_it_is() -> None:
+    matrix = np.arange(80.0).reshape(20, 4)
+    tree = DecisionTreeRegressor().fit(matrix, matrix[:, 3])
+    forest = RandomForestRegressor(n_estimators=1).fit(matrix[:, :3], matrix[:, 0])
+    forest.estimators_ = [tree]
+    forest.estimators_features_ = [np.array([0, 1, 2, 0])]
+    with pytest.raises(DamagedError, match="column that is not there"):
+        small(forest)
 
 
 @pytest.mark.parametrize(("old", "new", "words"), BREAKS)
