@@ -244,6 +244,19 @@ def test_the_weights_of_pairs_of_classes_are_not_those_of_classes(shape: str) ->
     assert found.additivity_error < 1e-12
 
 
+def test_partial_least_squares_are_a_weighted_sum_of_distances() -> None:
+    model, matrix = trained("y", "sklearn.cross_decomposition.PLSRegression", ONE_HOT, n_rows=60)
+    found = attribute(Explainer(model, matrix), matrix)
+    assert found.is_exact
+    assert found.method.startswith("linear SHAP")
+    np.testing.assert_allclose(found.raw[:, 0], model.outputs(matrix), **EXACT)
+    moved = (matrix - matrix.mean(axis=0)) * model.estimator.coef_
+    groups = column_groups(model.preparation).values()
+    summed = np.column_stack([moved[:, places].sum(axis=1) for places in groups])
+    np.testing.assert_allclose(found.values[:, :, 0], summed, **EXACT)
+    np.testing.assert_allclose(found.base, model.outputs(matrix).mean(), **EXACT)
+
+
 def is_trainable(path: str) -> bool:
     try:
         parse_recipe({"dataset": "t", "target": "y", "estimator": path}, check=True)

@@ -63,6 +63,7 @@ def test_a_missing_number_is_filled_and_scaled_in_words() -> None:
         ("paid", "sklearn.linear_model.LogisticRegression"),
         ("grade", "sklearn.linear_model.LogisticRegression"),
         ("limit", "sklearn.linear_model.Ridge"),
+        ("limit", "sklearn.cross_decomposition.PLSRegression"),
     ],
 )
 def test_the_terms_of_a_linear_model_add_up_to_its_score(target: str, estimator: str) -> None:

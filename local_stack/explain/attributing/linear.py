@@ -27,6 +27,18 @@ def is_linear(model: Model) -> bool:
     return np.atleast_2d(coefficients).shape == (n_outputs, len(model.features))
 
 
+def weights_of(model: Model) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return coefficients (n_outputs, n_features) and intercepts (n_outputs,) of a linear model."""
+    import numpy as np
+
+    estimator: Any = model.estimator
+    coefficients = np.atleast_2d(np.asarray(estimator.coef_, dtype=np.float64))
+    intercepts = np.atleast_1d(np.asarray(estimator.intercept_, dtype=np.float64))
+    intercepts = np.broadcast_to(intercepts, len(coefficients))
+    mean = getattr(estimator, "_x_mean", None)  # partial least squares weigh distances to it
+    return coefficients, intercepts if mean is None else intercepts - coefficients @ mean
+
+
 def linear_values(
     model: Model, matrix: NDArray[np.float64], background: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -37,15 +49,11 @@ def linear_values(
     """
     import numpy as np
 
-    estimator: Any = model.estimator
-    coefficients = np.atleast_2d(np.asarray(estimator.coef_, dtype=np.float64))
-    intercepts = np.broadcast_to(
-        np.atleast_1d(np.asarray(estimator.intercept_, dtype=np.float64)), len(coefficients)
-    )
+    coefficients, intercepts = weights_of(model)
     mean = background.mean(axis=0)
     values = (matrix - mean)[:, :, None] * coefficients.T[None]
     # One feature after the other: the sums of linear algebra depend on how many rows there are.
-    raw = np.repeat(np.asarray(intercepts, dtype=np.float64)[None], len(matrix), axis=0)
+    raw = np.repeat(intercepts[None], len(matrix), axis=0)
     for column, weights in zip(matrix.T, coefficients.T, strict=True):
         raw += column[:, None] * weights
     return values, coefficients @ mean + intercepts, raw

@@ -264,15 +264,11 @@ def _plain(value: Any) -> Any:
 def _terms(model: Model, matrix: Array, number: int) -> tuple[float | None, list[Term]]:
     if not linear.is_linear(model):
         return None, []
-    import numpy as np
-
-    estimator: Any = model.estimator
-    coefficients = np.atleast_2d(np.asarray(estimator.coef_, dtype=np.float64))[number]
-    intercepts = np.atleast_1d(np.asarray(estimator.intercept_, dtype=np.float64))
-    triples = zip(model.features, matrix[0].tolist(), coefficients.tolist(), strict=True)
+    weights, intercepts = linear.weights_of(model)
+    coefficients = weights[number].tolist()
+    triples = zip(model.features, matrix[0].tolist(), coefficients, strict=True)
     terms = [Term(it.name, value, weight, value * weight) for it, value, weight in triples]
-    intercept = float(intercepts[number if len(intercepts) > 1 else 0])
-    return intercept, sorted(terms, key=lambda it: (-abs(it.product), it.feature))
+    return float(intercepts[number]), sorted(terms, key=lambda it: (-abs(it.product), it.feature))
 
 
 def _score(model: Model, matrix: Array, number: int) -> float | None:
