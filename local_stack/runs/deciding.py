@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from local_stack.errors import InputError
 from local_stack.evaluation import calibration, thresholds
 from local_stack.runs.options import DEFAULT_FOLDS, Threshold
 
@@ -68,9 +69,13 @@ def decision(
     if not parts or folds_needed(recipe) is None:
         return Decision(threshold=threshold.value)
     truth = np.concatenate([part.truth for part in parts])
-    probability = np.concatenate(
-        [part.probability for part in parts if part.probability is not None]
-    )
+    told = [part.probability for part in parts if part.probability is not None]
+    if len(told) < len(parts):
+        raise InputError(
+            f"{recipe.estimator.rpartition('.')[2]} gives no probabilities with such params.",
+            "Leave calibrate and threshold out, or train lightgbm.",
+        )
+    probability = np.concatenate(told)
     rows = np.concatenate([part.rows for part in parts])
     is_known = truth >= 0
     truth, probability = truth[is_known], probability[is_known]

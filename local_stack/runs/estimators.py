@@ -109,15 +109,15 @@ def _abilities(recipe: Recipe) -> dict[str, tuple[bool, str]]:
         return {}
     kind = sklearn_class(recipe.estimator)
     takes_weights = "sample_weight" in inspect.signature(kind.fit).parameters
-    gives_probabilities = hasattr(kind, "predict_proba")
+    is_probable = gives_probabilities(recipe.estimator, recipe.params)
     weights = "Its fit takes no sample_weight: leave the key out, or train lightgbm."
     probabilities = "It gives no probabilities: leave the key out, or train lightgbm."
     only = "Train lightgbm, or set what the estimator itself has in params."
     return {
         "weights": (takes_weights, weights),
         "class_weight": (takes_weights, weights),
-        "calibrate": (gives_probabilities, probabilities),
-        "threshold": (gives_probabilities, probabilities),
+        "calibrate": (is_probable, probabilities),
+        "threshold": (is_probable, probabilities),
         "monotone": (
             "monotonic_cst" in inspect.signature(kind).parameters,
             "It has no monotonic_cst: train lightgbm or HistGradientBoosting.",
@@ -138,9 +138,16 @@ def task_of_estimator(estimator: str, params: Mapping[str, Any]) -> str | None:
     return "classification" if is_classifier(kind()) else "regression"
 
 
-def gives_probabilities(estimator: str) -> bool:
-    """Return whether an estimator's classes come with probabilities."""
-    return is_booster(estimator) or hasattr(sklearn_class(estimator), "predict_proba")
+def gives_probabilities(estimator: str, params: Mapping[str, Any]) -> bool:
+    """Return whether an estimator's classes come with probabilities, with such parameters."""
+    if is_booster(estimator):
+        return True
+    kind = sklearn_class(estimator)
+    if not hasattr(kind, "predict_proba"):
+        return False
+    known = inspect.signature(kind).parameters
+    made = kind(**{name: value for name, value in params.items() if name in known})
+    return hasattr(made, "predict_proba")  # an SVC only with probability, SGD not of every loss
 
 
 def accepts_missing(estimator: str) -> bool:

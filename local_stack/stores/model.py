@@ -116,6 +116,8 @@ class Model:
     def has_probabilities(self) -> bool:
         """Return whether :meth:`predict_proba` can answer."""
         is_able = self.is_booster or hasattr(self.estimator, "predict_proba")
+        if len(self.classes) > 2 and getattr(self.estimator, "multi_class", "") == "one_vs_one":
+            is_able = False  # a Gaussian process that compares classes in pairs has none
         return self.task == "classification" and is_able
 
     def matrix(self, columns: Mapping[str, Values]) -> np.ndarray:

@@ -385,6 +385,14 @@ def test_an_estimator_without_probabilities_cannot_be_decided(tmp_path: Path) ->
         model_files.load(tmp_path / "m")
 
 
+def test_a_gaussian_process_of_pairs_of_classes_has_no_probabilities() -> None:
+    path = "sklearn.gaussian_process.GaussianProcessClassifier"
+    asked = {"estimator": path, "params": {"multi_class": "one_vs_one"}}
+    assert not fit(recipe("grade", **asked), table(60)).model.has_probabilities
+    with pytest.raises(InputError, match="gives no probabilities with such params"):
+        fit(recipe("grade", calibrate="sigmoid", **asked), table(60))
+
+
 def test_the_same_recipe_gives_the_same_decisions_whatever_the_threads() -> None:
     chosen = recipe(calibrate="isotonic", threshold={"metric": "f1"}, split={"folds": 3})
     one, two = (fit(chosen, table(), threads=n) for n in (1, 2))

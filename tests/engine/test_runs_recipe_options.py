@@ -219,6 +219,8 @@ def test_quantiles_are_of_a_regression() -> None:
         ("linear_model.Ridge", "quantiles: [0.5]", "Ridge cannot be trained with quantiles"),
         ("linear_model.RidgeClassifier", "calibrate: isotonic", "gives no probabilities"),
         ("linear_model.RidgeClassifier", "threshold: 0.3", "gives no probabilities"),
+        ("svm.SVC", "calibrate: sigmoid", "gives no probabilities"),
+        ("linear_model.SGDClassifier", "threshold: {metric: f1}", "gives no probabilities"),
         (
             "linear_model.LogisticRegression",
             "class_weight: balanced\nparams: {class_weight: balanced}",

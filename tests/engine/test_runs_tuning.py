@@ -386,6 +386,9 @@ def test_the_direction_of_a_metric_is_known():
         goal = goal_of(frame, metric, **more)
         found = (goal.metric, goal.is_higher_better, goal.scorer)
         assert found == (metric or "rmse", is_higher, scorer)
+    for params, metric in [({}, "accuracy"), ({"probability": True}, "log_loss")]:
+        more = {"estimator": "sklearn.svm.SVC", "params": params}
+        assert goal_of(classes, None, **more).metric == metric
 
 
 def test_a_metric_that_is_not_there_or_does_not_fit_is_a_sentence():

@@ -70,7 +70,8 @@ def objective(plan: Recipe, frame: pl.DataFrame) -> Objective:
     if task == "classification":
         n_classes = len(table.take(rows).classes)
         kind = "binary" if n_classes == 2 else "multiclass"
-    has_probabilities = task == "classification" and gives_probabilities(plan.estimator)
+    is_class = task == "classification"
+    has_probabilities = is_class and gives_probabilities(plan.estimator, plan.params)
     usual = _METRICS[kind]
     if task == "classification" and not has_probabilities:
         usual = tuple(name for name in usual if name in _DECIDED)
