@@ -178,9 +178,11 @@ def target_run(workspace: Workspace, target: str) -> Row:
                 f"Run {run['run_id']} is deleted.",
                 f"Restore it with: paceml-tui runs restore {run['run_id'][:8]}",
             )
-    except NotFoundError:
+    except NotFoundError as error:
         name = target.partition("/")[0].rpartition("@")[0] or target.partition("/")[0]
         if workspace.get("models", name) is None:
+            if error.details:  # several runs begin so
+                raise
             raise NotFoundError(
                 f"There is neither a run nor a model '{target}'.",
                 "List them with: paceml-tui runs search, paceml-tui registry list",

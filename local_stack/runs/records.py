@@ -395,7 +395,7 @@ def find_run(workspace: Workspace, run: str) -> Row:
     Raises
     ------
     NotFoundError
-        When none or more than one fits.
+        When none or more than one fits; ``details`` name two of these.
     """
     if run == "latest":
         newest = workspace.query(
@@ -411,7 +411,11 @@ def find_run(workspace: Workspace, run: str) -> Row:
         return rows[0]
     if len(rows) != 1 or not run:
         what = "no run" if not rows else "more than one run"
-        raise NotFoundError(f"There is {what} '{run}'.", "List them with: paceml-tui runs search")
+        raise NotFoundError(
+            f"There is {what} '{run}'.",
+            "List them with: paceml-tui runs search",
+            details={"runs": [row["run_id"] for row in rows]} if run and rows else None,
+        )
     return rows[0]
 
 

@@ -10,7 +10,7 @@ import pytest
 from run_store_kit import put_experiment, put_run, run_id
 
 from local_stack import registry
-from local_stack.errors import InputError
+from local_stack.errors import InputError, NotFoundError
 from local_stack.explain.row import row as explain_row
 from local_stack.runs import records
 from local_stack.workspace import Workspace
@@ -147,6 +147,16 @@ def test_of_a_run_without_a_model_it_is_told_what_to_take(workspace):
         with pytest.raises(InputError, match="no model to explain") as refused:
             explain_row(workspace, run_id(number), index=0)
         assert hint in refused.value.hint
+
+
+def test_of_ids_that_begin_alike_it_is_told_that_there_are_several(workspace):
+    for number in (1, 2):
+        put_run(workspace.root / "mlruns", run_id(number))
+    with pytest.raises(NotFoundError, match="more than one run '0000'") as told:
+        explain_row(workspace, "0000", index=0)
+    assert told.value.details == {"runs": [run_id(1), run_id(2)]}
+    with pytest.raises(NotFoundError, match="neither a run nor a model '9'"):
+        explain_row(workspace, "9", index=0)
 
 
 def test_nothing_is_unpickled_to_tell_the_format(workspace):
