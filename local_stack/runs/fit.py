@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from local_stack.errors import DamagedError, InputError
 from local_stack.evaluation.split import folds, hold_out
 from local_stack.progress import Progress, Step, silent
 from local_stack.runs.boosters import booster_of
@@ -256,7 +257,15 @@ def _trained(
         booster, curve = library.boosted(lesson, progress, label, threads)
         model = from_booster(booster, lesson.preparation, kind=recipe.estimator, **facts)
         return lesson, model, _Left(curve, lambda: library.scores(booster))
-    return lesson, from_estimator(learnt(lesson, threads), lesson.preparation, **facts), _Left()
+    estimator = learnt(lesson, threads)
+    try:
+        return lesson, from_estimator(estimator, lesson.preparation, **facts), _Left()
+    except DamagedError as error:  # nothing is damaged: no file may hold what it is made of
+        why = error.message.partition(": ")[2] or error.message
+        raise InputError(
+            f"{short_name(recipe.estimator)} cannot be stored as it was trained: {why}",
+            "Change params, or train another estimator, such as lightgbm.",
+        ) from error
 
 
 def _with_quantiles(model: Model, lesson: Lesson, progress: Progress, threads: int | None) -> Model:

@@ -159,6 +159,16 @@ def test_a_constraint_that_cannot_be_kept_is_a_sentence(
     assert "\n" not in str(caught.value)
 
 
+def test_an_estimator_that_no_file_may_hold_is_refused_as_such() -> None:
+    path = "sklearn.ensemble.HistGradientBoostingClassifier"
+    params = {"max_iter": 2, "categorical_features": [0]}
+    frame = table(60).select((pl.col("grade") % 3).alias("part"), "a", "label")
+    asked = {"dataset": "t", "target": "label", "estimator": path, "params": params}
+    with pytest.raises(InputError, match="cannot be stored as it was trained: it names") as told:
+        fit(parse_recipe(asked, check=True), frame)
+    assert "Change params" in told.value.hint
+
+
 def test_a_feature_that_a_step_makes_can_be_constrained() -> None:
     value = recipe(monotone={"a_per_b": "decreasing"}).to_dict()
     value["features"].append({"ratio": {"columns": ["a", "b"]}})
