@@ -71,7 +71,7 @@ def _plain_scalar(value: Any) -> Any:
 def iso(moment: datetime) -> str:
     """Return ``moment`` as UTC ISO 8601 with microseconds, so that text order is time order."""
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"  # year 1 is 0001
 
 
 def now() -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +25,7 @@ from local_stack.errors import (
     UnexpectedError,
 )
 from local_stack.progress import Progress, Step, silent
-from local_stack.results import Result
+from local_stack.results import Result, plain
 from local_stack.stores.journal import Draft
 from local_stack.workspace import Workspace, acting
 
@@ -312,6 +313,12 @@ def test_results_are_plain_json(workspace):
     found = catalog.call(workspace, "audit.log", {})
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["total"] == 1
     assert isinstance(Path(workspace.root), Path)
+
+
+def test_a_time_of_an_early_year_is_written_so_that_it_is_read_again():
+    for moment in (datetime(1, 1, 1), datetime(987, 6, 5, 4, 3, 2, 1), datetime(2026, 1, 31)):
+        assert datetime.fromisoformat(plain(moment)) == moment.replace(tzinfo=UTC)
+        assert len(plain(moment)) == len("2026-01-31T00:00:00.000000Z")
 
 
 @pytest.mark.parametrize("word", catalog.VERBS)
