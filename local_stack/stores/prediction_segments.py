@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 FACTS: Final = ("id", "request", "at", "model", "version", "ms", "prediction")
 """What the log says of each prediction, beside its row."""
+_KEYS: Final = frozenset((*FACTS, "row"))
 _SLACK: Final = timedelta(minutes=1)
 _SHORTEST: Final = 6
 
@@ -150,7 +151,8 @@ class PredictionSegments:
                 nearest = f"Did you mean '{last_line(_line_at(data, start), stem)['id']}'?"
         if torn is not None:
             raise torn
-        gone = f" {n_gone} recorded segments of the log are gone." if n_gone else ""
+        many = "1 recorded segment of the log is", f"{n_gone} recorded segments of the log are"
+        gone = f" {many[n_gone > 1]} gone." if n_gone else ""
         raise NotFoundError(
             f"No logged prediction has the id '{prediction_id[:80]}'.{gone}",
             nearest
@@ -167,7 +169,8 @@ class PredictionSegments:
         moment = _moment_of(request)
         first: list[tuple[str, str, Row | None]] = []
         later: list[tuple[str, str, Row | None]] = []
-        for endpoint in _endpoints(self._root):
+        told = self._query("SELECT DISTINCT endpoint FROM prediction_segments")
+        for endpoint in sorted({*_endpoints(self._root), *(row["endpoint"] for row in told)}):
             recorded = self._recorded(endpoint)
             stems = _stems(folder_of(self._root, endpoint) / "log")
             for stem in sorted({*stems, *recorded}):
@@ -199,7 +202,7 @@ def _endpoints(root: Path) -> list[str]:
     for path in (root / "serving").glob("*/endpoint.json"):
         with suppress(OSError, ValueError, TypeError, KeyError):
             found.append(str(json.loads(path.read_bytes())["endpoint"]))
-    return sorted(found)
+    return found
 
 
 def _stems(log: Path) -> list[str]:
@@ -236,6 +239,8 @@ def _lines_of(data: bytes, start: int, stem: str, request: str) -> list[dict[str
     while start < len(data):
         text = _line_at(data, start)
         line = last_line(text, stem)
+        if not (line.keys() >= _KEYS and isinstance(line["row"], dict)):
+            raise damaged(stem)
         if line.get("request") != request:
             break
         found.append(line)

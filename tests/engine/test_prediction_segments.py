@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def test_a_segment_that_is_not_the_recorded_one_is_not_read(workspace: Workspace
         prediction_log.read(workspace, "a")
     (log / "one.jsonl").unlink()
     assert reader(workspace).find(OTHER).segment == "two"
-    with pytest.raises(NotFoundError, match="1 recorded segments of the log are gone"):
+    with pytest.raises(NotFoundError, match="1 recorded segment of the log is gone"):
         reader(workspace).find(REQUEST)
 
 
@@ -107,3 +108,29 @@ def test_the_segments_of_the_time_of_an_id_are_read_first(workspace: Workspace):
     recorded(workspace, "a", log, "right", iso(datetime.fromtimestamp(moment, UTC)))
     (log / "old.jsonl").write_bytes(b"damaged\n")  # it would be refused, were it read
     assert reader(workspace).find(REQUEST).segment == "right"
+
+
+@pytest.mark.parametrize("lost", ["id", "request", "at", "model", "version", "row", "prediction"])
+def test_a_line_without_one_of_its_parts_is_damaged(workspace: Workspace, lost: str):
+    data = line(f"{REQUEST}.0", REQUEST) + line(f"{REQUEST}.1", REQUEST)
+    place = data.rfind(f'"{lost}":'.encode())
+    log = logged(workspace, "a")
+    (log / "one.open").write_bytes(data[: place + 1] + b"X" + data[place + 2 :])
+    with pytest.raises(DamagedError, match="segment one holds a line that is not a prediction"):
+        reader(workspace).find(f"{REQUEST}.1")
+
+
+def test_a_row_that_is_no_object_is_damaged(workspace: Workspace):
+    logged(workspace, "a", one=line(REQUEST, REQUEST, row=[1]))
+    with pytest.raises(DamagedError, match="holds a line that is not a prediction"):
+        reader(workspace).find(REQUEST)
+
+
+def test_a_log_is_read_where_the_file_of_its_endpoint_is_damaged(workspace: Workspace):
+    log = logged(workspace, "a", one=line(REQUEST, REQUEST))
+    recorded(workspace, "a", log, "one", "2026-01-01T00:00:00.000000Z")
+    (log.parent / "endpoint.json").write_bytes(b"{")
+    assert reader(workspace).find(REQUEST).endpoint == "a"
+    shutil.rmtree(log.parent)
+    with pytest.raises(NotFoundError, match="1 recorded segment of the log is gone"):
+        reader(workspace).find(REQUEST)
