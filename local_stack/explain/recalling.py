@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
-from local_stack.errors import StackError
+from local_stack.errors import InputError, StackError
 from local_stack.explain.single import RowExplainer, background_columns, predicted
 from local_stack.registry import load, resolve
 from local_stack.results import Result, plain
@@ -185,6 +185,11 @@ def _again(model: Model, request: Request) -> tuple[list[dict[str, Any]], list[A
     """Return the validated rows of a request, and what the model says of them."""
     given = [line["row"] for line in request.lines]
     names = [column.name for column in model.inputs]
+    for row in given:
+        if row.keys() != {*names}:
+            odd = next(it for it in (*names, *row) if (it in row) != (it in names))
+            said = "holds also" if odd in row else "lacks"
+            raise InputError(f"The logged row {said} a column '{odd[:80]}', unlike the model.")
     columns = model.preparation.validate({it: [row.get(it) for row in given] for it in names})
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return rows, predicted(model, rows, columns)

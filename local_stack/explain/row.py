@@ -196,6 +196,8 @@ def row(
         if source.recalled is None:
             raise
         return _as_logged(workspace, source.recalled, source.notes, error)
+    if source.recalled is not None and source.recalled.is_equal is None:
+        return _as_logged(workspace, source.recalled, source.notes)
     if subject.lacks:
         counterfactuals = similar = 0
     inquiry = Inquiry(workspace, subject)
@@ -306,9 +308,12 @@ def _logged(workspace: Workspace, target: str, prediction_id: str) -> tuple[str,
 
 
 def _as_logged(
-    workspace: Workspace, again: Recalled, notes: tuple[str, ...], error: StackError
+    workspace: Workspace,
+    again: Recalled,
+    notes: tuple[str, ...],
+    error: StackError | None = None,
 ) -> RowExplanation:
-    """Return what the log keeps of a prediction whose model or rows are not here any more."""
+    """Return what the log keeps of a prediction that cannot be asked about any more."""
     logged = again.logged
     told = logged.explanation or {}
     output, unit = str(told.get("output", "")), str(told.get("unit", ""))
@@ -318,7 +323,7 @@ def _as_logged(
     )
     base = float(told.get("base_value", math.nan))
     measure = Measure(output, unit, is_odds=False)
-    if not any(error.message in it for it in notes):
+    if error is not None and not any(error.message in it for it in notes):
         notes = (*notes, f"{logged.target} cannot be asked about it: {error.message}")
     run = workspace.get("runs", logged.run_id) or {}
     data = (run.get("datasets") or [{}])[0]

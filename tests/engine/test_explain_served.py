@@ -281,6 +281,24 @@ async def test_what_was_logged_is_shown_when_data_or_model_are_gone(lender: Work
         assert "Its contributions were not logged." in "\n".join(row_lines(bare))
 
 
+async def test_a_logged_row_of_other_columns_is_shown_as_it_was_logged(
+    lender: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity, answer = await ask(lender, "torn", 1)
+    request = recalling._request(lender, identity)
+    name, *_ = request.line["row"]
+    row = {f"x{name}" if it == name else it: value for it, value in request.line["row"].items()}
+    torn = replace(request, lines=(request.line | {"row": row},))
+    monkeypatch.setattr(recalling, "_request", lambda *_: torn)
+    found = explain(lender, "loans", identity, unit="probability", counterfactuals=2)
+    (note,) = found["notes"]
+    assert "cannot be made again with loans/1: The logged row lacks" in note
+    assert f"'{name}'" in note
+    assert found["row"] == row
+    assert found["prediction"] == answer["predictions"][0]
+    assert (found["is_equal"], found["is_explanation_equal"]) == (None, None)
+
+
 def test_a_unit_that_was_renamed_is_no_difference() -> None:
     then = {"unit": "log-odds", "base_value": 0.5}
     now = "log-odds before calibration"
