@@ -35,9 +35,12 @@ _KEY: Final = "paceml"
 
 
 def _reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
+    """Return what an explanation depends on, and what is stored: a run keeps one, the last."""
     data = arguments.get("data")
     other = versions.find(workspace, str(data)).reference if data else None
-    return [*reads_target(workspace, arguments), other]
+    read = reads_target(workspace, arguments)
+    kept = (workspace.get("explanations", read[0]) or {}).get("artifacts") or {}
+    return [*read, other, {name: blob["sha256"] for name, blob in kept.items()}]
 
 
 @command(

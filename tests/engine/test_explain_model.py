@@ -155,6 +155,18 @@ def test_explaining_twice_gives_the_same(runs) -> None:
         assert stored(workspace, run, name).read_bytes() == content
 
 
+def test_a_pipeline_explains_again_what_is_not_what_it_left(runs) -> None:
+    workspace, ids = runs
+    step = {"target": ids["none held out"]}
+    reads = catalog.find("explain.model").reads
+    assert reads is not None
+    explain(workspace, ids["none held out"], rows=20)
+    left = reads(workspace, step)
+    assert reads(workspace, step) == left
+    explain(workspace, ids["none held out"], rows=25)
+    assert reads(workspace, step) != left
+
+
 def _names(found: Any) -> list[str]:
     return [name.removeprefix("explain/") for name in found.artifacts]
 
