@@ -19,7 +19,7 @@ from local_stack.explain.deciding.trace import Trace
 from local_stack.explain.recalling import Recalled, recalled
 from local_stack.explain.subject import reads_target, subject_of, target_run
 from local_stack.progress import Progress, Step, silent
-from local_stack.results import Result
+from local_stack.results import Result, now
 from local_stack.workspace import Workspace
 
 _MOST_WAYS = 20
@@ -112,7 +112,12 @@ _WITHOUT_ROWS = "counterfactuals and similar rows are not looked for."
 
 
 def _reads(workspace: Workspace, arguments: Mapping[str, Any]) -> Any:
-    """Return what an answer depends on: also what the contract and the data set hold fixed."""
+    """Return what an answer depends on: also what the contract and the data set hold fixed.
+
+    Of a logged prediction it is asked every time whether the same bits come out again.
+    """
+    if arguments.get("prediction"):
+        return now()
     read = reads_target(workspace, arguments)
     dataset = workspace.get("datasets", read[2][0]["name"]) or {}
     return [*read, dataset.get("contract"), dataset.get("sensitive")]

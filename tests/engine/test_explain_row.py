@@ -234,6 +234,8 @@ def test_a_pipeline_takes_a_mapping_and_asks_again_when_the_contract_has_changed
     assert reads is not None
     read = reads(workspace, {"target": run})
     assert ["is_known"] in read  # the sensitive columns
+    asked = {"target": "gone", "prediction": "p"}  # whether it still holds is asked every time
+    assert reads(workspace, asked) != reads(workspace, asked)
     file.write_text(json.dumps({"name": "p", "steps": [{"explain.row": {**step, "unit": {}}}]}))
     with pytest.raises(InputError, match=r"p.yaml, line 1: 'unit' needs one value, not a mapping"):
         pipeline.run(workspace, file)
