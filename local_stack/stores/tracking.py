@@ -168,9 +168,16 @@ class Tracking:
             client.log_inputs(run_id, datasets=[_dataset_input(entry) for entry in datasets])
 
     def log_artifacts(self, run_id: str, folder: Path, path: str = "") -> None:
-        """Copy the files of ``folder`` below the run's artifacts, under ``path``."""
+        """Copy the files of ``folder`` below the run's artifacts, under ``path``.
+
+        In a copy of a store MLflow would write into the original, whose place it keeps.
+        """
         with self._writing() as client:
-            client.log_artifacts(run_id, str(folder), path or None)
+            home = self._copied(client.get_run(run_id))
+            if home is None:
+                client.log_artifacts(run_id, str(folder), path or None)
+            else:
+                shutil.copytree(folder, home / path, dirs_exist_ok=True)
 
     def end_run(self, run_id: str, status: str) -> None:
         """Set the run's status: FINISHED, FAILED or KILLED."""
@@ -294,6 +301,15 @@ class Tracking:
         if not self.uri.startswith("file:"):
             return None
         return Path(unquote(urlsplit(self.uri).path))
+
+    def _copied(self, run: Run) -> Path | None:
+        """Return where artefacts lie in this store, if the run says they lie in its original."""
+        root, uri = self._root(), urlsplit(run.info.artifact_uri)
+        if root is None or uri.scheme not in ("", "file"):
+            return None
+        place = (root.name, run.info.experiment_id, run.info.run_id, "artifacts")
+        said, home = Path(unquote(uri.path)), root.parent.joinpath(*place)
+        return home if said != home and said.parts[-len(place) :] == place else None
 
     def _complete(self, run_id: str) -> None:
         """Make the empty folders of a run again that git and archives leave out.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -191,6 +192,27 @@ def test_a_torn_experiment_hides_no_neighbour(workspace):
     again = begun(tracking, "whole")
     assert again.experiment_id == whole.experiment_id
     assert {whole.run_id, again.run_id} <= set(tracking.unfinished())
+
+
+def test_a_copy_of_a_store_keeps_its_artifacts_to_itself(tmp_path):
+    def at(name: str) -> Tracking:
+        return Tracking((tmp_path / name / "mlruns").as_uri(), tmp_path / f"{name}.lock", "w")
+
+    def kept(name: str) -> dict[str, str]:
+        root = tmp_path / name / "mlruns"
+        return {it.parts[-3]: it.read_text() for it in root.glob("*/*/artifacts/why.txt")}
+
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "why.txt").write_text("old")
+    old = begun(at("one"))
+    at("one").log_artifacts(old.run_id, tmp_path / "made")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    (tmp_path / "made" / "why.txt").write_text("new")
+    new = begun(at("two"))
+    for run in (old, new):
+        at("two").log_artifacts(run.run_id, tmp_path / "made")
+    assert kept("one") == {old.run_id: "old"}
+    assert kept("two") == {old.run_id: "new", new.run_id: "new"}
 
 
 def test_what_mlflow_refuses_is_a_sentence_with_its_cause(workspace):
