@@ -178,10 +178,18 @@ class Workspace:
         return self.metadata.get(table, *key)
 
     def scratch(self) -> tempfile.TemporaryDirectory[str]:
-        """Return a temporary folder inside the workspace, on the same file system."""
+        """Return a temporary folder inside the workspace, on the same file system.
+
+        One that is only read may lie where nothing can be written; then it is the system's.
+        """
         parent = self.root / "cache" / "tmp"
-        parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True)
+        try:
+            parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True)
+        except OSError as error:
+            if not (self.is_readonly and error.errno in (errno.EROFS, errno.EACCES)):
+                raise
+            return tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 
     def leftovers(self) -> list[Path]:
         """Return the temporary files and folders that exist now, those at work included."""

@@ -13,7 +13,7 @@ from local_stack.command import command
 from local_stack.data import versions
 from local_stack.data.assessing.sensitive import trait_of
 from local_stack.data.checkout import outside
-from local_stack.errors import InputError, RefusedError, nearest
+from local_stack.errors import InputError, RefusedError, UnavailableError, nearest
 from local_stack.explain.affording import rows_to_explain
 from local_stack.explain.groups.disparities import measured_of
 from local_stack.explain.groups.grouping import bins_of
@@ -139,7 +139,7 @@ def fairness(
     _check(subject, plan, extra, has_costs=costs is not None)
     rows = rows_of(workspace, subject, progress)
     report = measure(subject, plan, rows, progress)
-    _store(workspace, subject, plan, report)
+    report = _stored(workspace, subject, plan, report)
     if html is not None:
         from local_stack.explain.groups.page import write
 
@@ -286,13 +286,29 @@ def _check(
 # ------------------------------------------------------------------ recording
 
 
-def _store(workspace: Workspace, subject: Subject, plan: Plan, report: FairnessReport) -> None:
+def _stored(
+    workspace: Workspace, subject: Subject, plan: Plan, report: FairnessReport
+) -> FairnessReport:
     """Store the report as an artefact of the run, and each table as what gates look at."""
     with workspace.scratch() as scratch:
         path = Path(scratch) / Path(FILE).name
         path.write_text(json.dumps(report.to_dict(), allow_nan=False), encoding="utf-8")
-        stored = workspace.artifacts.put_file(path).to_dict()
-        workspace.tracking.log_artifacts(report.run_id, Path(scratch), Path(FILE).parent.as_posix())
+        _record(workspace, subject, plan, report, workspace.artifacts.put_file(path).to_dict())
+        try:
+            place = Path(FILE).parent.as_posix()
+            workspace.tracking.log_artifacts(report.run_id, Path(scratch), place)
+        except UnavailableError as error:  # what is recorded here is whole
+            return replace(report, notes=(*report.notes, str(error)))
+    return report
+
+
+def _record(
+    workspace: Workspace,
+    subject: Subject,
+    plan: Plan,
+    report: FairnessReport,
+    stored: Mapping[str, Any],
+) -> None:
     classes = [str(label) for label in subject.model.classes]
     n_usual = len(classes) if len(classes) > 2 else 1
     rows = []
@@ -313,7 +329,7 @@ def _store(workspace: Workspace, subject: Subject, plan: Plan, report: FairnessR
                 "settings": settings,
                 "measured": measured_of(table.disparities, table.four_fifths),
                 "result": replace(table, shap_gaps=None, proxies=None, thresholds=None).to_dict(),
-                "artifacts": {FILE: stored},
+                "artifacts": {FILE: dict(stored)},
                 "actor": workspace.actor,
                 "created_at": now(),
             }

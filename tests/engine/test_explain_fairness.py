@@ -19,7 +19,7 @@ from fairness_kit import EXACT
 from local_stack import registry
 from local_stack.catalog import call
 from local_stack.data import versions
-from local_stack.errors import InputError, RefusedError
+from local_stack.errors import InputError, RefusedError, UnavailableError
 from local_stack.explain.groups.report import FILE, FairnessReport
 from local_stack.explain.subject import subject_of
 from local_stack.runs.comparison import predictions
@@ -372,6 +372,14 @@ def test_the_report_is_stored_and_drawn_on_a_page(own: Workspace, tmp_path: Path
     assert page.read_text("utf-8") == text
     assert again.tables == report.tables
     assert len(own.metadata.find("fairness", run_id=report.run_id)) == 2
+
+
+def test_what_mlflow_does_not_take_is_recorded_all_the_same(own: Workspace, monkeypatch) -> None:
+    before = own.query("SELECT created_at FROM fairness")
+    away = mock.Mock(side_effect=UnavailableError("MLflow is away."))
+    monkeypatch.setattr(type(own.tracking), "log_artifacts", away)
+    assert fair(own, by=["sex"], shap_rows=0).notes[-1] == "MLflow is away."
+    assert own.query("SELECT created_at FROM fairness") != before
 
 
 # ------------------------------------------------------------------ real tables
