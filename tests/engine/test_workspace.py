@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -120,6 +121,23 @@ def test_the_environment_is_prepared_for_heavy_libraries(tmp_path):
     assert told.stdout.split() == [str(tmp_path / "tmp"), "0o77"]
     for name in ("MLFLOW_ALLOW_FILE_STORE", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
         assert environment.FIXED[name] == "true"
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_what_is_only_read_needs_no_place_to_write_in(workspace, monkeypatch, number):
+    made = module.tempfile.TemporaryDirectory
+
+    def refused(**options):
+        if "dir" in options:
+            raise OSError(number, os.strerror(number))
+        return made(**options)
+
+    monkeypatch.setattr(module.tempfile, "TemporaryDirectory", refused)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        workspace.scratch()
+    with Workspace.open(workspace.root, readonly=True) as reader, reader.scratch() as folder:
+        assert not Path(folder).is_relative_to(reader.root)
+    assert not Path(folder).exists()
 
 
 def test_reading_writes_nothing(workspace):
