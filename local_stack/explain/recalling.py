@@ -107,19 +107,21 @@ def recalled(workspace: Workspace, prediction_id: str) -> Recalled:
         note = f"The prediction cannot be made again with {found.target}: {error.message}"
         return Recalled(found, None, None, None, None, (), (note,))
     said = plain(again[request.place])
+    is_equal = _is_same(said, found.prediction)
     notes = []
-    if not _is_same(said, found.prediction):
+    if not is_equal:
         notes.append(
             f"{found.target} now predicts {said!r:.60}, where {found.prediction!r:.60} was logged."
         )
+    background, lacks = _background(workspace, version, model)
     try:
-        explainer = RowExplainer(model, _background(workspace, version, model))
+        explainer = RowExplainer(model, background)
         unit = (found.explanation or {}).get("unit")
         told = explainer.explain(rows[request.place], again[request.place], unit)
     except StackError as error:
-        notes.append(f"The prediction cannot be explained again: {error.message}")
-        equal = _is_same(said, found.prediction)
-        return Recalled(found, said, equal, None, None, (), _causes(found, model, notes))
+        why = f"The prediction cannot be explained again: {error.message}{lacks}"
+        notes = [*_causes(found, model, notes), why]
+        return Recalled(found, said, is_equal, None, None, (), tuple(notes))
     explanation = told.logged()
     is_explained = None
     if found.explanation is not None:
@@ -129,7 +131,7 @@ def recalled(workspace: Workspace, prediction_id: str) -> Recalled:
     return Recalled(
         logged=found,
         prediction=said,
-        is_equal=_is_same(said, found.prediction),
+        is_equal=is_equal,
         explanation=explanation,
         is_explanation_equal=is_explained,
         reasons=told.reasons,
@@ -197,13 +199,15 @@ def _again(model: Model, request: Request) -> tuple[list[dict[str, Any]], list[A
 
 def _background(
     workspace: Workspace, version: ModelVersion, model: Model
-) -> dict[str, list[Any]] | None:
+) -> tuple[dict[str, list[Any]] | None, str]:
+    """Return training rows; where they cannot be had, None (trees do without) and why."""
     from local_stack.runs.records import find_run
 
     try:
-        return background_columns(workspace, find_run(workspace, version.run_id), model.inputs)
-    except StackError:  # the data are gone; trees do without
-        return None
+        run = find_run(workspace, version.run_id)
+        return background_columns(workspace, run, model.inputs), ""
+    except StackError as error:
+        return None, f" ({error.message})"
 
 
 def _is_same(now: Any, then: Any) -> bool:
