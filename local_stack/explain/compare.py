@@ -230,7 +230,8 @@ def _parts(workspace: Workspace, subject: Subject, asked: _Asked) -> _Pair:
         logged = log_side(workspace, asked.log, subject.model)
         sides = parted(logged, AT, *ends) if asked.has_parts else (whole, logged)
         kind = "windows" if asked.has_parts else "data"
-        return _Pair(kind, sides, subjects, (_others(subject, logged),))
+        notes = (_others(subject, logged), *([logged.note] if logged.note else ()))
+        return _Pair(kind, sides, subjects, notes)
     if asked.time is not None:
         return _Pair("windows", parted(whole, asked.time, *ends), subjects)
     return _Pair("groups", parted(whole, str(asked.by), *ends), subjects)

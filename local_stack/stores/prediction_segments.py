@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 FACTS: Final = ("id", "request", "at", "model", "version", "ms", "prediction")
 """What the log says of each prediction, beside its row."""
+LACKS: Final = "paceml.lacks"
 _KEYS: Final = frozenset((*FACTS, "row"))
 _SLACK: Final = timedelta(minutes=1)
 _SHORTEST: Final = 6
@@ -91,8 +92,11 @@ class PredictionSegments:
             for line in data.splitlines():
                 yield last_line(line, stem)
 
-    def frame(self, endpoint: str) -> pl.DataFrame:
+    def frame(self, endpoint: str, needed: Sequence[str] = ()) -> pl.DataFrame:
         """Return every logged prediction, oldest segment first.
+
+        With ``needed`` the column :data:`LACKS` names the first of these raw columns that the model
+        which answered did not have, null where it had them all.
 
         The model's raw columns stand under their own names, :data:`FACTS` under ``paceml.id`` and
         so on. Dates are ISO 8601 texts. Columns whose types differ between segments get the type
@@ -106,7 +110,10 @@ class PredictionSegments:
             if data:
                 try:
                     frame = pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
-                    frames.append(frame.select(pl.col("row").struct.unnest(), *facts))
+                    frame = frame.select(pl.col("row").struct.unnest(), *facts)
+                    lacks = next((it for it in needed if it not in frame.columns), None)
+                    told = [pl.lit(lacks, pl.String).alias(LACKS)] if needed else []
+                    frames.append(frame.with_columns(*told))
                 except pl.exceptions.PolarsError:
                     raise damaged(stem) from None
         if not frames:

@@ -201,6 +201,13 @@ def test_rows_of_a_prediction_log_are_compared_by_their_time(lender: Workspace) 
     assert (whole.kind, whole.a.n_rows, whole.b.n_rows) == ("data", 400, 140)
     with pytest.raises(InputError, match="no row before 2026-05"):
         compare(lender, "loans/1", log="desk", since="2026-05")
+    other = {"id": "w", **facts, "model": "wine", "ms": 1.0, "row": {"ph": 3.1}, "prediction": 5.5}
+    (log / "2.jsonl").write_text(json.dumps(other) + "\n")  # the endpoint serves another model now
+    again = compare(lender, "loans/1", log="desk", data="loans@then")
+    assert again.outcomes == whole.outcomes
+    assert again.notes == (*whole.notes[:1], again.notes[1])
+    assert again.notes[1].startswith("Without 1 row of a model that had no column")
+    (log / "2.jsonl").unlink()
 
 
 def test_samples_and_sides_of_few_rows_are_said(lender: Workspace) -> None:

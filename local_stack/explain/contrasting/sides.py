@@ -22,7 +22,7 @@ from local_stack.explain.contrasting.choosing import chosen, since
 from local_stack.names import class_place
 from local_stack.preparation.table import raw_columns
 from local_stack.progress import Progress
-from local_stack.stores.prediction_segments import PredictionSegments
+from local_stack.stores.prediction_segments import LACKS, PredictionSegments
 from local_stack.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Side:
     label: str
     data: str
     frame: pl.DataFrame
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,15 +115,26 @@ def version_side(workspace: Workspace, version: versions.DataVersion) -> Side:
 
 
 def log_side(workspace: Workspace, endpoint: str, model: Model) -> Side:
-    """Return every row that an endpoint has logged, with the time of its prediction."""
+    """Return the rows that an endpoint has logged, with the time of their predictions.
+
+    Those of models that did not have a column which this one needs are left out, unless all are.
+    """
     import polars as pl
 
-    log = PredictionSegments(workspace.root, workspace.query).frame(endpoint)
+    needed = [it.name for it in model.inputs if not it.nullable]
+    log = PredictionSegments(workspace.root, workspace.query).frame(endpoint, needed)
     if log.height == 0:
         raise InputError(
             f"The endpoint '{endpoint}' has logged no prediction yet.",
             f"Ask it something: paceml-tui serving predict {endpoint} --row JSON",
         )
+    note = ""
+    others = log.filter(pl.col(LACKS).is_not_null()) if needed else log.clear()
+    if 0 < others.height < log.height:
+        log = log.filter(pl.col(LACKS).is_null())
+        lacks = others[LACKS][0]
+        said = "1 row" if others.height == 1 else f"{others.height:,} rows"
+        note = f"Without {said} of a model that had no column '{lacks[:60]}'."
     forms = {"date": "%Y-%m-%d", "datetime": "%Y-%m-%dT%H:%M:%S%.fZ"}
     names = [it.name for it in model.inputs if it.name in log.columns]
     texts = [
@@ -134,7 +146,7 @@ def log_side(workspace: Workspace, endpoint: str, model: Model) -> Side:
         *texts, pl.col(AT).str.to_datetime(forms["datetime"], strict=False)
     ).with_row_index(INDEX)
     kept = [INDEX, AT, "paceml.model", "paceml.version", *names]
-    return Side(f"endpoint {endpoint}", f"endpoint:{endpoint}", frame.select(kept))
+    return Side(f"endpoint {endpoint}", f"endpoint:{endpoint}", frame.select(kept), note)
 
 
 def parted(
