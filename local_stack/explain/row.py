@@ -104,8 +104,12 @@ class Source:
         """Return what is to be said of a logged prediction."""
         if self.recalled is None:
             return ()
-        same = ("The model says the same now as it did then, to the last bit.",)
-        return (*(same if self.recalled.is_equal else ()), *self.recalled.notes)
+        said = []
+        if self.recalled.is_equal:
+            said.append("The model says the same now as it did then, to the last bit.")
+        if self.recalled.is_explanation_equal:
+            said.append("Its explanation is the logged one, to the last bit.")
+        return (*said, *self.recalled.notes)
 
 
 _WITHOUT_ROWS = "counterfactuals and similar rows are not looked for."

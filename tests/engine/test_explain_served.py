@@ -232,7 +232,7 @@ async def test_a_bare_name_means_the_version_that_the_log_names(lender: Workspac
     assert found["run_id"] == "loans1"
     assert found["prediction"] == answer["predictions"][0]
     assert (found["is_equal"], found["is_explanation_equal"]) == (True, True)
-    assert found["notes"] == [SAME]
+    assert found["notes"] == [SAME, "Its explanation is the logged one, to the last bit."]
     assert explain(lender, "loans1", identity) == found
     with pytest.raises(InputError, match=r"was made by loans/1, which is another") as caught:
         explain(lender, "loans2", identity)
