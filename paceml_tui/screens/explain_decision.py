@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.app import ComposeResult
 from textual.widgets import ContentSwitcher, Static
 
+from local_stack.errors import StackError
 from paceml_tui import decisions, keys
 from paceml_tui.render import Block, Text, fit, glyph, join, lines, safe, stack, styled
 from paceml_tui.screens.data_profile_parts import Lines, ListPart
@@ -29,6 +30,7 @@ from paceml_tui.screens.runs_compare_parts import ChartPart
 from paceml_tui.tasks import Desk, Request, Row, as_command_line, attempt
 from paceml_tui.widgets.correction import Correction
 from paceml_tui.widgets.detail import Detail
+from paceml_tui.widgets.dialog import error_dialog
 from paceml_tui.widgets.records import WIDE, Copied
 from paceml_tui.widgets.table import Column
 from paceml_tui.wording import told
@@ -66,6 +68,12 @@ class DecisionView(WhatIfView):
         self._unit = unit
         self._desired = ""
         self._held: list[str] = []
+        self._shown = self._wanted
+
+    @property
+    def _wanted(self) -> tuple[dict[str, Any], str, str, str, list[str]]:
+        """Return which row is asked about, as it is called, and what is asked of it."""
+        return self._source, self._called, self._unit, self._desired, self._held
 
     @property
     def request(self) -> Request:
@@ -146,11 +154,23 @@ class DecisionView(WhatIfView):
 
     def show(self) -> None:
         """Show the row."""
+        self._shown = self._wanted
         self._row = dict(self._result.get("row") or {})
         self._now = None
         self.retitle()
         self.become("filled")
         self.call_after_refresh(self._fill)
+
+    def fail(self, error: StackError) -> None:
+        """Show why there is no answer; the row that is shown already stays, as it is edited."""
+        if not self._result:
+            super().fail(error)
+            return
+        self._source, self._called, self._unit, self._desired, self._held = self._shown
+        self.retitle()
+        self.become("filled")
+        self.focus_main()
+        self.app.push_screen(error_dialog("The row stays as it was explained", error))
 
     def _fill(self) -> None:
         self._fill_waterfall()

@@ -15,6 +15,7 @@ from test_explain_view import open_view, press
 from test_runs_view import detail_of
 from views_kit import words
 
+from local_stack.errors import InputError
 from local_stack.explain import whatif
 from paceml_tui.screens.explain_decision import DecisionView
 from paceml_tui.screens.explain_rows import RowsPart
@@ -129,3 +130,33 @@ async def test_rows_are_told_beside_the_list_and_narrowed_by_prediction(
                 break
             await pilot.pause(0.05)
         assert session.is_closed
+
+
+async def test_a_question_that_is_refused_leaves_the_row_as_it_is_edited(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explain = asked.Session.explain
+
+    def refusing(self: asked.Session, **given: Any) -> dict[str, Any]:
+        if given["desired"] == "maybe":
+            raise InputError("'maybe' is not a class of this model.", "Its classes: no, yes.")
+        return explain(self, **given)
+
+    monkeypatch.setattr(asked.Session, "explain", refusing)
+    async with opened(filled, monkeypatch, SMALL) as (pilot, session):
+        await press(pilot, "enter")
+        await settle(pilot)
+        await press(pilot, "plus")
+        assert "1 value edited" in words(pilot)
+        await press(pilot, "d", *"maybe", "enter")
+        await settle(pilot)
+        assert "'maybe' is not a class of this model." in words(pilot)
+        await press(pilot, "escape")
+        shown = words(pilot)
+        assert "row 0 outcome yes" in shown
+        assert "1 value edited" in shown
+        assert "maybe" not in shown
+        await press(pilot, "plus")
+        assert session.asked[-1]["income"] == 24_000
+        assert isinstance(pilot.app.screen, DecisionView)
+        assert "desired" not in pilot.app.screen.request.arguments
