@@ -33,6 +33,7 @@ from paceml_tui.tasks import Asked, Desk, Outcome, Request, Row, as_command_line
 from paceml_tui.widgets.chooser import Choice, Chooser, Chosen
 from paceml_tui.widgets.correction import Correction
 from paceml_tui.widgets.detail import Detail
+from paceml_tui.widgets.dialog import error_dialog
 from paceml_tui.widgets.filter import FilterBar
 from paceml_tui.widgets.records import Copied
 from paceml_tui.widgets.view import IsLeft
@@ -90,8 +91,12 @@ class ExplanationView(AnswersView):
     @property
     def request(self) -> Request:
         """Return the command that explains the model."""
+        return self._asking("explain.model", {})
+
+    def _asking(self, command: str, given: Mapping[str, Any]) -> Request:
+        """Return a command about the model, in the unit that is shown."""
         chosen = {"unit": self._unit} if self._unit else {}
-        return Request("explain.model", {"target": self._target, **chosen})
+        return Request(command, {"target": self._target, **given, **chosen})
 
     @property
     def document(self) -> Mapping[str, Any]:
@@ -116,13 +121,13 @@ class ExplanationView(AnswersView):
         found = [("This explanation", self.request)]
         row = self.listed.selected if self.listed is not None else None
         if self._part == "features" and row is not None:
-            given = {"target": self._target, "feature": row["name"]}
-            found.insert(0, ("This feature", Request("explain.dependence", given)))
+            asking = self._asking("explain.dependence", {"feature": row["name"]})
+            found.insert(0, ("This feature", asking))
         if self._part in self._asked:
             found.insert(0, (f"This {self._part} part", self._asked[self._part]))
         if self._part == "rows" and row is not None:
-            given = {"target": self._target, "index": row["index"]}
-            found.insert(0, ("This row", Request("explain.row", given)))
+            asking = self._asking("explain.row", {"index": row["index"]})
+            found.insert(0, ("This row", asking))
         return found
 
     def heading(self) -> Text:
@@ -178,6 +183,8 @@ class ExplanationView(AnswersView):
             self.fetch()
             return
         self._made = {}
+        unit = str(self.document["explanation"]["unit"])
+        self._unit = unit if unit in _NAMED else ""
         self.retitle()
         if not self.document["explanation"].get("importance"):
             self.notice.say_empty("This model has no feature to explain. Press esc to go back.")
@@ -374,9 +381,16 @@ class ExplanationView(AnswersView):
         self.fetch()
 
     def fail(self, error: StackError) -> None:
-        """Show why it cannot be explained; r tries again in the unit of the model itself."""
+        """Show why it cannot be explained; what is shown already stays, in its unit.
+
+        Where nothing is, r tries again in the unit of the model itself.
+        """
         self._unit = ""
-        super().fail(error)
+        if not self.document:
+            super().fail(error)
+            return
+        self.show()
+        self.app.push_screen(error_dialog("The explanation stays as it was", error))
 
     def action_again(self) -> None:
         """Explain the model again."""
@@ -418,6 +432,8 @@ class ExplanationView(AnswersView):
             self.app.post_message(Copied(safe(line.value, 0)))
 
 
+_NAMED = ("probability", "target")
+"""Units that a command must name: another one may be the model's own."""
 _OTHER = {
     "log-odds": "probability",
     "log-odds before calibration": "probability",

@@ -150,6 +150,38 @@ async def test_features_are_bars_and_lead_to_what_their_values_add(
         assert "What a model's predictions rest on" in words(pilot)
 
 
+async def test_commands_name_the_unit_that_is_shown_and_a_refused_unit_changes_nothing(
+    explained: Path, copied: list[str], jobs: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = made.document(unit="probability")  # as it was stored when somebody pressed u
+    read = explain_documents.explained
+    monkeypatch.setattr(
+        explain_documents,
+        "explained",
+        lambda desk, run, unit: read(desk, run, unit) if unit == "log-odds" else given,
+    )
+    monkeypatch.setattr(whatif, "Session", asked.Session)
+    async with running(explained, SMALL, "4") as pilot:
+        view = await open_view(pilot)
+        await press(pilot, "y", "2", "y", "4")
+        await settle(pilot)
+        await press(pilot, "y")
+        assert copied == [
+            f"paceml-tui explain {it} --unit probability"
+            for it in (
+                f"dependence {made.RUN} loan_amount",
+                f"model {made.RUN}",
+                f"row {made.RUN} --index 0",
+            )
+        ]
+        await press(pilot, "r")  # made again in the unit that is shown
+        assert jobs[-1].arguments["unit"] == "probability"
+        assert "No job is carried out here." in words(pilot)
+        await press(pilot, "escape", "1")
+        assert view.state == "filled"
+        assert "300 rows a sample probability" in words(pilot)
+
+
 async def test_all_rows_and_the_whole_model_are_drawn(explained: Path) -> None:
     expected = {
         "interactions": "age \u00d7 purpose",
