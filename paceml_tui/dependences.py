@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from paceml_tui.evaluations import aligned
-from paceml_tui.explanations import feature_rows, permuted_text
+from paceml_tui.explanations import feature_rows, measured, permuted_text
 from paceml_tui.plots import Curve, Span, curve_chart, legend, scatter_chart, span
 from paceml_tui.render import Text, bar, cells, fit, glyph, join, number, numbers, styled
 from paceml_tui.safe import safe
@@ -25,7 +25,7 @@ def feature(document: Values, name: str, width: int, height: int) -> list[Text]:
     row = next((it for it in feature_rows(document) if it["name"] == name), None)
     found = next((it for it in document.get("dependences") or () if it["column"] == name), None)
     mean = next((it for it in document.get("partials") or () if it["column"] == name), None)
-    shown = [_measured(row, explained, width)] if row else []
+    shown = _measured(row, explained, width) if row else []
     shown += [
         styled(line, "warning", 0)
         for it in explained.get("findings") or ()
@@ -35,7 +35,7 @@ def feature(document: Values, name: str, width: int, height: int) -> list[Text]:
     both = found is not None and mean is not None
     each = max(5, (height - 10) // 2) if both else max(6, height - 8)
     if found:
-        shown += [styled(""), *dependence(found, explained["unit"], width, each)]
+        shown += [styled(""), *dependence(found, measured(explained), width, each)]
     if mean:
         shown += [styled(""), *partial_dependence(mean, width, each)]
     if not found and not mean:
@@ -43,12 +43,16 @@ def feature(document: Values, name: str, width: int, height: int) -> list[Text]:
     return shown
 
 
-def _measured(row: Values, explained: Values, width: int) -> Text:
-    parts = [row["shown"], styled(f"mean |SHAP|, {explained['unit']}", "quiet", 40)]
-    if row["permuted"]:
-        metric = (explained.get("permutation") or {}).get("metric")
-        parts += [styled(f"{glyph('dot')} shuffled: {metric}", "quiet", 40), permuted_text(row)]
-    return fit(join(*parts), width)
+def _measured(row: Values, explained: Values, width: int) -> list[Text]:
+    n = explained.get("n_summed") or 1
+    summed = f" summed over {n} classes" if n > 1 else ""
+    mean = join(row["shown"], styled(f"mean |SHAP|, {explained['unit']}{summed}", "quiet", 60))
+    if not row["permuted"]:
+        return [fit(mean, width)]
+    metric = (explained.get("permutation") or {}).get("metric")
+    worse = join(styled(f"shuffled: {metric}", "quiet", 40), permuted_text(row))
+    both = join(mean, styled(glyph("dot"), "quiet"), worse)
+    return [both] if cells(both) <= width else [fit(mean, width), fit(worse, width)]
 
 
 def dependence(found: Values, unit: str, width: int, height: int) -> list[Text]:

@@ -81,6 +81,12 @@ def found_text(row: Values) -> Text:
     return styled(_CODES.get(row["code"], row["code"]), "warning", 20)
 
 
+def measured(explained: Values) -> str:
+    """Return the unit, and the class whose score it measures where there is one."""
+    output = explained.get("output")
+    return f"{explained['unit']} of {safe(output, 20)}" if output else str(explained["unit"])
+
+
 def importance_lines(document: Values, width: int, most: int = 30) -> list[Text]:
     """Return a bar a feature with the interval of its permutation importance beside it."""
     rows = feature_rows(document)
@@ -167,7 +173,7 @@ def beeswarm(document: Values, width: int, height: int) -> list[Text]:
 
 
 def _over(explained: Values, n_rows: int, width: int) -> Text:
-    said = styled(f"SHAP value, {explained['unit']}, of {n_rows:,} rows", "quiet", 60)
+    said = styled(f"SHAP value, {measured(explained)}, {n_rows:,} rows", "quiet", 70)
     legend = ramp("feature low", "high")
     between = width - cells(said) - cells(legend)
     return join(said, blank(between), legend, gap="") if between > 1 else fit(said, width)

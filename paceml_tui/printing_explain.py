@@ -82,7 +82,9 @@ def dependence_lines(found: Values) -> Iterator[str]:
     yield _of(found, f"{safe(found['feature'], 60)}, ")
     yield f"{found['n_rows']:,} of {found['n_total']:,} rows, {safe(found['method'])}"
     yield ""
-    yield from _plain(dependences.dependence(found["dependence"], found["unit"], width, _HEIGHT))
+    yield from _plain(
+        dependences.dependence(found["dependence"], explanations.measured(found), width, _HEIGHT)
+    )
     for it in found["dependence"]["strengths"][:5]:
         text = join(styled(it["column"], limit=40), told(f"{it['share'] * 100:.1f}%"))
         yield f"  {text.plain}"

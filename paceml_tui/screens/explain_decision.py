@@ -14,6 +14,7 @@ from textual.widgets import ContentSwitcher, Static
 
 from local_stack.errors import StackError
 from paceml_tui import decisions, keys
+from paceml_tui.explanations import measured
 from paceml_tui.render import Block, Text, fit, glyph, join, lines, safe, stack, styled
 from paceml_tui.screens.data_profile_parts import Lines, ListPart
 from paceml_tui.screens.explain_parts import (
@@ -100,6 +101,8 @@ class DecisionView(WhatIfView):
         if self._result.get("outcome") is not None:
             outcome = decisions.label(self._result["outcome"])
             shown.append(join(styled("outcome", "quiet"), styled(outcome)))
+        if self._result.get("unit"):
+            shown.append(styled(measured(self._result), "accent", 50))
         if self.changed_columns:
             n = len(self.changed_columns)
             shown.append(styled(f"{n} value{'s' * (n != 1)} edited", "warning"))

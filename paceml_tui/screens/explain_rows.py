@@ -10,6 +10,7 @@ from textual.message import Message
 from paceml_tui import decisions
 from paceml_tui.charts import cell_text
 from paceml_tui.render import Block, Text, fit, glyph, number, percent, stack, styled
+from paceml_tui.safe import safe
 from paceml_tui.screens.data_profile_parts import Lines
 from paceml_tui.screens.explain_parts import DAMAGED, AnswerPart
 from paceml_tui.tasks import Row, attempt
@@ -70,14 +71,20 @@ def _told(answer: Mapping[str, Any], width: int) -> Block:
     )
 
 
-def row_lines(rows: Sequence[Row], features: Sequence[str], target: str) -> Lines:
-    """Return a line for each row: what is predicted, what was, and the features that count most."""
+def row_lines(
+    rows: Sequence[Row], features: Sequence[str], target: str, labels: Sequence[str] = ()
+) -> Lines:
+    """Return a line for each row: what is predicted, what was, and the features that count most.
+
+    ``labels`` are the classes; of two the probability is that of the second, whatever is predicted.
+    """
+    chance = f"probability of {safe(labels[1], 14)}" if len(labels) == 2 else "probability"
     has_chance = any(it["probability"] is not None for it in rows)
     has_outcome = any(it["outcome"] is not None for it in rows)
     columns = [
         Column("row", lambda row: number(row["index"]), is_number=True, rank=0, most=12),
         Column("predicted", _predicted, rank=0, most=24),
-        *([_CHANCE] if has_chance else []),
+        *([_chance(chance)] if has_chance else []),
         *([_outcome(target)] if has_outcome else []),
     ]
     known = rows[0]["values"] if rows else {}
@@ -89,7 +96,7 @@ def row_lines(rows: Sequence[Row], features: Sequence[str], target: str) -> Line
         {
             "": lambda row: row["index"],
             "predicted": lambda row: _sortable(row["prediction"]),
-            "probability": lambda row: -(row["probability"] or 0.0),
+            **({chance: lambda row: -(row["probability"] or 0.0)} if has_chance else {}),
         },
         lambda row: str(row["index"]),
         lambda _: styled(""),
@@ -97,9 +104,10 @@ def row_lines(rows: Sequence[Row], features: Sequence[str], target: str) -> Line
     )
 
 
-_CHANCE = Column(
-    "probability", lambda row: percent(row["probability"]), is_number=True, rank=2, most=12
-)
+def _chance(title: str) -> Column:
+    return Column(
+        title, lambda row: percent(row["probability"]), is_number=True, rank=2, most=len(title) + 1
+    )
 
 
 def _predicted(row: Row) -> Text:
@@ -113,7 +121,7 @@ def _predicted(row: Row) -> Text:
 
 def _outcome(target: str) -> Column:
     return Column(
-        target[:20] or "outcome",
+        safe(target, 20) or "outcome",
         lambda row: styled(decisions.label(row["outcome"])) if row["outcome"] is not None
         else styled(""),
         rank=1,
@@ -125,7 +133,7 @@ def _feature(name: str, place: int, rows: Sequence[Row]) -> Column:
     values = [it["values"].get(name) for it in rows]
     is_number = all(it is None or isinstance(it, int | float) for it in values)
     return Column(
-        name[:_LONGEST],
+        safe(name, _LONGEST),
         lambda row: cell_text(row["values"].get(name), _LONGEST),
         is_number=is_number,
         rank=3 + place,

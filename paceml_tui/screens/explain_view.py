@@ -133,17 +133,25 @@ class ExplanationView(AnswersView):
     def heading(self) -> Text:
         """Return the title: what is explained, by how many rows, and in which unit."""
         shown = [styled("Explain", "heading"), styled(self._called, limit=30)]
-        if self._part == "rows" and self._n_rows:
+        is_page = self._part == "rows" and bool(self._n_rows)
+        if is_page:
             shown.append(self._page())
-        elif self.document:
+        if self.state == "filled" and self.listed is not None and self.listed.place:
+            shown.append(styled(self.listed.place, "warning", 40))
+        if self.document and not is_page:
             it = self.document["explanation"]
             rows = join(number(it["n_rows"]), styled("rows"))
             sample = styled("a sample", "warning") if it["is_sample"] else styled("")
-            shown += [rows, sample, styled(it["unit"], "accent", 20)]
-            shown.append(join(styled("base", "quiet"), number(it["base_value"])))
-        if self.state == "filled" and self.listed is not None and self.listed.place:
-            shown.append(styled(self.listed.place, "warning", 40))
+            shown += [rows, sample, *self._unit_text(it)]
         return join(*shown, gap="  ")
+
+    def _unit_text(self, it: Mapping[str, Any]) -> list[Text]:
+        """Return the unit, and the base value with its class; what is summed has none."""
+        unit, n = styled(it["unit"], "accent", 30), it.get("n_summed") or 1
+        if n > 1 and self._part == "features":
+            return [join(unit, styled(f"summed over {n} classes", "quiet"))]
+        of = styled(f"of {safe(it['output'], 20)}", "quiet") if it.get("output") else styled("")
+        return [unit, join(styled("base", "quiet"), number(it["base_value"]), of)]
 
     def body(self) -> ComposeResult:
         """Lay out the strip of the parts, and the parts."""
@@ -309,7 +317,9 @@ class ExplanationView(AnswersView):
             self._n_rows = found["n_rows"]
             it = self.document["explanation"]
             features = [row["feature"] for row in it["importance"]]
-            part.answer(row_lines(found["rows"], features, str(it.get("target") or "")))
+            part.answer(
+                row_lines(found["rows"], features, str(it.get("target") or ""), self._labels)
+            )
         self.retitle()
         if self._part == "rows":
             part.main().focus()

@@ -50,7 +50,7 @@ async def test_a_row_is_explained_edited_and_turned(
         assert isinstance(view, DecisionView)
         await settle(pilot)
         shown = words(pilot)
-        assert "row 0 outcome yes" in shown
+        assert "row 0 outcome yes log-odds of yes" in shown
         assert "80.2% probability of yes" in shown
         steps = [it.split() for it in text_of(pilot).splitlines() if "█" in it][1:]
         assert [it[0] for it in steps] == ["income", "purpose", "age"]

@@ -24,6 +24,7 @@ from paceml_tui.printing_explain import (
     row_lines,
 )
 from paceml_tui.render import Text, cells, fit
+from paceml_tui.screens import explain_rows
 from paceml_tui.screens.explain_decision import DecisionView
 from paceml_tui.screens.explain_documents import explained, source_of
 from paceml_tui.screens.explain_editing import edited, help_of, nudged
@@ -211,6 +212,41 @@ def test_log_odds_before_calibration_are_found_by_the_name_of_log_odds() -> None
     desk: Any = SimpleNamespace(query=lambda *_: [row])
     for unit, is_found in (("log-odds", True), (row["unit"], True), ("probability", False)):
         assert (explained(desk, "r", unit) is not None) == is_found
+
+
+def test_the_class_is_named_wherever_values_are_those_of_one_and_sums_are_called_so() -> None:
+    document = made.document()
+    explained = document["explanation"]
+    whole = [it.plain for it in explanations.beeswarm(document, 76, 20)]
+    assert whole[0].startswith("SHAP value, log-odds of yes, 300 rows")
+    shown = [it.plain for it in dependences.feature(document, "income", 76, 20)]
+    assert shown[0] == "0.301 mean |SHAP|, log-odds · shuffled: log_loss +0.100 (0.08 to 0.12)"
+    assert "SHAP value (log-odds of yes) by value" in shown
+    many = {**document, "explanation": explained | {"n_summed": 15}}
+    shown = [it.plain for it in dependences.feature(many, "income", 76, 20)]
+    assert shown[:2] == [
+        "0.301 mean |SHAP|, log-odds summed over 15 classes",
+        "shuffled: log_loss +0.100 (0.08 to 0.12)",
+    ]
+    assert explanations.measured(explained | {"output": None}) == "log-odds"
+
+
+def test_rows_say_of_which_class_their_probability_is_and_cut_names_with_a_sign() -> None:
+    rows = asked.Session(None, "").rows(0, 3)["rows"]
+    long = "account_check_status"
+    for row in rows:
+        row["values"] = {long: 1}
+    lines = explain_rows.row_lines(rows, [long], "an outcome of a very long name", ("no", "yes"))
+    assert [it.title for it in lines.columns] == [
+        "row",
+        "predicted",
+        "probability of yes",
+        "an outcome of a ver…",
+        "account_check…",
+    ]
+    assert list(lines.orders) == ["", "predicted", "probability of yes"]
+    numbers = [it | {"probability": None} for it in rows]
+    assert list(explain_rows.row_lines(numbers, [], "y").orders) == ["", "predicted"]
 
 
 def test_the_command_line_prints_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

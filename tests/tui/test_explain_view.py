@@ -117,7 +117,7 @@ async def test_features_are_bars_and_lead_to_what_their_values_add(
         assert isinstance(view, ExplanationView)
         await settle(pilot)
         shown = words(pilot)
-        assert "300 rows a sample log-odds base -1.250" in shown
+        assert "300 rows a sample log-odds base -1.250 of yes" in shown
         assert "1 features 6 2 beeswarm 3 model 4 rows 5 fairness 6 compare" in shown
         listed = [it.split() for it in text_of(pilot).splitlines() if "█" in it or "unused" in it]
         assert [line[0] for line in listed[:2]] == ["loan_amount", "income"]
@@ -126,7 +126,11 @@ async def test_features_are_bars_and_lead_to_what_their_values_add(
         await press(pilot, "y", "j", "enter")
         assert copied == [f"paceml-tui explain dependence {made.RUN} loan_amount"]
         shown = words(pilot)
-        for text in ("SHAP value (log-odds) by value", "missing (12)", "if all 200 rows had"):
+        for text in (
+            "SHAP value (log-odds of yes) by value",
+            "missing (12)",
+            "if all 200 rows had",
+        ):
             assert text in shown
         assert shown.count("│") > 8  # both drawings are within the terminal
         await press(pilot, "escape", "j", "enter")
@@ -137,6 +141,11 @@ async def test_features_are_bars_and_lead_to_what_their_values_add(
         assert "No split of the model uses it" in words(pilot)
         await press(pilot, "escape", "slash", *"age", "enter")
         assert "1 of 6: age" in words(pilot)
+        view._called = "a run with a name that leaves no room"
+        view.retitle()
+        await pilot.pause()
+        assert text_of(pilot).splitlines()[0].rstrip().endswith("…")
+        view._called = "a run"
         given = made.document(unit="probability")
         monkeypatch.setattr(explain_documents, "explained", lambda *_: given)
         await press(pilot, "escape", "u")
