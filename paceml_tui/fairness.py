@@ -194,7 +194,8 @@ def _groups(report: Values, table: Values, width: int, height: int) -> list[Text
     table_lines = [fit(it, width) for it in laid(titles, rows, (1,))]
     left = len(table["groups"]) - len(shown)
     more = [styled(f"and {left:,} more groups", "quiet")] if left > 0 else []
-    shown_lines = [*table_lines, *more]
+    selects = [fit(styled(f"selected: {report['decision']}", "quiet", 0), width)]
+    shown_lines = [*(selects if "selection_rate" in metrics else []), *table_lines, *more]
     for place, (name, word) in enumerate(metrics.items()):
         drawing = _drawn(table, name, word, width)
         if place and len(shown_lines) + len(drawing) > height:

@@ -158,7 +158,12 @@ class AnswersView(PartsView):
         if event.request is None and not found:
             return  # nothing is kept, and the key that asks was said
         if found is None:
-            part.fail(event.answer.error or StackError("Nothing came back.", "Its log: J."))
+            error = event.answer.error or StackError("Nothing came back.", "Its log: J.")
+            if event.part in self._asked:  # what was answered before stays
+                part.remove_class("-waiting")
+                self.app.push_screen(error_dialog("What was answered before stays", error))
+            else:
+                part.fail(error)
         else:
             self._asked[event.part] = event.request or documents.fairness_request(
                 self.run_id, found

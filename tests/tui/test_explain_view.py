@@ -17,7 +17,7 @@ from test_runs_view import detail_of
 from textual.pilot import Pilot
 from views_kit import REFUSED, assert_small_and_back, held, refuse, words
 
-from local_stack.errors import UnavailableError
+from local_stack.errors import InputError, UnavailableError
 from local_stack.explain import whatif
 from local_stack.workspace import Workspace
 from paceml_tui.app import PacemlApp
@@ -260,6 +260,7 @@ async def test_groups_are_compared_and_explanations(explained: Path, jobs: list[
             assert "1 limit broken" in words(pilot)
             await press(pilot, "enter")
             shown = words(pilot)
+            assert "selected: default = yes" in shown
             assert "men 100 60% (55-65) 30% (25-35)" in shown
             assert "others 10 too few too few" in shown
             await press(pilot, "escape", "j", "enter")
@@ -270,6 +271,14 @@ async def test_groups_are_compared_and_explanations(explained: Path, jobs: list[
             assert jobs[-1].arguments == {"target": made.RUN, "by": ("sex",), "positive": "no"}
             await press(pilot, "c")
             assert "--by sex --positive no" in words(pilot)
+            with pytest.MonkeyPatch.context() as refusing:
+                refused = Answer(error=InputError("'maybe' is not a class of 'default'."))
+                refusing.setattr(Desk, "carry_out", lambda *_: refused)
+                await press(pilot, "escape", "p", *["backspace"] * 2, *"maybe", "enter")
+                await settle(pilot)
+            assert "'maybe' is not a class of 'default'." in words(pilot)
+            await press(pilot, "escape", "enter")
+            assert "demographic parity 0.200" in words(pilot)  # what was answered stays
             await press(pilot, "escape", "6", "b")
             await press(pilot, "enter")
             assert "Rows with purpose" in words(pilot)
