@@ -169,7 +169,8 @@ def beeswarm(document: Values, width: int, height: int) -> list[Text]:
         for at, line in enumerate(drawn):
             label = fit(styled(name), room) if at == middle else styled("")
             shown.append(join(blank(room - cells(label)), label, blank(1), line, gap=""))
-    return [*shown, join(blank(room + 1), axis(over, across), gap="")]
+    left = _left_out(len(explained.get("importance") or ()) - len(columns))
+    return [*shown, join(blank(room + 1), axis(over, across), gap=""), *left]
 
 
 def _over(explained: Values, n_rows: int, width: int) -> Text:
@@ -258,7 +259,8 @@ def interactions(it: Values, width: int, height: int) -> list[Text]:
         ]
         label = join(name, blank(room - cells(name)), styled(f"{a + 1:>3}", "quiet", 0), gap="")
         shown.append(join(label, *marks, gap=""))
-    return [*shown, *_left_out(len(columns) - n), styled(""), *_strong_pairs(matrix, width)]
+    every = max(len(columns), len(it.get("importance") or ()))
+    return [*shown, *_left_out(every - n), styled(""), *_strong_pairs(matrix, width)]
 
 
 def _shade(share: float, width: int) -> Text:
@@ -268,7 +270,7 @@ def _shade(share: float, width: int) -> Text:
 
 
 def _left_out(n: int) -> list[Text]:
-    return [styled(f"and {n:,} more columns", "quiet")] if n > 0 else []
+    return [styled(f"and {n:,} more column{'s' * (n != 1)}", "quiet")] if n > 0 else []
 
 
 def _strong_pairs(matrix: Values, width: int) -> list[Text]:

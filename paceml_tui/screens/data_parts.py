@@ -9,7 +9,7 @@ from textual import on
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Input, Static
 
-from paceml_tui.render import Text, cells, join, number, safe, styled
+from paceml_tui.render import Text, cells, fit, join, number, safe, styled
 from paceml_tui.screens.data_profile_parts import ListPart, Part
 from paceml_tui.tasks import Desk
 from paceml_tui.widgets.filter import FilterBar
@@ -84,6 +84,8 @@ class PartsView(ResultView):
         if self.app.size.width >= WIDE:
             for part in self.query(Part):
                 part.remove_class("-detail")
+        if self.state == "filled" and self._result:
+            self.query_one(".strip", Static).update(self.strip())
         super().on_resize()
 
     def action_sort(self) -> None:
@@ -150,7 +152,7 @@ class PartsView(ResultView):
             return whole
         names = [self._tab(at, it, None) for at, it in named]
         spaced = join(*names, gap="  ")
-        return spaced if cells(spaced) <= room else join(*names, gap=" ")
+        return spaced if cells(spaced) <= room else fit(join(*names, gap=" "), room)
 
     def _tab(self, place: int, name: str, n: int | None) -> Text:
         counted = number(n) if n is not None else styled("")

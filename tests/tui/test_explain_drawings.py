@@ -231,6 +231,17 @@ def test_the_class_is_named_wherever_values_are_those_of_one_and_sums_are_called
     assert explanations.measured(explained | {"output": None}) == "log-odds"
 
 
+def test_columns_that_are_not_drawn_are_counted() -> None:
+    document = made.document()
+    explained = document["explanation"]
+    more = [{"feature": f"f{at}", "mean_abs_shap": 0.0} for at in range(3)]
+    many = {**document, "explanation": explained | {"importance": explained["importance"] + more}}
+    assert [it.plain for it in explanations.beeswarm(many, 76, 20)][-1] == "and 3 more columns"
+    assert "more" not in explanations.beeswarm(document, 76, 20)[-1].plain
+    drawn = [it.plain for it in explanations.interactions(many["explanation"], 76, 20)]
+    assert "and 5 more columns" in drawn  # of nine, four were measured in pairs
+
+
 def test_rows_say_of_which_class_their_probability_is_and_cut_names_with_a_sign() -> None:
     rows = asked.Session(None, "").rows(0, 3)["rows"]
     long = "account_check_status"

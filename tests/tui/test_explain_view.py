@@ -141,6 +141,11 @@ async def test_features_are_bars_and_lead_to_what_their_values_add(
         assert "No split of the model uses it" in words(pilot)
         await press(pilot, "escape", "slash", *"age", "enter")
         assert "1 of 6: age" in words(pilot)
+        await pilot.resize_terminal(60, 16)
+        await settle(pilot)
+        assert "1 features 2 beeswarm 3 model 4 rows 5 fairness 6 compa…" in words(pilot)
+        await pilot.resize_terminal(*SMALL)
+        await settle(pilot)
         view._called = "a run with a name that leaves no room"
         view.retitle()
         await pilot.pause()
