@@ -87,6 +87,7 @@ class ExplanationView(AnswersView):
         self._only: str | None = None
         self._n_rows = 0
         self._labels: tuple[str, ...] = ()
+        self._threshold: float | None = None
 
     @property
     def request(self) -> Request:
@@ -136,6 +137,9 @@ class ExplanationView(AnswersView):
         is_page = self._part == "rows" and bool(self._n_rows)
         if is_page:
             shown.append(self._page())
+            if self._threshold is not None and len(self._labels) == 2:
+                turn = f"{safe(self._labels[1], 14)} from {self._threshold:.4g} on"
+                shown.append(styled(turn, "quiet"))
         if self.state == "filled" and self.listed is not None and self.listed.place:
             shown.append(styled(self.listed.place, "warning", 40))
         if self.document and not is_page:
@@ -299,6 +303,7 @@ class ExplanationView(AnswersView):
                 values = next((it["values"] for it in found["rows"] if not it["note"]), None)
                 asked = session.what_if(values) if values is not None else {}
                 self._labels = tuple(asked.get("probabilities") or ())
+                self._threshold = asked.get("threshold")
             return found
 
         self.aside(work, RowsRead, "rows")

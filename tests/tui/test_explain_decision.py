@@ -132,6 +132,17 @@ async def test_rows_are_told_beside_the_list_and_narrowed_by_prediction(
         assert session.is_closed
 
 
+async def test_rows_say_from_which_probability_on_their_class_is_predicted(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what_if = asked.Session.what_if
+    moved = {"threshold": 0.1931}
+    monkeypatch.setattr(asked.Session, "what_if", lambda *a, **k: what_if(*a, **k) | moved)
+    async with opened(filled, monkeypatch, SMALL) as (pilot, _):
+        assert "rows 1-40 of 40 yes from 0.1931 on" in words(pilot)
+        assert "probability of yes" in words(pilot)
+
+
 async def test_a_question_that_is_refused_leaves_the_row_as_it_is_edited(
     filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
