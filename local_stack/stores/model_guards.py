@@ -186,7 +186,7 @@ def check_estimator(estimator: Any, n_features: int) -> None:
         elif type(item).__module__.startswith("sklearn.") and hasattr(item, "__dict__"):
             held = dict(vars(item))
             if type(item).__name__ in ("BaggingClassifier", "BaggingRegressor"):
-                pending.extend(_bagged(held.pop("estimators_"), held, width))
+                pending.extend(_bagged(held.pop("estimators_", ()), held, width))
             pending.extend((it, width) for it in held.values())
 
 
@@ -194,7 +194,7 @@ def _bagged(members: Any, held: Mapping[str, Any], n_features: int) -> Iterator[
     """Yield the members of a bagging, which see some of the columns, each with their number."""
     import numpy as np
 
-    places = [np.asarray(it) for it in held["estimators_features_"]]
+    places = [np.asarray(it) for it in held.get("estimators_features_", ())]
     if len(places) != len(members):
         raise refuse("its members are not those of its columns")
     for member, columns in zip(members, places, strict=True):
