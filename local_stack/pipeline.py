@@ -3,7 +3,7 @@
 The whole file is validated before the first step runs. A step is skipped when a step with the
 same fingerprint has ended well before: command, arguments, bytes of the files it names, the
 records it reads (see ``reads`` of :func:`local_stack.command.command`), and the versions of
-PACE-ML and of the libraries that compute.
+PACE-ML and of the libraries that compute; and when the run that it made is not deleted.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from local_stack.marked_yaml import Node
 from local_stack.names import label
 from local_stack.progress import Progress, Step, silent
 from local_stack.results import Result, now, plain
+from local_stack.runs.relation import RUNS
 from local_stack.stores.artifacts import digest
 from local_stack.stores.journal import Draft
 from local_stack.workspace import Workspace
@@ -358,7 +359,19 @@ def _earlier(
     workspace: Workspace, step: _Planned, arguments: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
     print_ = _fingerprint(workspace, step.command, arguments)
-    return workspace.get("steps", print_) if print_ else None
+    row = workspace.get("steps", print_) if print_ else None
+    return None if row is None or _is_gone(workspace, step.command, row["result"]) else row
+
+
+def _is_gone(workspace: Workspace, verb: Command, result: Mapping[str, Any]) -> bool:
+    """Return whether the run that a step made is deleted; versions of data that it made stay."""
+    if not verb.name.startswith("runs."):  # others only name a run that they read
+        return False
+    rows = workspace.query(
+        f"SELECT lifecycle FROM {RUNS} WHERE run_id = ?",  # noqa: S608 - our own name
+        result["run_id"],
+    )
+    return not rows or rows[0]["lifecycle"] == "deleted"
 
 
 def _remember(

@@ -8,6 +8,8 @@ import pytest
 
 from local_stack import catalog, pipeline
 from local_stack.errors import InputError, RefusedError, StackError
+from local_stack.runs import editing
+from local_stack.stores.journal import Draft
 
 catalog.commands()  # declares them
 
@@ -79,6 +81,36 @@ def test_a_killed_pipeline_resumes_at_the_step_that_did_not_finish(workspace, fo
     resumed = pipeline.run(workspace, folder / "p.yaml")
     assert statuses(resumed)["added"] == "skipped"
     assert statuses(resumed)["last"] == "done"
+
+
+def test_a_step_whose_run_was_deleted_runs_again(workspace, folder, monkeypatch):
+    made = []
+
+    def train(workspace, verb, arguments, progress):  # training itself takes seconds
+        if verb.name != "runs.train":
+            return call(workspace, verb, arguments, progress)
+        made.append(f"{len(made):032x}")
+        row = {"run_id": made[-1], "status": "FINISHED", "lifecycle": "active"}
+        workspace.append(lambda _: Draft("runs.ended", f"run:{made[-1]}", {}, [("runs", row)]))
+        return {"run_id": made[-1]}
+
+    def run():
+        result = pipeline.run(workspace, folder / "p.yaml")
+        return [step.status for step in result.steps], result.steps[1].result["run_id"]
+
+    call = pipeline._call
+    monkeypatch.setattr(pipeline, "_call", train)
+    monkeypatch.setattr(editing, "mirror", lambda *_: [])  # MLflow has none of these runs
+    (folder / "r.yaml").write_text("dataset: t\ntarget: a\nestimator: lightgbm\n")
+    (folder / "p.yaml").write_text(
+        "steps:\n  - data.add: {name: t, source: t.csv}\n  - runs.train: {recipe: r.yaml}\n"
+    )
+    assert run() == (["done", "done"], made[0])
+    editing.delete(workspace, made[0])
+    assert run() == (["skipped", "done"], made[1])
+    editing.delete(workspace, made[1])
+    editing.restore(workspace, made[1])
+    assert run() == (["skipped", "skipped"], made[1])
 
 
 def test_a_check_that_says_no_stops_the_pipeline_with_its_exit_code(workspace, folder):
