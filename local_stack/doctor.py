@@ -278,7 +278,7 @@ def _edits(workspace: Workspace, repair: bool) -> list[Finding]:
 
 
 def _moved(workspace: Workspace, repair: bool) -> list[Finding]:
-    """Find URIs of artefacts that lead to where their store was before it was moved."""
+    """Find URIs of artefacts that lead to where their store was moved or copied from."""
     root = folder_of(workspace.tracking.uri)
     if root is None:
         return []
@@ -294,8 +294,9 @@ def _moved(workspace: Workspace, repair: bool) -> list[Finding]:
             body = {"store": str(root), "n_rebased": len(local) - len(left)}
             workspace.append(lambda _: Draft("mlflow.rebased", "mlflow", body))
         message = (
-            f"{len(local):,} URIs of artefacts in MLflow's store lead to where it was before, "
-            f"such as {_brief(local[0].uri)}; PACE-ML reads the artefacts where they lie now."
+            f"{len(local):,} URIs of artefacts in MLflow's store lead to where it was before or "
+            f"was copied from, such as {_brief(local[0].uri)}; "
+            "PACE-ML reads the artefacts where they lie now."
         )
         fix = "Let MLflow find them, too: paceml-tui doctor --repair"
         if not is_own:

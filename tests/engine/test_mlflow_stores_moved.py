@@ -184,6 +184,34 @@ def test_a_folded_value_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert yaml.safe_load((run / "meta.yaml").read_bytes()) == expected
 
 
+def test_a_copy_is_told_and_led_to_its_own_artefacts(tmp_path: Path) -> None:
+    original = tmp_path / "w" / "mlruns"
+    with Workspace.create(tmp_path / "w", actor="tester") as workspace:
+        put_moved_experiment(original, f"file://{original}/1")
+        run = put_run(original, f"file://{original}/1/{RUN}/artifacts", plot="x")
+        assert findings(workspace) == []
+    shutil.copytree(tmp_path / "w", tmp_path / "c")
+    (tmp_path / "alias").symlink_to(tmp_path / "w")
+    before = {file: file.read_bytes() for file in original.rglob("*") if file.is_file()}
+    copied = tmp_path / "c" / "mlruns"
+    with Workspace.open(tmp_path / "c", actor="tester") as workspace:
+        (found,) = findings(workspace)
+        assert (found.code, found.is_repaired) == ("artifacts_moved", False)
+        assert found.message.startswith("2 URIs of artefacts")
+        (found,) = findings(workspace, repair=True)
+        assert found.is_repaired
+        assert findings(workspace) == []
+    meta = yaml.safe_load((copied / "1" / RUN / "meta.yaml").read_bytes())
+    assert meta["artifact_uri"] == (copied / "1" / RUN / "artifacts").as_uri()
+    with Workspace.open(tmp_path / "alias", actor="tester") as workspace:
+        assert findings(workspace) == []  # another name of the same store
+    assert {file: file.read_bytes() for file in before} == before
+    (copied / "1" / RUN / "artifacts" / "plot").unlink()
+    (copied / "1" / RUN / "meta.yaml").write_bytes((run / "meta.yaml").read_bytes())
+    with Workspace.open(tmp_path / "c", actor="tester") as workspace:
+        assert findings(workspace) == []  # its artefacts lie in the original only
+
+
 def test_what_is_not_moved_is_left_alone(tmp_path: Path, workspace: Workspace) -> None:
     root = workspace.root / "mlruns"
     put_experiment(root)

@@ -2,7 +2,8 @@
 
 MLflow writes absolute places into every ``meta.yaml``, those of Windows too. What ends as a place
 in this store would (``<experiment>/<run>/artifacts``) counts as moved when it leads to nothing and
-the store was known to lie there: its folder had the same name, or artefacts of it lie here.
+the store was known to lie there: its folder had the same name, or artefacts of it lie here. It
+does, too, when it leads into another store with the same record: this one is a copy of that.
 """
 
 from __future__ import annotations
@@ -118,13 +119,28 @@ def _of(root: Path, folder: Path, key: str, names: tuple[str, ...]) -> Iterator[
     if path is None:
         if uri:
             yield Stale(folder, key, uri, target, None, has_files)
-    elif path.endswith(tail) and not _is_there(path, target):
+    elif path.endswith(tail) and not _is_there(path, target, folder, names):
         yield Stale(folder, key, uri, target, path.removesuffix(tail), has_files)
 
 
-def _is_there(path: str, target: Path) -> bool:
-    """Return whether ``path`` is ``target`` or leads to something else that is there."""
-    return path == str(target) or (path.startswith("/") and os.path.lexists(path))
+def _is_there(path: str, target: Path, folder: Path, names: Sequence[str]) -> bool:
+    """Return whether ``path`` is ``target`` or leads to something else that is there.
+
+    What it leads to in a store that this one is a copy of does not count, unless artefacts lie
+    there only.
+    """
+    if path == str(target):
+        return True
+    if not (path.startswith("/") and os.path.lexists(path)):
+        return False
+    place = Path(path)
+    record = place if len(names) == 1 else place.parent
+    try:
+        if not (record / META).is_file() or record.samefile(folder):
+            return True
+        return len(names) > 1 and any(place.iterdir()) and not any(target.iterdir())
+    except OSError:
+        return True
 
 
 def _rewritten(data: bytes, found: Stale) -> bytes | None:
