@@ -265,6 +265,8 @@ def _result(
 ) -> RowExplanation:
     subject, again = inquiry.subject, source.recalled
     best = ways.found.counterfactuals if ways else ()
+    chance = subject.explainer.chance
+    lacks = f"{subject.lacks}: {_WITHOUT_ROWS}" if subject.lacks else ""
     return RowExplanation(
         run_id=subject.run_id,
         data_version=subject.version.reference,
@@ -294,7 +296,7 @@ def _result(
         held=ways.held if ways else {},
         similar=alike,
         trace=steps,
-        notes=(*source.notes, *((f"{subject.lacks}: {_WITHOUT_ROWS}",) if subject.lacks else ())),
+        notes=(*source.notes, *(it for it in (lacks, chance) if it)),
         is_equal=again.is_equal if again else None,
         is_explanation_equal=again.is_explanation_equal if again else None,
     )

@@ -230,6 +230,17 @@ def test_a_model_without_an_answer_everywhere_is_told_in_a_sentence() -> None:
         attribute(Explainer(model, matrix), matrix[:2])
 
 
+@pytest.mark.parametrize("params", [{}, {"random_state": 3}])
+def test_a_model_that_answers_by_chance_is_said_to_do_so(params: dict[str, Any]) -> None:
+    estimator = "sklearn.dummy.DummyClassifier"
+    told = {"strategy": "stratified", **params}
+    model, matrix = trained("label", estimator, ONE_HOT, params=told)
+    said = Explainer(model, matrix[:50]).chance
+    assert said.startswith("DummyClassifier does not answer the same about the same row each time")
+    model, matrix = trained("label", estimator, ONE_HOT, params={"strategy": "prior"})
+    assert Explainer(model, matrix[:50]).chance == ""
+
+
 @pytest.mark.parametrize("shape", ["ovr", "ovo"])
 def test_the_weights_of_pairs_of_classes_are_not_those_of_classes(shape: str) -> None:
     frame = table(60).select("a", "b", part=pl.col("grade") % 3)

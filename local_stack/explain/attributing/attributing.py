@@ -86,6 +86,25 @@ class Explainer:
         """Return whether the values come from the model's structure, not from its predictions."""
         return self._link is not None
 
+    @cached_property
+    def chance(self) -> str:
+        """Return a sentence that the model answers by chance, '' where it does not.
+
+        The same rows are asked about in another order, so that a seed does not hide it.
+        """
+        import numpy as np
+
+        some = some_of(self.background)
+        if self.is_quick or len(some) < 2:
+            return ""
+        first, again = self._asked(some), self._asked(some[::-1])[::-1]
+        if np.allclose(first, again, rtol=1e-6, atol=1e-9):
+            return ""
+        return (
+            f"{self.model.record.estimator} does not answer the same about the same row each "
+            "time: its SHAP values are of chance as well as of the columns, and do not add up."
+        )
+
     @property
     def units(self) -> tuple[str, ...]:
         """Return the units that values can be told in; the first is that of the model itself."""

@@ -111,6 +111,8 @@ def explained(
         notes.told.append(
             f"Drawn are the {MOST_COLUMNS} most important of {len(importance)} columns."
         )
+    if subject.explainer.chance:
+        notes.told.append(subject.explainer.chance)
     is_slow = is_sampled(found) or tree_rows(model) < MOST_ROWS
     if is_slow and frame.height < subject.frame.height:
         notes.told.append(
