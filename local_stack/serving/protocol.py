@@ -220,7 +220,8 @@ def _from_json(body: bytes, inputs: Sequence[Input], max_rows: int) -> Table:
         raise malformed(
             f"The body must hold exactly one of {', '.join(FORMATS)}; it holds {len(given)}."
         )
-    params = document.get("params") or {}
+    params = document.get("params")
+    params = {} if params is None else params
     if not isinstance(params, dict):
         raise malformed("params must be a JSON object.")
     return replace(_rows_of(given[0], document[given[0]], inputs, max_rows), params=params)

@@ -137,6 +137,8 @@ def test_content_types_that_are_not(content_type):
         {"instances": [5.1, 3.5]},
         {"instances": [[1, 2], {"a": 1}]},
         {"instances": [[1, 2]], "params": [1]},
+        {"instances": [[1, 2]], "params": []},
+        {"instances": [[1, 2]], "params": ""},
         {"inputs": {"a": [1, 2], "b": [1]}},
         {"inputs": {"a": 1}},
         {"inputs": {}},
