@@ -108,9 +108,10 @@ def model(
         write_values(found, folder / VALUES)
         progress(Step("Drawing the figures and the report"))
         report = writing.write(workspace, subject, told, frame, found, folder)
+        result = _stored(workspace, subject, told, folder, progress)
         if html is not None:
             publish(report.read_bytes(), html)
-        return _stored(workspace, subject, told, folder, progress)
+        return result
 
 
 def _stored(
@@ -127,8 +128,13 @@ def _stored(
     }
     _record(workspace, result, subject.version, blobs)
     progress(Step("Mirroring to MLflow"))
+
+    def is_newest() -> bool:  # two may explain a run at the same time, and record in any order
+        kept = workspace.get("explanations", subject.run_id) or {}
+        return bool(kept.get("artifacts") == blobs)
+
     try:
-        workspace.tracking.log_artifacts(subject.run_id, folder, FOLDER)
+        workspace.tracking.log_artifacts(subject.run_id, folder, FOLDER, is_wanted=is_newest)
     except UnavailableError as error:  # what is recorded here is whole
         result = replace(result, notes=(*result.notes, str(error)))
     return result

@@ -167,12 +167,22 @@ class Tracking:
             )
             client.log_inputs(run_id, datasets=[_dataset_input(entry) for entry in datasets])
 
-    def log_artifacts(self, run_id: str, folder: Path, path: str = "") -> None:
+    def log_artifacts(
+        self,
+        run_id: str,
+        folder: Path,
+        path: str = "",
+        *,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Copy the files of ``folder`` below the run's artifacts, under ``path``.
 
         In a copy of a store MLflow would write into the original, whose place it keeps.
+        ``is_wanted`` is asked while nobody else writes.
         """
         with self._writing() as client:
+            if not is_wanted():
+                return
             home = self._copied(client.get_run(run_id))
             if home is None:
                 client.log_artifacts(run_id, str(folder), path or None)

@@ -14,8 +14,10 @@ from s3_kit import BUCKET, client
 
 from local_stack import catalog
 from local_stack.errors import InputError, NotFoundError, UnavailableError
+from local_stack.explain import model as explaining
 from local_stack.explain.effects.parts import KINDS
 from local_stack.explain.learnt import unseen
+from local_stack.explain.reporting import figures
 from local_stack.results import plain
 from local_stack.runs import records
 from local_stack.stores.artifacts import Blob
@@ -195,7 +197,7 @@ def test_rows_without_a_target_are_explained_but_for_the_permutation_importance(
 ) -> None:
     workspace, ids = runs
 
-    def down(*_: Any) -> None:
+    def down(*_: Any, **__: Any) -> None:
         raise UnavailableError("MLflow is away.")
 
     monkeypatch.setattr(type(workspace.tracking), "log_artifacts", down)
@@ -205,6 +207,35 @@ def test_rows_without_a_target_are_explained_but_for_the_permutation_importance(
     assert found.notes[-1] == "MLflow is away."
     held = workspace.get("explanations", ids["none held out"])
     assert (held["dataset"], held["n_rows"]) == ("new", 50)
+
+
+def test_what_was_recorded_last_is_mirrored_and_no_page_of_what_was_not_recorded(
+    runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, ids = runs
+    run, record = ids["none held out"], explaining._record
+    monkeypatch.setattr(figures, "draw", lambda *_: [])  # which takes longer than all the rest
+    place = Path(records.show(workspace, run).artifact_uri.removeprefix("file://"))
+    mirrored = place / "explain" / "explanation.json"
+    explain(workspace, run, rows=11)
+    assert json.loads(mirrored.read_text())["explanation"]["n_rows"] == 11
+
+    def overtaken(*given: Any) -> None:  # another process records its own right afterwards
+        record(*given)
+        *most, blobs = given
+        record(*most, blobs | {"explain/explanation.json": blobs["explain/report.html"]})
+
+    monkeypatch.setattr(explaining, "_record", overtaken)
+    explain(workspace, run, rows=12)
+    assert json.loads(mirrored.read_text())["explanation"]["n_rows"] == 11
+
+    def full(*_: Any) -> None:
+        raise UnavailableError("The disk is full.")
+
+    monkeypatch.setattr(explaining, "_record", full)
+    with pytest.raises(UnavailableError):
+        explain(workspace, run, rows=12, html=str(tmp_path / "page.html"))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
