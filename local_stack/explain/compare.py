@@ -9,11 +9,11 @@ from typing import Any
 from local_stack.command import command
 from local_stack.data import versions
 from local_stack.errors import InputError, nearest
+from local_stack.explain.contrasting.choosing import AT
 from local_stack.explain.contrasting.contrasts import contrast, rows_apart
 from local_stack.explain.contrasting.parts import ComparedSide, Comparison
 from local_stack.explain.contrasting.sentences import sentences
 from local_stack.explain.contrasting.sides import (
-    AT,
     Explained,
     Side,
     attributed,

@@ -201,6 +201,11 @@ def test_rows_of_a_prediction_log_are_compared_by_their_time(lender: Workspace) 
     assert (whole.kind, whole.a.n_rows, whole.b.n_rows) == ("data", 400, 140)
     with pytest.raises(InputError, match="no row before 2026-05"):
         compare(lender, "loans/1", log="desk", since="2026-05")
+    with pytest.raises(InputError, match="No row has a time of '2027'") as refused:
+        compare(lender, "loans/1", log="desk", a="2027")
+    assert str(refused.value.hint).startswith("It goes from 2026-05-03 10:00:00")
+    with pytest.raises(InputError, match="Every row has a time of '2026'"):
+        compare(lender, "loans/1", log="desk", a="2026")
     other = {"id": "w", **facts, "model": "wine", "ms": 1.0, "row": {"ph": 3.1}, "prediction": 5.5}
     (log / "2.jsonl").write_text(json.dumps(other) + "\n")  # the endpoint serves another model now
     again = compare(lender, "loans/1", log="desk", data="loans@then")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from local_stack.errors import InputError, nearest
 
 if TYPE_CHECKING:
     import polars as pl
 
+AT: Final = "paceml.at"
+"""Column with the times of logged predictions; no data set has a column of that name."""
 _FORM = "2026, 2026-05, 2026-05-31 or 2026-05-31T12:30"
 _MOMENT = re.compile(
     r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?"
@@ -84,7 +86,7 @@ def chosen(frame: pl.DataFrame, column: str, text: str) -> pl.DataFrame:
         found = frame.filter(series.cast(pl.String) == (text.lower() if is_truth else text))
     if found.height == 0:
         raise InputError(
-            f"No row has a {column} of '{text[:60]}'.",
+            f"No row has a {said(column)} of '{text[:60]}'.",
             nearest(text, _values(series)) or _known(series),
         )
     return found
@@ -126,6 +128,11 @@ def _empty_window(start: str, until: str | None) -> InputError:
         f"The window ends at {str(until)[:60]}, before it begins at {start[:60]}.",
         "Give --since the earlier and --until the later end.",
     )
+
+
+def said(column: str) -> str:
+    """Return how a column is called to whoever did not name it."""
+    return "time" if column == AT else column
 
 
 def column_of(frame: pl.DataFrame, column: str) -> pl.Series:

@@ -18,7 +18,7 @@ from local_stack.explain.attributing.attributions import (
 from local_stack.explain.attributing.coalitions import values_of_sum
 from local_stack.explain.attributing.units import spelled, told_of
 from local_stack.explain.column_values import joined_values
-from local_stack.explain.contrasting.choosing import chosen, since
+from local_stack.explain.contrasting.choosing import AT, chosen, said, since
 from local_stack.names import class_place
 from local_stack.preparation.table import raw_columns
 from local_stack.progress import Progress
@@ -39,7 +39,6 @@ _SECONDS: Final = 20.0
 """What the SHAP values of a side may take when nobody says how many rows."""
 INDEX: Final = "paceml.row"
 """Column with the number of a row in its data version; no data set has a column of that name."""
-AT: Final = "paceml.at"
 DECISIONS: Final = "decisions"
 
 
@@ -180,7 +179,9 @@ def parted(
         else:
             after, words = chosen(side.frame, column, b), (f"{a}", f"{b}")
     if after.height == 0:
-        raise InputError(f"Every row has a {column} of '{str(a)[:60]}'.", "Name a smaller part.")
+        raise InputError(
+            f"Every row has a {said(column)} of '{str(a)[:60]}'.", "Name a smaller part."
+        )
     n_shared = before.join(after, on=INDEX, how="semi").height
     if n_shared:
         raise InputError(f"{n_shared} rows belong to both parts.", "Name parts without overlap.")
