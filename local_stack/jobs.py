@@ -285,9 +285,10 @@ def _create(workspace: Workspace, command: str, arguments: Mapping[str, Any]) ->
     except OSError as error:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         why = "the disk is full" if is_full else error.strerror
+        hint = "Make it writable; what only reads can be called with --readonly."
         raise UnavailableError(
             f"The job cannot be recorded in {folder.parent}: {why}.",
-            "Make room on that disk, or make it writable.",
+            "Make room on that disk." if is_full else hint,
         ) from error
     return job
 

@@ -289,5 +289,6 @@ def test_a_job_that_cannot_be_recorded_is_refused_in_a_sentence(workspace):
     if folder.is_dir():
         folder.rmdir()
     folder.write_text("a file where the folder should be")
-    with pytest.raises(UnavailableError, match=r"The job cannot be recorded in .*jobs: "):
+    with pytest.raises(UnavailableError, match=r"The job cannot be recorded in .*jobs: ") as found:
         jobs.spawn(workspace, "data.add", {"name": "x", "source": "x.csv"})
+    assert "--readonly" in found.value.hint
