@@ -112,6 +112,8 @@ def _abilities(recipe: Recipe) -> dict[str, tuple[bool, str]]:
     is_probable = gives_probabilities(recipe.estimator, recipe.params)
     weights = "Its fit takes no sample_weight: leave the key out, or train lightgbm."
     probabilities = "It gives no probabilities: leave the key out, or train lightgbm."
+    if "probability" in inspect.signature(kind).parameters:
+        probabilities = "It gives none without params: {probability: true}; or leave the key out."
     only = "Train lightgbm, or set what the estimator itself has in params."
     return {
         "weights": (takes_weights, weights),

@@ -209,6 +209,11 @@ def test_quantiles_are_of_a_regression() -> None:
         parse_recipe({"dataset": "t", "task": "classification", "quantiles": [0.5]})
 
 
+def test_a_machine_with_probabilities_takes_what_its_hint_names() -> None:
+    text = "dataset: t\nestimator: sklearn.svm.SVC\ncalibrate: sigmoid\n"
+    assert load_recipe(text + "params: {probability: true}\n").calibrate
+
+
 @pytest.mark.parametrize(
     ("estimator", "more", "words"),
     [
@@ -219,7 +224,7 @@ def test_quantiles_are_of_a_regression() -> None:
         ("linear_model.Ridge", "quantiles: [0.5]", "Ridge cannot be trained with quantiles"),
         ("linear_model.RidgeClassifier", "calibrate: isotonic", "gives no probabilities"),
         ("linear_model.RidgeClassifier", "threshold: 0.3", "gives no probabilities"),
-        ("svm.SVC", "calibrate: sigmoid", "gives no probabilities"),
+        ("svm.SVC", "calibrate: sigmoid", "params: {probability: true}"),
         ("linear_model.SGDClassifier", "threshold: {metric: f1}", "gives no probabilities"),
         (
             "linear_model.LogisticRegression",
