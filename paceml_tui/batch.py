@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -16,6 +18,7 @@ from paceml_tui.opening import Call, open_workspace
 from paceml_tui.safe import safe
 
 if TYPE_CHECKING:
+    from local_stack.stores.artifacts import Blob
     from local_stack.workspace import Workspace
 
 _MARKS = {"done": "✓", "skipped": "=", "failed": "✗", "not_run": "-"}
@@ -36,12 +39,10 @@ def run(call: Call) -> int:
             result = run_pipeline(workspace, file, set=tuple(call.sets), progress=progress)
         except StackError as error:
             if report is not None and error.result is not None:
-                write_reports(report, plain(error.result), error)
-                write_pages(workspace, report, plain(error.result))
+                write_reports(workspace, report, plain(error.result), error)
             raise
         if report is not None:
-            write_reports(report, plain(result), None)
-            write_pages(workspace, report, plain(result))
+            write_reports(workspace, report, plain(result), None)
     if report is not None:
         narration.say(f"The reports are in {report}.")
     if call.is_json:
@@ -58,20 +59,32 @@ def import_commands() -> None:
     catalog.commands()
 
 
-def write_reports(folder: Path, result: dict[str, Any], error: StackError | None) -> None:
-    """Write ``report.json``, ``junit.xml`` and ``summary.md`` into ``folder``."""
-    document = {"ok": error is None, "command": "batch", "result": result}
+def write_reports(
+    workspace: Workspace, folder: Path, result: dict[str, Any], error: StackError | None
+) -> None:
+    """Write ``report.json``, ``junit.xml``, ``summary.md`` and pages into ``folder``.
+
+    Pages that the report before this one wrote, and that nobody has changed since, are removed
+    where this one has none of that name.
+    """
+    pages = _pages(workspace, result)
+    _remove_earlier(folder, pages)
+    sums = {name: blob.sha256 for name, blob in pages.items()}
+    document = {"ok": error is None, "command": "batch", "result": result, "pages": sums}
     if error is not None:
         document["error"] = plain(error.to_dict())
     _write(folder / "report.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
     _write(folder / "junit.xml", _junit(result))
     _write(folder / "summary.md", summary(result) + "\n")
+    for name, blob in pages.items():
+        _write(folder / name, workspace.artifacts.read(blob).decode("utf-8"))
 
 
-def write_pages(workspace: Workspace, folder: Path, result: dict[str, Any]) -> None:
-    """Copy the reports of explained runs into ``folder``, as ``<step>-<name>.html``."""
+def _pages(workspace: Workspace, result: dict[str, Any]) -> dict[str, Blob]:
+    """Return the reports of explained runs, by the name ``<step>-<name>.html``."""
     from local_stack.stores.artifacts import Blob
 
+    found: dict[str, Blob] = {}
     for step in result["steps"]:
         made = step["result"] if isinstance(step["result"], dict) else {}
         pages = [name for name in made.get("artifacts") or () if str(name).endswith(".html")]
@@ -80,8 +93,21 @@ def write_pages(workspace: Workspace, folder: Path, result: dict[str, Any]) -> N
             blob = ((row or {}).get("artifacts") or {}).get(name)
             if blob is not None:
                 label = re.sub(r"[^A-Za-z0-9_-]+", "-", step["id"])
-                text = workspace.artifacts.read(Blob.of(blob)).decode("utf-8")
-                _write(folder / f"{label}-{Path(name).name}", text)
+                found[f"{label}-{Path(name).name}"] = Blob.of(blob)
+    return found
+
+
+def _remove_earlier(folder: Path, kept: Container[str]) -> None:
+    try:
+        earlier = json.loads((folder / "report.json").read_bytes())["pages"].items()
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return  # there is no report yet, or none that names its pages
+    for name, sha256 in earlier:
+        path = folder / name
+        if name in kept or path.name != name or path.suffix != ".html" or path.is_symlink():
+            continue
+        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
+            path.unlink()
 
 
 def summary(result: dict[str, Any]) -> str:

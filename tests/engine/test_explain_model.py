@@ -321,12 +321,23 @@ def test_a_pipeline_leaves_the_report_in_its_folder_and_a_deleted_run_is_refused
 ) -> None:
     workspace, found = runs
     result = explain(workspace, found["none held out"], rows=40)
-    step = {"id": "why ../me", "result": plain(result)}
-    batch.write_pages(workspace, tmp_path, {"steps": [step, {"id": "other", "result": None}]})
-    (page,) = tmp_path.iterdir()
-    assert page.name == "why-me-report.html"
+    other = {"id": "other", "result": None, "status": "done", "command": "data.list"}
+    step = other | {"id": "why ../me", "result": plain(result)}
+    told = {"name": "p", "passed": True, "started_at": "2026-11-29T20:00:00Z", "seconds": 1.0}
+
+    def report(*steps: dict[str, Any]) -> set[str]:
+        filled = [{"seconds": 1.0, "reason": "", **it} for it in steps]
+        batch.write_reports(workspace, tmp_path, {**told, "steps": filled}, None)
+        return {it.name for it in tmp_path.iterdir()} - {"report.json", "junit.xml", "summary.md"}
+
+    assert report(step, other) == {"why-me-report.html"}
+    page = tmp_path / "why-me-report.html"
     kept = stored(workspace, found["none held out"], "report.html").read_bytes()
     assert page.read_bytes() == kept
+    page.with_name("mine.html").write_text("<html>")
+    assert report(step | {"id": "next"}) == {"mine.html", "next-report.html"}  # the earlier is gone
+    page.with_name("next-report.html").write_text("changed by hand")
+    assert report(other) == {"mine.html", "next-report.html"}
     catalog.call(workspace, "runs.delete", {"runs": [found["none held out"]]})
     try:
         with pytest.raises(InputError, match="is deleted") as refused:
