@@ -293,10 +293,19 @@ def _stored(
     with workspace.scratch() as scratch:
         path = Path(scratch) / Path(FILE).name
         path.write_text(json.dumps(report.to_dict(), allow_nan=False), encoding="utf-8")
-        _record(workspace, subject, plan, report, workspace.artifacts.put_file(path).to_dict())
+        stored = workspace.artifacts.put_file(path).to_dict()
+        _record(workspace, subject, plan, report, stored)
+
+        def is_newest() -> bool:  # two may measure a run at the same time
+            newest = workspace.query(
+                "SELECT artifacts FROM fairness WHERE run_id = ? ORDER BY created_at DESC LIMIT 1",
+                report.run_id,
+            )
+            return bool(newest[0]["artifacts"] == {FILE: stored})
+
         try:
-            place = Path(FILE).parent.as_posix()
-            workspace.tracking.log_artifacts(report.run_id, Path(scratch), place)
+            tracking, place = workspace.tracking, Path(FILE).parent.as_posix()
+            tracking.log_artifacts(report.run_id, Path(scratch), place, is_wanted=is_newest)
         except UnavailableError as error:  # what is recorded here is whole
             return replace(report, notes=(*report.notes, str(error)))
     return report

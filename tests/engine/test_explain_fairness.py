@@ -20,6 +20,7 @@ from local_stack import registry
 from local_stack.catalog import call
 from local_stack.data import versions
 from local_stack.errors import InputError, RefusedError, UnavailableError
+from local_stack.explain import fairness as measuring
 from local_stack.explain.groups.report import FILE, FairnessReport
 from local_stack.explain.subject import subject_of
 from local_stack.runs.comparison import predictions
@@ -380,6 +381,20 @@ def test_what_mlflow_does_not_take_is_recorded_all_the_same(own: Workspace, monk
     monkeypatch.setattr(type(own.tracking), "log_artifacts", away)
     assert fair(own, by=["sex"], shap_rows=0).notes[-1] == "MLflow is away."
     assert own.query("SELECT created_at FROM fairness") != before
+
+
+def test_of_two_at_once_mlflow_keeps_what_was_recorded_last(own: Workspace, monkeypatch) -> None:
+    run = fair(own, by=["sex"], shap_rows=0).run_id
+    (file,) = (own.root / "mlruns").glob(f"*/{run}/artifacts/{FILE}")
+    before, record = file.read_bytes(), measuring._record
+
+    def overtaken(*given: Any) -> None:  # another process records its own right afterwards
+        record(*given)
+        record(*given[:-1], {**given[-1], "sha256": "0" * 64})
+
+    monkeypatch.setattr(measuring, "_record", overtaken)
+    fair(own, by=["sex"], shap_rows=0, min_rows=3)
+    assert file.read_bytes() == before
 
 
 # ------------------------------------------------------------------ real tables
