@@ -260,6 +260,9 @@ def _compared(pair: _Pair, a: Explained, b: Explained, output: str) -> Compariso
     shap = [it.found[found.unit] for it in (a, b)]
     if not all(it.is_exact for it in shap):
         notes.append("SHAP values were sampled; the intervals hold the chance of rows only.")
+    notes += dict.fromkeys(
+        it for it in (a.subject.explainer.chance, b.subject.explainer.chance) if it
+    )
     return Comparison(
         kind=pair.kind,
         a=sides[0],

@@ -20,6 +20,7 @@ from scipy.stats import pearsonr, rankdata
 
 from local_stack import catalog
 from local_stack.errors import InputError, NotFoundError
+from local_stack.explain.attributing.attributing import Explainer
 from local_stack.explain.attributing.attributions import Attributions
 from local_stack.explain.contrasting.choosing import chosen, since
 from local_stack.explain.contrasting.parts import Comparison
@@ -265,6 +266,13 @@ def test_regressions_and_many_classes_have_their_own_measures(
     assert total == pytest.approx(grade.difference, abs=1e-12)
     with pytest.raises(InputError, match="One model predicts price, the other grade"):
         compare(lender, "price/1", other="grade/1")
+
+
+def test_a_model_that_answers_by_chance_is_told_once(lender: Workspace, monkeypatch) -> None:
+    monkeypatch.setattr(Explainer, "chance", "It throws dice.")
+    assert compare(lender, "loans/1", against="loans@later").notes.count("It throws dice.") == 1
+    told = catalog.call(lender, "explain.row", {"target": "loans/1", "index": 3})
+    assert told.notes == ("It throws dice.",)
 
 
 @pytest.mark.parametrize(
