@@ -365,11 +365,12 @@ def _earlier(
 
 def _is_gone(workspace: Workspace, verb: Command, result: Mapping[str, Any]) -> bool:
     """Return whether the run that a step made is deleted; versions of data that it made stay."""
-    if not verb.name.startswith("runs."):  # others only name a run that they read
+    run_id = result.get("run_id")
+    if run_id is None or not verb.name.startswith("runs."):  # others only name a run they read
         return False
     rows = workspace.query(
         f"SELECT lifecycle FROM {RUNS} WHERE run_id = ?",  # noqa: S608 - our own name
-        result["run_id"],
+        run_id,
     )
     return not rows or rows[0]["lifecycle"] == "deleted"
 
