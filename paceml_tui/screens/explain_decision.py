@@ -69,12 +69,14 @@ class DecisionView(WhatIfView):
         self._unit = unit
         self._desired = ""
         self._held: list[str] = []
+        self._edits: dict[str, Any] | None = None
+        """The edited row that is explained; None: the row as it was."""
         self._shown = self._wanted
 
     @property
-    def _wanted(self) -> tuple[dict[str, Any], str, str, str, list[str]]:
-        """Return which row is asked about, as it is called, and what is asked of it."""
-        return self._source, self._called, self._unit, self._desired, self._held
+    def _wanted(self) -> tuple[dict[str, Any] | None, str, str, list[str]]:
+        """Return which edited row is asked about, if one is, and what is asked of it."""
+        return self._edits, self._unit, self._desired, self._held
 
     @property
     def request(self) -> Request:
@@ -98,8 +100,8 @@ class DecisionView(WhatIfView):
     def heading(self) -> Text:
         """Return the title: which row, and what was edited."""
         shown = [styled("Explain", "heading"), styled(self._called, limit=48)]
-        if self._result.get("outcome") is not None:
-            outcome = decisions.label(self._result["outcome"])
+        if self._base.get("outcome") is not None:
+            outcome = decisions.label(self._base["outcome"])
             shown.append(join(styled("outcome", "quiet"), styled(outcome)))
         if self._result.get("unit"):
             shown.append(styled(measured(self._result), "accent", 50))
@@ -139,13 +141,14 @@ class DecisionView(WhatIfView):
 
     def stored(self, request: Request) -> dict[str, Any] | None:
         """Return what the process says of the row; a logged prediction is recalled by a job."""
-        if "prediction" in self._source:  # where the model is gone, what was logged is shown
+        source = self._source if self._edits is None else {"row": self._edits}
+        if "prediction" in source:  # where the model is gone, what was logged is shown
             self._facts = _by_name(attempt(self._session.columns).value or ())
             return None
         facts = _by_name(self._session.columns())
         found = self._session.explain(
-            row=self._source.get("row"),
-            index=self._source.get("index"),
+            row=source.get("row"),
+            index=source.get("index"),
             unit=self._unit or None,
             desired=self._desired,
             wishes={"immutable": list(self._held)},
@@ -158,7 +161,10 @@ class DecisionView(WhatIfView):
     def show(self) -> None:
         """Show the row."""
         self._shown = self._wanted
-        self._row = dict(self._result.get("row") or {})
+        if self._edits is None:
+            self._base = self._result
+        self._row = dict(self._edits or self._result.get("row") or {})
+        self._explained = dict(self._row)
         self._now = None
         self.retitle()
         self.become("filled")
@@ -169,7 +175,7 @@ class DecisionView(WhatIfView):
         if not self._result:
             super().fail(error)
             return
-        self._source, self._called, self._unit, self._desired, self._held = self._shown
+        self._edits, self._unit, self._desired, self._held = self._shown
         self.retitle()
         self.become("filled")
         self.focus_main()
@@ -196,10 +202,14 @@ class DecisionView(WhatIfView):
         return whole
 
     def _as_it_was(self, drawn: list[Text]) -> list[Text]:
-        """Return a drawing of the row before it was edited, which is said."""
-        if not self.changed_columns:
+        """Return a drawing; of the row before its last edits, which is said."""
+        if self._row == self._explained:
             return drawn
-        note = "Of the row as it was; r explains it as it is edited."
+        note = (
+            "Of the row as it was; r explains it as it is edited."
+            if self._edits is None
+            else "Of the row as it was edited before; r explains it as it is now."
+        )
         return [styled(note, "warning"), styled(""), *drawn]
 
     def show_answer(self) -> None:
@@ -223,7 +233,7 @@ class DecisionView(WhatIfView):
         wide = self.app.size.width
         across = (wide * 5 // 9 if wide >= WIDE else wide) - NAME - VALUE - SHAP - 16
         changed = set(self.changed_columns)
-        before = self._result.get("row") or {}
+        before = self._base.get("row") or {}
         rows = tuple(
             {
                 **it,
@@ -271,7 +281,7 @@ class DecisionView(WhatIfView):
         return found.value or styled(DAMAGED, "warning")
 
     def _verdict(self) -> Text:
-        was = self._result if self._now is not None else None
+        was = self._base if self.changed_columns else None
         first = fit(decisions.verdict(self.answer, was), max(40, self.app.size.width - 6))
         notes = self._result.get("notes") or ()
         return lines(first, *(styled(note, "quiet", 300) for note in notes))
@@ -334,9 +344,7 @@ class DecisionView(WhatIfView):
     def action_again(self) -> None:
         """Explain the row as it is edited: its own changes, similar rows and trace."""
         if self.state == "filled":
-            if self.changed_columns:
-                self._source = {"row": dict(self._row)}
-                self._called = f"{self._called.removesuffix(_EDITED)}{_EDITED}"
+            self._edits = dict(self._row) if self.changed_columns else None
             self.fetch()
 
     def given(self, subject: str, value: str) -> None:
@@ -354,7 +362,7 @@ class DecisionView(WhatIfView):
             self.say("This model is measured in one unit only.")
             return
         self._unit = units[(units.index(self._result["unit"]) + 1) % len(units)]
-        self.fetch()
+        self.action_again()
 
     # Going about.
 
@@ -380,9 +388,6 @@ class DecisionView(WhatIfView):
         line = attempt(lambda: as_command_line(self.requests()[0][1]))
         if line.value is not None:
             self.app.post_message(Copied(safe(line.value, 0)))
-
-
-_EDITED = ", edited"
 
 
 def _by_name(columns: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:

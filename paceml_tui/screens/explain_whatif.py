@@ -41,6 +41,10 @@ class WhatIfView(PartsView):
         super().__init__(desk)
         self._session = session
         self._row: dict[str, Any] = {}
+        self._base: Mapping[str, Any] = {}
+        """What was said of the row as it was before any value was edited."""
+        self._explained: dict[str, Any] = {}
+        """The values that the result tells of: those of the base, or edited ones."""
         self._before: dict[str, Any] = {}
         self._now: Mapping[str, Any] | None = None
         self._facts: dict[str, dict[str, Any]] = {}
@@ -53,7 +57,7 @@ class WhatIfView(PartsView):
     @property
     def changed_columns(self) -> list[str]:
         """Return the columns whose values were edited."""
-        before = self._result.get("row") or {}
+        before = self._base.get("row") or {}
         return [name for name, value in self._row.items() if value != before.get(name)]
 
     def show_answer(self) -> None:
@@ -81,7 +85,7 @@ class WhatIfView(PartsView):
                 self.say(event.outcome.error.message)
             return
         self._row = dict(event.row)
-        self._now = event.outcome.value if self.changed_columns else None
+        self._now = event.outcome.value if self._row != self._explained else None
         self.retitle()
         self.show_answer()
 
@@ -92,6 +96,9 @@ class WhatIfView(PartsView):
 
     def _selected_column(self) -> str | None:
         """Return the column of the selected step; nothing can be edited without one."""
+        if self.state == "loading":
+            self.say("The row is still being explained.")
+            return None
         row = self.query_one("#why", WaterfallPart).selected
         if self.state != "filled" or self._part != "why" or row is None:
             self.say("Select a value in the first part: 1.")
@@ -160,9 +167,9 @@ class WhatIfView(PartsView):
         """Put the value back that the selected column had, or all."""
         name = self._selected_column()
         if name is not None and name in self.changed_columns:
-            self._ask({**self._row, name: self._result["row"][name]})
+            self._ask({**self._row, name: self._base["row"][name]})
         elif self.changed_columns:
-            self._ask(dict(self._result["row"]))
+            self._ask(dict(self._base["row"]))
 
     def action_apply(self) -> None:
         """Put the values of the selected change into the row, and look what comes of it."""
@@ -173,5 +180,5 @@ class WhatIfView(PartsView):
             self.say("There is no change to apply.")
             return
         changed = {change["feature"]: change["after"] for change in it["changes"]}
-        self._ask({**self._result["row"], **changed})
+        self._ask({**self._explained, **changed})
         self.action_part("why")

@@ -13,7 +13,7 @@ import workspaces_explained as made
 from conftest import LARGE, SMALL, running, settle, text_of
 from test_explain_view import open_view, press
 from test_runs_view import detail_of
-from views_kit import words
+from views_kit import held, words
 
 from local_stack.errors import InputError
 from local_stack.explain import whatif
@@ -87,7 +87,10 @@ async def test_a_row_is_explained_edited_and_turned(
         assert "Of the row as it was" in words(pilot)
         await press(pilot, "r")
         await settle(pilot)
-        assert "row 0, edited" in words(pilot)
+        shown = words(pilot)  # edits stay edits, with what was and what became of the row
+        assert "row 0 outcome yes" in shown
+        assert "1 value edited" in shown
+        assert "was yes (80.2%)" in shown
         assert "row 11" in words(pilot)
         await press(pilot, "5")
         assert "tree 4 +0.200 (adds +0.300, +0.100 on average)" in words(pilot)
@@ -97,6 +100,20 @@ async def test_a_row_is_explained_edited_and_turned(
         await press(pilot, "3", "enter")
         assert "There is no other way." in words(pilot)
         assert "income asked for" in words(pilot)
+        await press(pilot, "1", "u")
+        await settle(pilot)
+        assert "80000 was 20000" in words(pilot)
+        await press(pilot, "backspace")
+        assert session.asked[-1]["income"] == 20_000
+        shown = words(pilot)
+        assert "edited" not in shown
+        assert " was " not in shown
+        await press(pilot, "4")
+        assert "Of the row as it was edited before" in words(pilot)
+        await press(pilot, "r")
+        await settle(pilot)
+        assert "Of the row as" not in words(pilot)
+        assert "index" in view.request.arguments
 
 
 async def test_rows_are_told_beside_the_list_and_narrowed_by_prediction(
@@ -155,7 +172,14 @@ async def test_a_question_that_is_refused_leaves_the_row_as_it_is_edited(
 
     monkeypatch.setattr(asked.Session, "explain", refusing)
     async with opened(filled, monkeypatch, SMALL) as (pilot, session):
-        await press(pilot, "enter")
+        with held(monkeypatch, asked.Session, "explain"):
+            await pilot.press("enter")
+            await pilot.pause()
+            await pilot.press("plus")  # while nothing is there to be changed
+            await pilot.pause()
+            said = [it.message for it in pilot.app._notifications]
+        assert said == ["The row is still being explained."]
+        await settle(pilot)
         await settle(pilot)
         await press(pilot, "plus")
         assert "1 value edited" in words(pilot)

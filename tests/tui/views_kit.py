@@ -46,9 +46,9 @@ def held(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> Iterator[Non
     """Hold every call of a function until the block is left."""
     may_go, real = threading.Event(), getattr(owner, name)
 
-    def slow(*given: Any) -> Any:
+    def slow(*given: Any, **named: Any) -> Any:
         may_go.wait(20)
-        return real(*given)
+        return real(*given, **named)
 
     monkeypatch.setattr(owner, name, slow)
     try:
