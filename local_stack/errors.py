@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 
@@ -140,6 +140,13 @@ class UnexpectedError(StackError):
 
     code = "unexpected"
     exit_code = 1
+
+
+def named(names: Sequence[str], most: int = 20) -> str:
+    """Return the names in a sentence, at most ``most`` of them, and how many more there are."""
+    left = len(names) - most
+    shown = ", ".join(names[:most])
+    return f"{shown} and {left:,} more" if left > 0 else shown
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from local_stack.errors import InputError, nearest
+from local_stack.errors import InputError, named, nearest
 
 _LONGEST = 120
 _LONGEST_PART = 255
@@ -65,9 +65,9 @@ def class_place(asked: str, classes: Sequence[object], of: str = "this model") -
         return names.index(asked)
     if asked.title() in names and isinstance(classes[names.index(asked.title())], bool):
         return names.index(asked.title())
-    listed = f"Its classes: {', '.join(names[:20])}." if names else "It predicts a number."
+    known = f"Its classes: {named(names)}." if names else "It predicts a number."
     raise InputError(
-        f"'{asked[:100]}' is not a class of {of}.", nearest(asked[:100], names) or listed
+        f"'{asked[:100]}' is not a class of {of}.", nearest(asked[:100], names) or known
     )
 
 

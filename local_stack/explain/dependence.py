@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from local_stack.command import command
-from local_stack.errors import InputError, NotFoundError, nearest
+from local_stack.errors import InputError, NotFoundError, named, nearest
 from local_stack.explain.affording import rows_to_explain
 from local_stack.explain.effects.parts import Dependence, Partial
 from local_stack.explain.subject import reads_target, subject_of
@@ -137,13 +137,13 @@ def _check(feature: str, columns: tuple[str, ...], rows: Rows, color: str | None
             )
         raise NotFoundError(
             f"The model has no feature '{feature}'.",
-            nearest(feature, columns) or f"Its features: {', '.join(columns[:12])}.",
+            nearest(feature, columns) or f"Its features: {named(columns, 12)}.",
         )
     known = list(dict.fromkeys([*rows.described, *rows.frame.columns]))
     if color is not None and color not in known:
         raise NotFoundError(
             f"There is no column '{color}' to colour by.",
-            nearest(color, known) or f"Columns: {', '.join(known[:12])}.",
+            nearest(color, known) or f"Columns: {named(known, 12)}.",
         )
     if color == feature:
         raise InputError(f"'{color}' cannot colour itself.", "Name another column.")

@@ -13,7 +13,7 @@ from local_stack.command import command
 from local_stack.data import versions
 from local_stack.data.assessing.sensitive import trait_of
 from local_stack.data.checkout import outside
-from local_stack.errors import InputError, RefusedError, UnavailableError, nearest
+from local_stack.errors import InputError, RefusedError, UnavailableError, named, nearest
 from local_stack.explain.affording import rows_to_explain
 from local_stack.explain.groups.disparities import measured_of
 from local_stack.explain.groups.grouping import bins_of
@@ -201,7 +201,7 @@ def _columns(workspace: Workspace, subject: Subject, by: tuple[str, ...]) -> tup
                 f"{subject.version.reference} has no column '{name[:100]}' to compare groups by.",
                 f"Edges are given with --bins {name}"
                 if ":" in name
-                else nearest(name, names) or f"Columns: {', '.join(names[:20])}.",
+                else nearest(name, names) or f"Columns: {named(names)}.",
             )
         if name == target:
             raise InputError(f"'{name}' is what is predicted, so its values are no groups.")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local_stack.errors import InputError
-from local_stack.names import inside, label, slug, split_reference
+from local_stack.errors import InputError, named
+from local_stack.names import class_place, inside, label, slug, split_reference
 
 BAD_PATHS = ("", ".", "/etc/passwd", "../a", "a/../../b", "c:\\a", "http://x", "%2e%2e/a", "a#b")
 BAD_PATHS += ("a?b", "a\0b", "a\\..\\b", "\ud800", "x" * 300, "link/a", "loop/a", "a/" + "é" * 130)
@@ -105,3 +105,10 @@ def test_a_link_that_stays_inside_is_fine(tmp_path: Path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert inside(tmp_path, "link/a") == tmp_path / "link" / "a"
+
+
+def test_a_long_list_of_names_says_how_many_more_there_are():
+    names = [f"c{at}" for at in range(22)]
+    assert named(names[:20]).endswith("c18, c19")
+    with pytest.raises(InputError, match=r"Its classes: c0, .*, c19 and 2 more\.$"):
+        class_place("never", names)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from local_stack.errors import InputError, nearest
+from local_stack.errors import InputError, named, nearest
 
 if TYPE_CHECKING:
     import polars as pl
@@ -141,7 +141,7 @@ def column_of(frame: pl.DataFrame, column: str) -> pl.Series:
         names = [it for it in frame.columns if not it.startswith("paceml.")]
         raise InputError(
             f"There is no column '{column[:80]}'.",
-            nearest(column, names) or f"Columns: {', '.join(names[:20])}.",
+            nearest(column, names) or f"Columns: {named(names)}.",
         )
     return frame[column]
 

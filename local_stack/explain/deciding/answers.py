@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from local_stack.errors import InputError, nearest
+from local_stack.errors import InputError, named, nearest
 from local_stack.explain.attributing.units import told_of
 from local_stack.explain.column_values import ColumnValues
 from local_stack.explain.deciding.reasons import (
@@ -93,7 +93,7 @@ def checked_row(model: Model, row: Mapping[str, Any], also: Collection[str] = ()
     known = {column.name for column in model.inputs}
     for name in row:
         if name not in known and name not in also:
-            hint = nearest(name, known) or f"Its columns: {', '.join(sorted(known)[:20])}."
+            hint = nearest(name, known) or f"Its columns: {named(sorted(known))}."
             raise InputError(f"The model has no column '{plain_name(name)}'.", hint)
         if has_half_characters(row[name]):
             raise InputError(
