@@ -360,8 +360,10 @@ def shuffled(it: Values, width: int) -> list[Text]:
     n = found["repeats"]
     where = "rows it did not learn from" if found["rows"] == "test" else "rows, learnt from too"
     said = (
-        f"{found['metric']} is {number(found['score']).plain} on {found['n_rows']:,} {where}; "
-        f"shuffling a column {n} times makes it worse by ... {found['interval']}"
+        f"{found['metric']} is {number(found['score']).plain} on {found['n_rows']:,} {where}. "
+        f"Each number is how much worse it gets when the column is shuffled, the mean of {n} "
+        f"shuffle{'s' * (n != 1)}; below zero it gets better. The bar, and what stands in "
+        f"brackets, is the {found['interval']}."
     )
     return [
         *(styled(line, "quiet", 0) for line in wrapped(said, width)),
