@@ -16,12 +16,12 @@ _MOST_BYTES = 64_000_000
 _MOST_RUNS = 2_000
 
 _VERSIONS = """
-    SELECT v.name, v.version, v.stage, v.run_id, r.name AS run_name, r.target
+    SELECT v.name, v.version, v.stage, v.run_id, r.experiment, r.target, r.datasets
     FROM model_versions v LEFT JOIN runs r USING (run_id)
     ORDER BY v.stage = 'Production' DESC, v.name, v.version DESC
 """
 _RUNS = f"""
-    SELECT run_id, name, experiment, target, started_at FROM runs
+    SELECT run_id, name, experiment, target, datasets, started_at FROM runs
     WHERE model IS NOT NULL AND status = 'FINISHED'
     AND run_id NOT IN (SELECT run_id FROM run_edits WHERE lifecycle = 'deleted')
     ORDER BY started_at DESC LIMIT {_MOST_RUNS}
@@ -103,12 +103,12 @@ def targets(desk: Desk, *, but: str = "", target: str | None = None) -> list[Cho
         return it["run_id"] != but and target in (None, it["target"])
 
     versions = [
-        Choice(f"{it['name']}/{it['version']}", _about(it), _titled(it))
+        Choice(f"{it['name']}/{it['version']}", _about(it), _titled(it), _words(it))
         for it in desk.query(_VERSIONS)
         if wanted(it)
     ]
     runs = [
-        Choice(str(it["run_id"]), _about(it), f"{it['name'] or it['run_id']}")
+        Choice(str(it["run_id"]), _about(it), f"{it['name'] or it['run_id']}", _words(it))
         for it in desk.query(_RUNS)
         if wanted(it)
     ]
@@ -121,9 +121,17 @@ def _titled(it: Row) -> str:
 
 
 def _about(it: Row) -> str:
-    if "experiment" in it:
-        return f"run {it['run_id'][:8]}, {it['target']}, {str(it['started_at'])[:10]}"
-    return f"model, {it['target']}"
+    """Return the experiment of a model, what it predicts, and when its run began."""
+    known = [it["experiment"], it["target"]]
+    if "started_at" in it:
+        known.append(str(it["started_at"])[5:16].replace("T", " "))
+    return ", ".join(str(each) for each in known if each)
+
+
+def _words(it: Row) -> str:
+    """Return by what else a model is found: its run, its day, and the data it learnt from."""
+    data = [str(each["name"]) for each in it["datasets"] or ()]
+    return " ".join([str(it["run_id"]), str(it.get("started_at", ""))[:10], *data])
 
 
 def source_of(text: str) -> dict[str, Any]:
@@ -186,7 +194,7 @@ def others(desk: Desk, run: str) -> list[Choice]:
     """Return what an explanation can be compared with, each as ``way:name``."""
     version, target = _version(desk, run)
     models = [
-        Choice(f"other:{it.name}", it.note, it.title)
+        Choice(f"other:{it.name}", it.note, it.title, it.words)
         for it in targets(desk, but=run, target=target)
     ]
     versions = [

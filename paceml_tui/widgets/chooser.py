@@ -30,6 +30,8 @@ class Choice:
     note: str = ""
     title: str = ""
     """How it is called where its name is not for people."""
+    words: str = ""
+    """By what else it is found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class Chooser(ModalScreen[Chosen | None]):
         return [
             it
             for it in self._choices
-            if all(word in f"{it.name} {it.title} {it.note}".lower() for word in words)
+            if all(word in f"{it.name} {it.title} {it.note} {it.words}".lower() for word in words)
         ]
 
     def _counted(self, n_kept: int) -> Text:

@@ -88,6 +88,10 @@ def test_what_can_be_compared_is_read_from_the_records(filled: Path) -> None:
         assert ("against", "wine@0f31b9a7e4c0") in ways
         assert ("log", "wine-quality") in ways
         assert explain_documents.targets(desk, target="qual") == []
+        known = {it.name: it for it in explain_documents.targets(desk)}
+        assert known[run].note == "wine-quality, quality, 11-23 11:00"
+        assert known["wine-quality/2"].note == "wine-quality, quality"
+        assert "wine" in known[run].words.split()  # the data, by which it is found too
         assert explain_documents.fairness_of(desk, run) == {}
         with Workspace.open(filled, actor="ada") as workspace:
             blob = workspace.artifacts.put_bytes(json.dumps(asked.fairness()).encode())
