@@ -23,7 +23,7 @@ from paceml_tui.tasks import Row
 from paceml_tui.widgets.cells import CellColumn, CellGrid
 from paceml_tui.widgets.detail import Detail
 from paceml_tui.widgets.records import WIDE
-from paceml_tui.widgets.table import Column, Listing, RecordTable
+from paceml_tui.widgets.table import Column, LargestFirst, Listing, RecordTable
 
 PAGE = 500
 _LABEL = 24
@@ -141,8 +141,9 @@ class ListPart(Part):
         self.n_match = len(kept)
         self._first = self._first if self._first < len(kept) else 0
         page = tuple(kept[self._first : self._first + PAGE])
+        is_descending = self._is_turned != isinstance(lines.orders[self._order], LargestFirst)
         listing = Listing(
-            lines.columns, page, len(kept), len(lines.rows), 0, self._order, self._is_turned
+            lines.columns, page, len(kept), len(lines.rows), 0, self._order, is_descending
         )
         self.table.fill(listing, lines.name_of)
         self.describe()

@@ -25,7 +25,7 @@ from paceml_tui.render import (
     value_text,
 )
 from paceml_tui.tasks import Row
-from paceml_tui.widgets.table import Column
+from paceml_tui.widgets.table import Column, LargestFirst
 
 METHODS = {
     "mixed": "All types",
@@ -449,12 +449,12 @@ COLUMNS = (
     Column("distribution", _distribution, rank=2, most=18),
     Column("alerts", lambda row: number(row["n_alerts"] or None), is_number=True, rank=5, most=6),
 )
-ORDERS = {
+ORDERS: Mapping[str, Any] = {
     "": lambda row: row["place"],
     "variable": lambda row: str(row["name"]).lower(),
     "type": lambda row: str(row.get("type")),
-    "missing": lambda row: -(row.get("p_missing") or 0),
-    "distinct": lambda row: -(row.get("n_distinct") or 0),
-    "alerts": lambda row: -row["n_alerts"],
+    "missing": LargestFirst(lambda row: row.get("p_missing") or 0),
+    "distinct": LargestFirst(lambda row: row.get("n_distinct") or 0),
+    "alerts": LargestFirst(lambda row: row["n_alerts"]),
 }
 """What the list is sorted by, in the order of the key that turns it; first as in the table."""

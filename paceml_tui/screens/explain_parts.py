@@ -19,7 +19,7 @@ from paceml_tui.screens.data_profile_parts import Lines, ListPart
 from paceml_tui.tasks import Row, attempt
 from paceml_tui.widgets.detail import Detail
 from paceml_tui.widgets.notice import Notice
-from paceml_tui.widgets.table import Column
+from paceml_tui.widgets.table import Column, LargestFirst
 from paceml_tui.wording import signed, told
 
 DAMAGED = "It cannot be drawn: the document is damaged."
@@ -35,7 +35,7 @@ FEATURE_COLUMNS = (
 FEATURE_ORDERS: Mapping[str, Any] = {
     "": lambda _: 0,
     "feature": lambda row: row["name"],
-    "when shuffled": lambda row: -(row["permuted"] or {}).get("mean", float("-inf")),
+    "when shuffled": LargestFirst(lambda row: (row["permuted"] or {}).get("mean", float("-inf"))),
 }
 PICTURE_COLUMNS = (
     Column("shown", lambda row: styled(row["name"], limit=40), is_wide=True, rank=0, most=24),

@@ -16,7 +16,7 @@ from paceml_tui.screens.explain_parts import DAMAGED, AnswerPart
 from paceml_tui.tasks import Row, attempt
 from paceml_tui.widgets.detail import Detail
 from paceml_tui.widgets.records import WIDE
-from paceml_tui.widgets.table import Column
+from paceml_tui.widgets.table import Column, LargestFirst
 
 PAGE = 500
 """Rows that are read at once."""
@@ -78,7 +78,7 @@ def row_lines(
 
     ``labels`` are the classes; of two the probability is that of the second, whatever is predicted.
     """
-    chance = f"probability of {safe(labels[1], 14)}" if len(labels) == 2 else "probability"
+    chance = f"probability of {safe(labels[1], 14)}" if len(labels) == 2 else "its probability"
     has_chance = any(it["probability"] is not None for it in rows)
     has_outcome = any(it["outcome"] is not None for it in rows)
     columns = [
@@ -96,7 +96,7 @@ def row_lines(
         {
             "": lambda row: row["index"],
             "predicted": lambda row: _sortable(row["prediction"]),
-            **({chance: lambda row: -(row["probability"] or 0.0)} if has_chance else {}),
+            **({chance: LargestFirst(lambda row: row["probability"] or 0.0)} if has_chance else {}),
         },
         lambda row: str(row["index"]),
         lambda _: styled(""),

@@ -24,7 +24,7 @@ from paceml_tui.render import (
 from paceml_tui.screens.runs_columns import metric_value
 from paceml_tui.studies import Study
 from paceml_tui.tasks import Row
-from paceml_tui.widgets.table import Column
+from paceml_tui.widgets.table import Column, LargestFirst
 
 _MOST_PARAMS = 4
 
@@ -152,7 +152,7 @@ METRIC_ORDERS: Mapping[str, Any] = {
     "": lambda _: 0,
     "metric": lambda row: row["name"],
     "last": _last,
-    "values": lambda row: -len(row["points"]),
+    "values": LargestFirst(lambda row: len(row["points"])),
 }
 TEXT_COLUMNS = (
     Column("kind", lambda row: styled(row["group"], "quiet"), rank=2),
@@ -171,7 +171,7 @@ FILE_COLUMNS = (
 FILE_ORDERS: Mapping[str, Any] = {
     "": lambda _: 0,
     "file": lambda row: row["name"],
-    "size": lambda row: -(row["bytes"] or 0),
+    "size": LargestFirst(lambda row: row["bytes"] or 0),
 }
 PICTURE_COLUMNS = (
     Column("shown", lambda row: styled(row["name"], limit=30), is_wide=True, rank=0, most=24),

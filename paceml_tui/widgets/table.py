@@ -41,6 +41,17 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class LargestFirst:
+    """An order that begins with the largest number of ``key``."""
+
+    key: Callable[[Row], float]
+
+    def __call__(self, row: Row) -> float:
+        """Return what a line is sorted by."""
+        return -self.key(row)
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """One page of records, and how many there are beside it."""
 

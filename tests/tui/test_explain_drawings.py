@@ -29,6 +29,7 @@ from paceml_tui.screens.explain_decision import DecisionView
 from paceml_tui.screens.explain_documents import explained, source_of
 from paceml_tui.screens.explain_editing import edited, help_of, nudged
 from paceml_tui.swarms import levels, look, strip
+from paceml_tui.widgets.table import LargestFirst
 from paceml_tui.wording import axis, interval_bar, told
 
 HOSTILE = "<b>[/nope]\x1b]0;x\x07"
@@ -256,6 +257,9 @@ def test_rows_say_of_which_class_their_probability_is_and_cut_names_with_a_sign(
         "account_check…",
     ]
     assert list(lines.orders) == ["", "predicted", "probability of yes"]
+    assert isinstance(lines.orders["probability of yes"], LargestFirst)
+    many = explain_rows.row_lines(rows, [], "y", ("no", "yes", "perhaps"))
+    assert many.columns[2].title == "its probability"  # of what is predicted, before it
     numbers = [it | {"probability": None} for it in rows]
     assert list(explain_rows.row_lines(numbers, [], "y").orders) == ["", "predicted"]
 

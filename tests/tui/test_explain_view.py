@@ -160,6 +160,11 @@ async def test_features_are_bars_and_lead_to_what_their_values_add(
         await press(pilot, "escape", "u")
         await settle(pilot)
         assert "300 rows a sample probability" in words(pilot)
+        await press(pilot, "s", "s")  # the largest first, and so says the arrow
+        assert "when shuffled \u2193" in words(pilot)
+        await press(pilot, "S")
+        assert "when shuffled \u2191" in words(pilot)
+        assert "? help enter open" in words(pilot)
         await press(pilot, "2", "y", "c")
         assert copied[-1] == f"paceml-tui explain model {made.RUN} --unit probability"
         assert "--unit probability" in words(pilot)
