@@ -130,7 +130,7 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("data", "recipe", "R", "recipe", "recipe", "The steps that prepare it, previewed."),
     Key("data", "tag", "T", "ask('data.tag')", "tag", "Give the selected version a name."),
     Key("data", "checkout", "e", "ask('data.checkout')", "export", "Write a version to a file."),
-    Key("view", "help", "question_mark", "help", "help", "Help for what you look at."),
+    Key("view", "help", "question_mark", "help", "help", "Help for what you look at.", 7),
     Key("view", "jobs", "J", "jobs", "jobs", "Jobs: their progress, log and end."),
     *(
         Key("diligence", part, str(place), f"part('{part}')", part, f"Show this part: {part}.")
@@ -366,8 +366,8 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("explanation", "go", "colon", "go_to", "row", "A row by number, JSON or prediction id.", 4),
     Key("explanation", "later", "greater_than_sign", "page(1)", "next rows", "The next rows."),
     Key("explanation", "earlier", "less_than_sign", "page(-1)", "last rows", "The rows before."),
-    Key("explanation", "unit", "u", "unit", "unit", "Log-odds, or probability.", 2),
-    Key("explanation", "export", "e", "export", "HTML", "Write it as one page of HTML.", 5),
+    Key("explanation", "unit", "u", "unit", "unit", "Log-odds, or probability."),
+    Key("explanation", "export", "e", "export", "HTML", "Write it as one page of HTML."),
     Key("explanation", "again", "r", "again", "again", "Explain the model again."),
     Key("explanation", "cancel", "x", "cancel", "cancel", "Stop while it is at work (asks)."),
     Key("explanation", "copy", "y", "copy", "copy", "Copy the command for what is shown."),
@@ -386,7 +386,7 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("decision", "apply", "a", "apply", "apply", "Put a change into the row.", 3),
     Key("decision", "desired", "d", "desired", "wanted", "The outcome that changes lead to."),
     Key("decision", "hold", "h", "hold", "hold", "Hold the selected column as it is in changes."),
-    Key("decision", "again", "r", "again", "again", "Explain the row as it is edited.", 4),
+    Key("decision", "again", "r", "again", "again", "Explain the row as it is edited."),
     Key("decision", "unit", "u", "unit", "unit", "Log-odds, or probability."),
     Key("decision", "cancel", "x", "cancel", "cancel", "Stop while it is at work (asks)."),
     Key("decision", "copy", "y", "copy", "copy", "Copy the command for what is shown."),

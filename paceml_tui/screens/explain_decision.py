@@ -51,7 +51,7 @@ class DecisionView(WhatIfView):
     """Everything about one prediction; values can be edited while it is looked at."""
 
     BINDINGS = keys.bindings("decision")
-    SCOPES = ("decision",)
+    SCOPES = ("decision", "view")
     NOUN = "row"
     WORD = "explain"
     PARTS = PARTS
@@ -141,7 +141,7 @@ class DecisionView(WhatIfView):
 
     def stored(self, request: Request) -> dict[str, Any] | None:
         """Return what the process says of the row; a logged prediction is recalled by a job."""
-        source = self._source if self._edits is None else {"row": self._edits}
+        source: dict[str, Any] = self._source if self._edits is None else {"row": self._edits}
         if "prediction" in source:  # where the model is gone, what was logged is shown
             self._facts = _by_name(attempt(self._session.columns).value or ())
             return None

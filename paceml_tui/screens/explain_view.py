@@ -68,7 +68,7 @@ class ExplanationView(AnswersView):
     """The explanation of a run or a model version; where there is none yet it is made."""
 
     BINDINGS = keys.bindings("explanation")
-    SCOPES = ("explanation",)
+    SCOPES = ("explanation", "view", "table")
     NOUN = "explanation"
     WORD = "explain"
     PARTS = PARTS
