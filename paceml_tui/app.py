@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
@@ -245,10 +246,15 @@ class PacemlApp(App[int], inherit_bindings=False):
             if job.status == "failed" and request is not None:
                 error = StackError(job.error or "It failed.", "Its log: J. To change it: c.")
                 self.push_screen(error_dialog(f"{job.command} failed", error))
-            else:
+            elif job.status != "failed" or not self._is_told(job.job):
                 severity = "information" if job.status == "finished" else "warning"
                 why = f": {job.error}" if job.status == "failed" and job.error else ""
                 self._announce(f"{job.command} {job.status}{why}", severity)
+
+    def _is_told(self, job: str) -> bool:
+        """Return whether the view that is looked at, under its dialogs, shows a job's error."""
+        views = (it for it in reversed(self.screen_stack) if isinstance(it, View))
+        return any(it.tells_of(job) for it in islice(views, 1))
 
     def _show_status(self) -> None:
         line = self.screen_stack[0].query_one(StatusLine)

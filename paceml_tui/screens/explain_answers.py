@@ -89,6 +89,7 @@ class AnswersView(PartsView):
         super().__init__(desk)
         self._asked: dict[str, Request] = {}
         self._jobs: dict[str, Job] = {}
+        self._followed_by: dict[str, str] = {}
         self._is_known: set[str] = set()
 
     @property
@@ -141,6 +142,7 @@ class AnswersView(PartsView):
     def _part_advanced(self, event: PartAdvanced) -> None:
         event.stop()
         self._jobs[event.part] = job = event.job
+        self._followed_by[event.part] = job.job
         if job.is_alive:
             share = job.done / job.total if job.total else None
             shown = [
@@ -149,6 +151,10 @@ class AnswersView(PartsView):
                 bar(share, 16) if share is not None else styled(""),
             ]
             self.answer_part(event.part).notice.update(join(*shown))
+
+    def tells_of(self, job: str) -> bool:
+        """Return whether a job's error is shown in the part that is looked at, or in all."""
+        return super().tells_of(job) or job == self._followed_by.get(self._part)
 
     @on(PartAnswered)
     def _part_answered(self, event: PartAnswered) -> None:

@@ -124,6 +124,10 @@ class View(ModalScreen[Any]):
         severity: Any = "information" if is_good else "warning"
         self.app.notify(safe(sentence, 120), severity=severity, markup=False)
 
+    def tells_of(self, job: str) -> bool:
+        """Return whether the error of a job is shown here, so that nobody else need tell it."""
+        return False
+
     # Working, and asking.
 
     def aside(

@@ -49,6 +49,8 @@ class ResultView(View):
         super().__init__(desk)
         self._result: Mapping[str, Any] = {}
         self._job: Job | None = None
+        self._followed = ""
+        """The job that is waited for, or was the last."""
 
     @property
     def request(self) -> Request:
@@ -89,6 +91,7 @@ class ResultView(View):
     def _advance(self, event: Advanced) -> None:
         event.stop()
         self._job = event.job
+        self._followed = event.job.job
         share = event.job.done / event.job.total if event.job.total else None
         shown = join(
             styled(self.DOES, "quiet"),
@@ -106,6 +109,10 @@ class ResultView(View):
             return
         self._result = event.answer.result
         self.show()
+
+    def tells_of(self, job: str) -> bool:
+        """Return whether the job is the one whose result is shown here, or its error."""
+        return job == self._followed
 
     def action_cancel(self) -> None:
         """Ask whether to stop the job while it is at work."""

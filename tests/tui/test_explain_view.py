@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,16 @@ from views_kit import REFUSED, assert_small_and_back, held, refuse, words
 
 from local_stack.errors import InputError, UnavailableError
 from local_stack.explain import whatif
+from local_stack.jobs import Job
 from local_stack.workspace import Workspace
 from paceml_tui.app import PacemlApp
 from paceml_tui.screens import explain_documents
+from paceml_tui.screens.explain_answers import PartAdvanced
 from paceml_tui.screens.explain_decision import DecisionView
 from paceml_tui.screens.explain_view import ExplanationView
-from paceml_tui.tasks import Answer, Desk, Request
+from paceml_tui.tasks import Answer, Desk, Pulse, Request
 from paceml_tui.widgets.chooser import Chooser
+from paceml_tui.widgets.working import Advanced
 
 HOSTILE = "[/nope]<b>\x1b]0;x\x07"
 
@@ -335,6 +339,29 @@ async def test_states(
         await settle(pilot)
         assert failing.state == "failed"
         assert REFUSED in words(pilot)
+
+
+async def test_the_error_of_a_job_is_told_once(explained: Path) -> None:
+    async with running(explained, SMALL, "4") as pilot:
+        view = await open_view(pilot)
+        begun = {
+            command: Job(command, command, {}, "ada", "running", "", None, "", 0, 0, 1, None)
+            for command in ("explain.model", "explain.fairness", "drift.check")
+        }
+        view.post_message(Advanced(begun["explain.model"]))
+        view.post_message(PartAdvanced("fairness", begun["explain.fairness"]))
+        await pilot.pause()
+        before = Pulse(jobs=tuple(begun.values()))
+        failed = Pulse(jobs=tuple(replace(it, status="failed", error="Why.") for it in before.jobs))
+        pilot.app._tell_ends(before, failed)  # type: ignore[attr-defined]
+        await pilot.pause()
+        said = {"explain.fairness failed: Why.", "drift.check failed: Why."}
+        assert {it.message for it in pilot.app._notifications} == said
+        await press(pilot, "5")  # here the error of the comparison would stand
+        pilot.app.clear_notifications()
+        pilot.app._tell_ends(before, failed)  # type: ignore[attr-defined]
+        await pilot.pause()
+        assert [it.message for it in pilot.app._notifications] == ["drift.check failed: Why."]
 
 
 class _Broken(asked.Session):
