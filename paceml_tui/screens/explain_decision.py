@@ -283,8 +283,8 @@ class DecisionView(WhatIfView):
     def _verdict(self) -> Text:
         was = self._base if self.changed_columns else None
         first = fit(decisions.verdict(self.answer, was), max(40, self.app.size.width - 6))
-        notes = self._result.get("notes") or ()
-        return lines(first, *(styled(note, "quiet", 300) for note in notes))
+        notes = self._result.get("notes") if self._now is None else ()  # of what was explained
+        return lines(first, *(styled(note, "quiet", 300) for note in notes or ()))
 
     def _fill_changes(self) -> None:
         part = self.query_one("#changes", ListPart)

@@ -168,7 +168,7 @@ async def test_a_question_that_is_refused_leaves_the_row_as_it_is_edited(
     def refusing(self: asked.Session, **given: Any) -> dict[str, Any]:
         if given["desired"] == "maybe":
             raise InputError("'maybe' is not a class of this model.", "Its classes: no, yes.")
-        return explain(self, **given)
+        return explain(self, **given) | {"notes": ["Said of the row as it was."]}
 
     monkeypatch.setattr(asked.Session, "explain", refusing)
     async with opened(filled, monkeypatch, SMALL) as (pilot, session):
@@ -181,8 +181,10 @@ async def test_a_question_that_is_refused_leaves_the_row_as_it_is_edited(
         assert said == ["The row is still being explained."]
         await settle(pilot)
         await settle(pilot)
+        assert "Said of the row as it was." in words(pilot)
         await press(pilot, "plus")
         assert "1 value edited" in words(pilot)
+        assert "Said of the row as it was." not in words(pilot)
         await press(pilot, "d", *"maybe", "enter")
         await settle(pilot)
         assert "'maybe' is not a class of this model." in words(pilot)
