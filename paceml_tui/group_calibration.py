@@ -8,7 +8,7 @@ from typing import Any
 
 from paceml_tui.evaluations import Picture
 from paceml_tui.group_names import short_names
-from paceml_tui.render import Text, fit, number, styled
+from paceml_tui.render import Text, fit, join, number, styled
 from paceml_tui.wording import laid, title, wrapped
 
 Values = Mapping[str, Any]
@@ -27,7 +27,13 @@ def calibration_pictures(name: str, table: Values) -> list[Picture]:
     if not _calibrated(table):
         return []
     worst = max(it["calibration"]["expected_error"] for it in _calibrated(table))
-    return [Picture(f"{name}: calibration", number(worst, 2), partial(_drawn, table))]
+    return [
+        Picture(
+            f"{name}: calibration",
+            join(styled("error", "quiet"), number(worst, 2)),
+            partial(_drawn, table),
+        )
+    ]
 
 
 def calibration_lines(table: Values, width: int) -> list[Text]:

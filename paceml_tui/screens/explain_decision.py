@@ -398,9 +398,3 @@ def _name_of(source: Mapping[str, Any]) -> str:
     if "index" in source:
         return f"row {source['index']:,}"
     return f"prediction {source['prediction']}" if "prediction" in source else "a row given"
-
-
-def _toggled(names: Sequence[str], name: str) -> list[str]:
-    """Return the names with one more, or without it when it was among them."""
-    left = [it for it in names if it != name]
-    return left if name in names else [*left, name]

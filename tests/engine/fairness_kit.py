@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 
 from local_stack.explain.groups.grouping import Grouping
 from local_stack.explain.groups.metrics import Decisions
@@ -18,3 +19,22 @@ def rows(n: int = 600, *, is_weighted: bool = False, seed: int = 3) -> tuple[Dec
     weights = generator.integers(0, 5, n) / 2 if is_weighted else None
     named = Grouping(("g",), ("a", "b", "c", "few"), codes)
     return Decisions(truth, score >= 0.5, np.round(score, 3), weights), named
+
+
+def people(n_rows: int = 500) -> pl.DataFrame:
+    """Applicants: women are chosen as often as men with the same income, which is lower."""
+    generator = np.random.default_rng(4)
+    is_woman = generator.uniform(size=n_rows) < 0.4
+    income = generator.normal(50, 9, n_rows) - 7 * is_woman
+    debt = generator.normal(20, 6, n_rows)
+    said = income - debt + generator.normal(0, 6, n_rows) > 26
+    return pl.DataFrame(
+        {
+            "sex": np.where(is_woman, "<b>f</b>", "m\x1b[2J"),
+            "age": generator.integers(18, 75, n_rows),
+            "income": income,
+            "debt": debt,
+            "w": generator.integers(1, 4, n_rows),
+            "outcome": np.where(said, "good", "bad"),
+        }
+    )

@@ -14,7 +14,7 @@ from unittest import mock
 import numpy as np
 import polars as pl
 import pytest
-from fairness_kit import EXACT
+from fairness_kit import EXACT, people
 
 from local_stack import registry
 from local_stack.catalog import call
@@ -52,25 +52,6 @@ def trained(workspace: Workspace, name: str, text: str) -> str:
     path.write_text(text)
     with mock.patch("local_stack.runs.pictures.draw"):  # most of the time, and not looked at here
         return str(call(workspace, "runs.train", {"recipe": str(path), "name": name}).run_id)
-
-
-def people(n_rows: int = 500) -> pl.DataFrame:
-    """Applicants: women are chosen as often as men with the same income, which is lower."""
-    generator = np.random.default_rng(4)
-    is_woman = generator.uniform(size=n_rows) < 0.4
-    income = generator.normal(50, 9, n_rows) - 7 * is_woman
-    debt = generator.normal(20, 6, n_rows)
-    said = income - debt + generator.normal(0, 6, n_rows) > 26
-    return pl.DataFrame(
-        {
-            "sex": np.where(is_woman, "<b>f</b>", "m\x1b[2J"),
-            "age": generator.integers(18, 75, n_rows),
-            "income": income,
-            "debt": debt,
-            "w": generator.integers(1, 4, n_rows),
-            "outcome": np.where(said, "good", "bad"),
-        }
-    )
 
 
 @pytest.fixture(scope="module")
