@@ -29,7 +29,7 @@ FEATURE_COLUMNS = (
     Column("feature", lambda row: styled(row["name"], limit=60), is_wide=True, rank=0, most=32),
     Column("importance", lambda row: bar(row["share"], _BAR), rank=2, most=_BAR),
     Column("mean |SHAP|", lambda row: row["shown"], is_number=True, rank=1),
-    Column("when shuffled", permuted_text, rank=3, most=28),
+    Column("when shuffled", permuted_text, rank=3, most=32),
     Column("found", found_text, rank=4, most=18),
 )
 FEATURE_ORDERS: Mapping[str, Any] = {
