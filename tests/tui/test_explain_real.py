@@ -101,5 +101,5 @@ async def test_a_rejected_row_has_reasons_a_change_that_flips_and_fair_groups(
         shown = text_of(pilot)
         assert "female" in shown
         assert "TPR" in shown
-        await press(pilot, "escape", *"jjjj", "j", "enter")
+        await press(pilot, "escape", *"jjjjjj", "enter")
         assert "up to" in text_of(pilot)  # the groups of the age
