@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
@@ -253,8 +252,8 @@ class PacemlApp(App[int], inherit_bindings=False):
 
     def _is_told(self, job: str) -> bool:
         """Return whether the view that is looked at, under its dialogs, shows a job's error."""
-        views = (it for it in reversed(self.screen_stack) if isinstance(it, View))
-        return any(it.tells_of(job) for it in islice(views, 1))
+        view = next((it for it in reversed(self.screen_stack) if isinstance(it, View)), None)
+        return view is not None and view.tells_of(job)
 
     def _show_status(self) -> None:
         line = self.screen_stack[0].query_one(StatusLine)

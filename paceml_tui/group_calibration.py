@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from local_stack.explain.groups.metrics import CALIBRATION
 from paceml_tui.evaluations import Picture
 from paceml_tui.group_names import short_names
 from paceml_tui.render import Text, fit, join, number, styled
@@ -16,10 +17,6 @@ Values = Mapping[str, Any]
 _NAME = 22
 _MOST_GROUPS = 40
 _TITLES = ("group", "mean score", "base rate", "error", "slope", "intercept")
-_MEANING = (
-    "Error: the mean distance of probabilities and observed shares over ten bins. Slope and "
-    "intercept of a logistic regression on the log-odds: 1 and 0 are perfect."
-)
 
 
 def calibration_pictures(name: str, table: Values) -> list[Picture]:
@@ -66,5 +63,5 @@ def _drawn(table: Values, width: int, _: int) -> list[Text]:
         title("Calibration", width),
         *(fit(line, width) for line in laid(_TITLES, rows, range(1, len(_TITLES)))),
         *([styled(f"and {left:,} more groups", "quiet")] if left else []),
-        *(styled(line, "quiet", 0) for line in wrapped(_MEANING, width)),
+        *(styled(line, "quiet", 0) for line in wrapped(CALIBRATION, width)),
     ]

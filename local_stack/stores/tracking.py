@@ -24,6 +24,7 @@ from urllib.parse import unquote, urlsplit
 from local_stack import environment
 from local_stack.errors import StackError, UnavailableError
 from local_stack.results import Result
+from local_stack.stores.mlflow_stores.folders import local_path
 from local_stack.stores.places import redacted, without_secrets
 
 if TYPE_CHECKING:
@@ -314,12 +315,12 @@ class Tracking:
 
     def _copied(self, run: Run) -> Path | None:
         """Return where artefacts lie in this store, if the run says they lie in its original."""
-        root, uri = self._root(), urlsplit(run.info.artifact_uri)
-        if root is None or uri.scheme not in ("", "file"):
+        root, said = self._root(), local_path(run.info.artifact_uri)
+        if root is None or said is None:
             return None
         place = (root.name, run.info.experiment_id, run.info.run_id, "artifacts")
-        said, home = Path(unquote(uri.path)), root.parent.joinpath(*place)
-        return home if said != home and said.parts[-len(place) :] == place else None
+        home = root.parent.joinpath(*place)
+        return home if said != str(home) and said.endswith("/" + "/".join(place)) else None
 
     def _complete(self, run_id: str) -> None:
         """Make the empty folders of a run again that git and archives leave out.

@@ -70,6 +70,13 @@ class Decisions:
         )
 
 
+CALIBRATION: Final = (
+    "Error: the mean distance of probabilities and observed shares over ten bins. Slope and "
+    "intercept of a logistic regression on the log-odds: 1 and 0 are perfect."
+)
+"""What the numbers of :class:`GroupCalibration` are, for people."""
+
+
 @dataclass(frozen=True, slots=True)
 class GroupCalibration(Result):
     """How the probabilities of a group agree with what happened.

@@ -25,6 +25,7 @@ from local_stack.data.profiling.page_html import (
     value_of,
     whole_page,
 )
+from local_stack.explain.groups.metrics import CALIBRATION
 from local_stack.explain.groups.report import FairnessReport
 
 Values = Mapping[str, Any]
@@ -253,12 +254,7 @@ def _calibration(found: Values) -> Markup | None:
     return tag(
         "div",
         tag("h3", "Whether the probabilities hold in each group"),
-        tag(
-            "p",
-            "Error: the mean distance of probabilities and observed shares over ten bins. Slope "
-            "and intercept of a logistic regression on the log-odds: 1 and 0 are perfect.",
-            class_="note",
-        ),
+        tag("p", CALIBRATION, class_="note"),
         table(
             ["Group", "Mean score", "Base rate", "Error", "Slope", "Intercept"],
             rows,
